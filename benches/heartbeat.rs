@@ -1,0 +1,220 @@
+//! What a heartbeat costs beside what people write by hand, in one run:
+//! `cargo bench --features std`.
+//!
+//! The run ends with how many times a store by hand an inbound message costs. It
+//! fails where that is more than 3 times, unless benchmarks were left out.
+
+use std::fs;
+use std::hint::black_box;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::time::{Duration, Instant, SystemTime};
+
+use criterion::{Bencher, Criterion};
+use keepalive::{Action, Config, Event, Heartbeat};
+
+const LIMIT: f64 = 3.0;
+
+fn main() -> ExitCode {
+    let started = SystemTime::now();
+    let results = Path::new(env!("CARGO_TARGET_TMPDIR")).join("criterion");
+    let mut criterion = Criterion::default()
+        .output_directory(&results)
+        .without_plots()
+        .warm_up_time(Duration::from_millis(500))
+        .measurement_time(Duration::from_secs(2))
+        .configure_from_args();
+    run(&mut criterion);
+    criterion.final_summary();
+    report(&Results {
+        folder: results,
+        since: started,
+    })
+}
+
+fn run(criterion: &mut Criterion) {
+    let mut message = criterion.benchmark_group("message");
+    message.bench_function("store by hand", store_by_hand);
+    message.bench_function("store and deadline by hand", deadline_by_hand);
+    message.bench_function("received", received);
+    message.bench_function("any event", any_event);
+    message.bench_function("read the clock", read_the_clock);
+    message.finish();
+
+    let mut timers = criterion.benchmark_group("timer");
+    timers.bench_function("early tick", early_tick);
+    timers.bench_function("ping and pong", ping_and_pong);
+    timers.finish();
+
+    let mut busy = criterion.benchmark_group("busy");
+    busy.bench_function("1000 messages by hand", busy_by_hand);
+    busy.bench_function("1000 messages", busy_heartbeat);
+    busy.finish();
+}
+
+/// The least that anybody can do: remember when something last came in.
+struct ByHand {
+    received: Instant,
+    deadline: Instant,
+    interval: Duration,
+}
+
+impl ByHand {
+    fn new() -> Self {
+        let now = Instant::now();
+        Self {
+            received: now,
+            deadline: now,
+            interval: Duration::from_secs(25),
+        }
+    }
+}
+
+fn store_by_hand(bencher: &mut Bencher) {
+    let (mut by_hand, now) = (ByHand::new(), Instant::now());
+    bencher.iter(|| black_box(&mut by_hand).received = black_box(now));
+}
+
+fn deadline_by_hand(bencher: &mut Bencher) {
+    let (mut by_hand, now) = (ByHand::new(), Instant::now());
+    bencher.iter(|| {
+        let by_hand = black_box(&mut by_hand);
+        by_hand.received = black_box(now);
+        by_hand.deadline = by_hand.received + by_hand.interval;
+    });
+}
+
+fn received(bencher: &mut Bencher) {
+    let (mut heartbeat, now) = opened();
+    bencher.iter(|| {
+        let heartbeat = black_box(&mut heartbeat);
+        for action in heartbeat.handle(Event::Received, black_box(now)) {
+            black_box(action);
+        }
+    });
+}
+
+/// The same where the compiler cannot see which event it is.
+fn any_event(bencher: &mut Bencher) {
+    let (mut heartbeat, now) = opened();
+    bencher.iter(|| {
+        let heartbeat = black_box(&mut heartbeat);
+        for action in heartbeat.handle(black_box(Event::Received), black_box(now)) {
+            black_box(action);
+        }
+    });
+}
+
+fn read_the_clock(bencher: &mut Bencher) {
+    bencher.iter(Instant::now);
+}
+
+fn early_tick(bencher: &mut Bencher) {
+    let (mut heartbeat, now) = opened();
+    bencher.iter(|| black_box(&mut heartbeat).handle(Event::Tick, black_box(now)));
+}
+
+/// One whole round: ticks until the silence is over, the ping, and its pong.
+fn ping_and_pong(bencher: &mut Bencher) {
+    let (mut heartbeat, mut now) = opened();
+    bencher.iter(|| {
+        let mut ping = None;
+        while ping.is_none() {
+            now = heartbeat.deadline().unwrap_or(now);
+            for action in heartbeat.handle(Event::Tick, now) {
+                if let Action::SendPing(id) = action {
+                    ping = Some(id);
+                }
+            }
+        }
+        if let Some(id) = ping {
+            for action in heartbeat.handle(Event::Pong(id), now) {
+                black_box(action);
+            }
+        }
+    });
+}
+
+/// A connection with a message a millisecond, beside the timer that it armed.
+fn busy_heartbeat(bencher: &mut Bencher) {
+    let (mut heartbeat, mut now) = opened();
+    let mut armed = now;
+    bencher.iter(|| {
+        for _ in 0..1000 {
+            now += black_box(Duration::from_millis(1));
+            for action in heartbeat.handle(Event::Received, now) {
+                black_box(action);
+            }
+            if armed <= now {
+                for action in heartbeat.handle(Event::Tick, now) {
+                    if let Action::ArmDeadline(at) = action {
+                        armed = at;
+                    }
+                }
+            }
+        }
+    });
+}
+
+fn busy_by_hand(bencher: &mut Bencher) {
+    let mut by_hand = ByHand::new();
+    let mut now = by_hand.received;
+    bencher.iter(|| {
+        for _ in 0..1000 {
+            now += black_box(Duration::from_millis(1));
+            black_box(&mut by_hand).received = now;
+            if by_hand.deadline <= now {
+                by_hand.deadline = by_hand.received + by_hand.interval;
+            }
+        }
+    });
+}
+
+fn opened() -> (Heartbeat<Instant>, Instant) {
+    let mut heartbeat = Heartbeat::new(Config::default(), 1);
+    let now = Instant::now();
+    for action in heartbeat.handle(Event::Opened, now) {
+        black_box(action);
+    }
+    (heartbeat, now)
+}
+
+struct Results {
+    folder: PathBuf,
+    since: SystemTime,
+}
+
+impl Results {
+    /// The median in nanoseconds, if this run measured it.
+    fn median(&self, name: &str) -> Option<f64> {
+        let file = self.folder.join(name).join("new").join("estimates.json");
+        let is_new = fs::metadata(&file).ok()?.modified().ok()? >= self.since;
+        let text = fs::read_to_string(&file).ok().filter(|_| is_new)?;
+        let estimates: serde_json::Value = serde_json::from_str(&text).ok()?;
+        estimates.get("median")?.get("point_estimate")?.as_f64()
+    }
+}
+
+fn report(results: &Results) -> ExitCode {
+    let Some(received) = results.median("message/received") else {
+        return ExitCode::SUCCESS;
+    };
+    println!("\na message costs {received:.2} ns, which is");
+    let mut is_cheap = true;
+    for name in [
+        "store by hand",
+        "store and deadline by hand",
+        "read the clock",
+    ] {
+        if let Some(other) = results.median(&format!("message/{name}")) {
+            let ratio = received / other;
+            println!("  {ratio:.2} times \"{name}\" ({other:.2} ns)");
+            is_cheap &= ratio <= LIMIT;
+        }
+    }
+    if is_cheap {
+        return ExitCode::SUCCESS;
+    }
+    println!("more than {LIMIT} times");
+    ExitCode::FAILURE
+}

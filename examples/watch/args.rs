@@ -1,0 +1,157 @@
+use std::time::Duration;
+
+use clap::Parser;
+use jiff::SignedDuration;
+use keepalive::{CloseCode, Config, ConfigError, Retry, default_close_policy};
+use tungstenite::client::{IntoClientRequest, uri_mode};
+use tungstenite::handshake::client::Request;
+use tungstenite::http::{HeaderName, HeaderValue, Uri};
+
+const ABOUT: &str = "\
+Watches a WebSocket server with a heartbeat.
+
+Without a URL it shows what a heartbeat does: a server in the same process \
+misbehaves on cue, which takes about 20 s. With one it watches that server, one \
+line an event, until Ctrl-C, --count or --for; a connection that is lost is dialled \
+again, whatever the reason.";
+
+const AFTER: &str = "\
+Durations are written as 500ms, 2s or 1m 30s, from 1 ms to 24 h.
+
+Exit codes:
+  0  the watch came to its end (Ctrl-C, --count, --for); in the show, every fault
+     was detected in time and healed
+  1  --fail-fast, and the server could not be reached; in the show, a fault was not
+     detected in time or not healed
+  2  the arguments are wrong";
+
+/// What the handshake writes itself.
+const RESERVED: [&str; 5] = [
+    "connection",
+    "upgrade",
+    "sec-websocket-key",
+    "sec-websocket-version",
+    "sec-websocket-extensions",
+];
+
+/// How long the server has to answer the close handshake at the end.
+pub(crate) const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
+
+#[derive(Debug, Parser)]
+#[command(name = "watch", about = ABOUT, after_help = AFTER, max_term_width = 90)]
+pub(crate) struct Args {
+    /// The server to watch, ws://... or wss://...
+    #[arg(value_name = "URL", value_parser = url)]
+    pub(crate) url: Option<Uri>,
+
+    /// A ping after this long without a message
+    #[arg(long, value_name = "DURATION", default_value = "2s", value_parser = duration)]
+    #[arg(requires = "url")]
+    pub(crate) interval: Duration,
+
+    /// The server is dead when nothing came for this long after a ping
+    #[arg(long, value_name = "DURATION", default_value = "10s", value_parser = duration)]
+    #[arg(requires = "url")]
+    pub(crate) timeout: Duration,
+
+    /// End after this many pongs
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    #[arg(requires = "url")]
+    pub(crate) count: Option<u64>,
+
+    /// End after this time
+    #[arg(long = "for", value_name = "DURATION", value_parser = duration)]
+    #[arg(requires = "url")]
+    pub(crate) lasts: Option<Duration>,
+
+    /// Ping with this text message instead of the protocol's pings; the next
+    /// message is the answer
+    #[arg(long, value_name = "TEXT", requires = "url")]
+    pub(crate) text: Option<String>,
+
+    /// Send this header in the handshake, 'Name: value'; may be repeated
+    #[arg(long = "header", value_name = "HEADER", value_parser = header)]
+    #[arg(requires = "url")]
+    pub(crate) headers: Vec<(HeaderName, HeaderValue)>,
+
+    /// End with 1 when the server cannot be reached
+    #[arg(long, requires = "url")]
+    pub(crate) fail_fast: bool,
+
+    /// Print one JSON object a line
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+impl Args {
+    /// The article's settings, with the times asked for.
+    pub(crate) fn config(&self) -> Result<Config, ConfigError> {
+        Config::article()
+            .to_builder()
+            .ping_interval(self.interval)
+            .pong_timeout(self.timeout)
+            .close_timeout(CLOSE_TIMEOUT)
+            .close_policy(come_back)
+            .build()
+    }
+
+    pub(crate) fn request(&self, url: &Uri) -> Result<Request, tungstenite::Error> {
+        let mut request = url.into_client_request()?;
+        for (name, value) in &self.headers {
+            if *name == "host" {
+                request.headers_mut().insert(name, value.clone());
+            } else {
+                request.headers_mut().append(name, value.clone());
+            }
+        }
+        Ok(request)
+    }
+}
+
+/// Whoever watches wants to see it come back, even after a 1000.
+fn come_back(code: Option<CloseCode>) -> Retry {
+    match default_close_policy(code) {
+        Retry::Stop => Retry::Backoff,
+        retry => retry,
+    }
+}
+
+fn url(text: &str) -> Result<Uri, String> {
+    let url: Uri = text.parse().map_err(|error| format!("{error}"))?;
+    if uri_mode(&url).is_err() {
+        return Err("a WebSocket URL begins with ws:// or wss://".to_owned());
+    }
+    let authority = url.authority().map_or("", |authority| authority.as_str());
+    if authority.contains('@') {
+        return Err(
+            "name and password do not go into the URL, but into --header 'Authorization: ...'"
+                .to_owned(),
+        );
+    }
+    if url.port().is_some() && url.port_u16().is_none_or(|port| port == 0) {
+        return Err("the port is from 1 to 65535".to_owned());
+    }
+    url.into_client_request()
+        .map(|request| request.uri().clone())
+        .map_err(|error| error.to_string())
+}
+
+fn duration(text: &str) -> Result<Duration, String> {
+    let parsed = text.parse::<SignedDuration>().ok();
+    parsed
+        .and_then(|duration| Duration::try_from(duration).ok())
+        .filter(|duration| !duration.is_zero())
+        .ok_or_else(|| "a duration is written as 500ms, 2s or 1m 30s".to_owned())
+}
+
+fn header(text: &str) -> Result<(HeaderName, HeaderValue), String> {
+    let (name, value) = text
+        .split_once(':')
+        .ok_or("a header is written as 'Name: value'")?;
+    let name: HeaderName = name.trim().parse().map_err(|error| format!("{error}"))?;
+    if RESERVED.contains(&name.as_str()) {
+        return Err(format!("{name} belongs to the handshake"));
+    }
+    let value = value.trim().parse().map_err(|error| format!("{error}"))?;
+    Ok((name, value))
+}

@@ -1,0 +1,137 @@
+//! Numbers for the summary.
+
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+
+use crate::seen::{Seen, Sighting, is_verdict};
+use crate::text;
+
+/// What a watch has come to so far.
+#[derive(Debug, Default)]
+pub(crate) struct Tally {
+    pub(crate) pings: u64,
+    pub(crate) pongs: u64,
+    pub(crate) messages: u64,
+    /// Connections that were lost.
+    pub(crate) downs: u64,
+    pub(crate) failed_dials: u64,
+    pub(crate) round_trip: Spread,
+    /// From the last sign of life to the heartbeat's verdict.
+    pub(crate) to_detect: Spread,
+    /// From the loss of a connection to the next one.
+    pub(crate) to_recover: Spread,
+    lost: Option<Instant>,
+}
+
+impl Tally {
+    pub(crate) fn note(&mut self, sighting: &Sighting) {
+        match &sighting.seen {
+            Seen::Ping { .. } => self.pings += 1,
+            Seen::Pong { round_trip, .. } => {
+                self.pongs += 1;
+                self.round_trip.add(*round_trip);
+            }
+            Seen::Message(_) => self.messages += 1,
+            Seen::Opened => {
+                if let Some(lost) = self.lost.take() {
+                    self.to_recover.add(sighting.at - lost);
+                }
+            }
+            Seen::Down(down) if down.is_dial => self.failed_dials += 1,
+            Seen::Down(down) => {
+                self.downs += 1;
+                self.lost = Some(sighting.at);
+                if is_verdict(&down.cause) {
+                    self.to_detect.add(sighting.at - down.alive);
+                }
+            }
+            Seen::Connecting { .. } | Seen::Moved(_) | Seen::Stopped(_) => {}
+        }
+    }
+
+    /// For people.
+    pub(crate) fn lines(&self) -> Vec<String> {
+        let mut lines = vec![format!(
+            "{}, {}, {}, {}, {}",
+            text::count(self.pings, "ping"),
+            text::count(self.pongs, "pong"),
+            text::count(self.messages, "message"),
+            text::count(self.downs, "down"),
+            text::count(self.failed_dials, "failed dial"),
+        )];
+        lines.extend(self.round_trip.line("round trip", text::millis, " ms"));
+        lines.extend(self.to_detect.line("time to detect", text::seconds, " s"));
+        lines.extend(self.to_recover.line("time to recover", text::seconds, " s"));
+        lines
+    }
+
+    pub(crate) fn json(&self) -> Value {
+        json!({
+            "pings": self.pings,
+            "pongs": self.pongs,
+            "messages": self.messages,
+            "downs": self.downs,
+            "failed_dials": self.failed_dials,
+            "round_trip_s": self.round_trip.json(),
+            "time_to_detect_s": self.to_detect.json(),
+            "time_to_recover_s": self.to_recover.json(),
+        })
+    }
+}
+
+/// Minimum, mean, maximum and mean deviation, as `ping` prints them, in one pass.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub(crate) struct Spread {
+    count: u32,
+    least: Duration,
+    greatest: Duration,
+    /// In seconds.
+    mean: f64,
+    /// The sum of the squared distances from the mean (Welford).
+    squares: f64,
+}
+
+impl Spread {
+    pub(crate) fn add(&mut self, sample: Duration) {
+        self.least = if self.count == 0 {
+            sample
+        } else {
+            self.least.min(sample)
+        };
+        self.greatest = self.greatest.max(sample);
+        self.count = self.count.saturating_add(1);
+        let distance = sample.as_secs_f64() - self.mean;
+        self.mean += distance / f64::from(self.count);
+        self.squares += distance * (sample.as_secs_f64() - self.mean);
+    }
+
+    /// Minimum, mean, maximum, and the deviation from the mean: the root of the
+    /// mean square, which `ping` calls mdev. `None` without a sample.
+    pub(crate) fn values(&self) -> Option<[Duration; 4]> {
+        if self.count == 0 {
+            return None;
+        }
+        let deviation = (self.squares / f64::from(self.count)).max(0.0).sqrt();
+        let duration = |seconds| Duration::try_from_secs_f64(seconds).unwrap_or_default();
+        let (mean, deviation) = (duration(self.mean), duration(deviation));
+        Some([self.least, mean, self.greatest, deviation])
+    }
+
+    fn line(&self, name: &str, show: fn(Duration) -> String, unit: &str) -> Option<String> {
+        let values = self.values()?.map(show).join("/");
+        Some(format!("{name} min/avg/max/mdev = {values}{unit}"))
+    }
+
+    fn json(&self) -> Value {
+        self.values()
+            .map_or(Value::Null, |[least, mean, greatest, deviation]| {
+                json!({
+                    "min": least.as_secs_f64(),
+                    "avg": mean.as_secs_f64(),
+                    "max": greatest.as_secs_f64(),
+                    "mdev": deviation.as_secs_f64(),
+                })
+            })
+    }
+}

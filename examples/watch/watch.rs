@@ -1,0 +1,183 @@
+//! Watches a server of the user's.
+
+use std::hash::{BuildHasher, RandomState};
+use std::io;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use jiff::Zoned;
+use keepalive::Config;
+use serde_json::{Value, json};
+
+use crate::args::{Args, CLOSE_TIMEOUT};
+use crate::print::Printer;
+use crate::seen::{Seen, Sighting, Tone};
+use crate::stats::Tally;
+use crate::text;
+use crate::watcher::Watcher;
+
+/// How long the session may run until it looks for the wish to stop.
+const SLICE: Duration = Duration::from_millis(50);
+
+/// What the main thread waits for. The session has a thread of its own, so that a
+/// dial that hangs delays neither Ctrl-C nor the end of the time.
+enum News {
+    Seen(Box<Sighting>),
+    Interrupt,
+}
+
+pub(crate) fn run(watcher: Watcher, args: &Args, name: &str) -> io::Result<ExitCode> {
+    let (sender, news) = mpsc::channel();
+    let interrupts = sender.clone();
+    ctrlc::set_handler(move || {
+        // An error means that the watch is over.
+        let _ = interrupts.send(News::Interrupt);
+    })
+    .map_err(io::Error::other)?;
+
+    let mut watch = Watch {
+        name,
+        args,
+        config: *watcher.config(),
+        printer: Printer::new(args.json),
+        tally: Tally::default(),
+        started: Instant::now(),
+    };
+    watch.print_head()?;
+    let stop = Arc::new(AtomicBool::new(false));
+    let wish = stop.clone();
+    thread::Builder::new()
+        .name("session".to_owned())
+        .spawn(move || observe(watcher, &wish, &sender))?;
+    let code = watch.follow(&news)?;
+    stop.store(true, Ordering::Relaxed);
+    wait_for_goodbye(&news);
+    watch.print_summary()?;
+    Ok(code)
+}
+
+fn observe(mut watcher: Watcher, stop: &AtomicBool, news: &Sender<News>) {
+    let mut is_stopping = false;
+    loop {
+        if !is_stopping && stop.load(Ordering::Relaxed) {
+            is_stopping = true;
+            watcher.stop();
+        }
+        if let Some(sighting) = watcher.next_before(Instant::now() + SLICE) {
+            let is_last = matches!(sighting.seen, Seen::Stopped(_));
+            if news.send(News::Seen(Box::new(sighting))).is_err() || is_last {
+                return;
+            }
+        }
+    }
+}
+
+/// Waits for the close handshake, but not for a dial that hangs.
+fn wait_for_goodbye(news: &Receiver<News>) {
+    let until = Instant::now() + CLOSE_TIMEOUT + 2 * SLICE;
+    while let Ok(news) = news.recv_timeout(until.saturating_duration_since(Instant::now())) {
+        if matches!(news, News::Interrupt) {
+            return;
+        }
+        if matches!(news, News::Seen(sighting) if matches!(sighting.seen, Seen::Stopped(_))) {
+            return;
+        }
+    }
+}
+
+struct Watch<'a> {
+    name: &'a str,
+    args: &'a Args,
+    config: Config,
+    printer: Printer,
+    tally: Tally,
+    started: Instant,
+}
+
+impl Watch<'_> {
+    fn print_head(&self) -> io::Result<()> {
+        let interval = text::setting(self.config.ping_interval());
+        let timeout = text::setting(self.config.pong_timeout());
+        let line = format!(
+            "watching {}: a ping after {interval} of silence, dead {timeout} after it",
+            self.name
+        );
+        self.printer.say(Tone::Title, &line)?;
+        let head = json!({
+            "event": "watching",
+            "url": self.name,
+            "interval_s": self.config.ping_interval().as_secs_f64(),
+            "timeout_s": self.config.pong_timeout().as_secs_f64(),
+        });
+        self.printer.object(local(), head)
+    }
+
+    fn follow(&mut self, news: &Receiver<News>) -> io::Result<ExitCode> {
+        let ends = self
+            .args
+            .lasts
+            .and_then(|lasts| self.started.checked_add(lasts));
+        loop {
+            let next = match ends {
+                Some(at) => news.recv_timeout(at.saturating_duration_since(Instant::now())),
+                None => news.recv().map_err(|_| RecvTimeoutError::Disconnected),
+            };
+            let Ok(News::Seen(sighting)) = next else {
+                return Ok(ExitCode::SUCCESS);
+            };
+            self.note(&sighting)?;
+            if self.args.fail_fast && is_failed_dial(&sighting.seen) {
+                return Ok(ExitCode::FAILURE);
+            }
+            let is_enough = self.args.count.is_some_and(|count| self.tally.pongs >= count);
+            if is_enough || matches!(sighting.seen, Seen::Stopped(_)) {
+                return Ok(ExitCode::SUCCESS);
+            }
+        }
+    }
+
+    fn note(&mut self, sighting: &Sighting) -> io::Result<()> {
+        self.tally.note(sighting);
+        if self.printer.is_json() {
+            let object = sighting.seen.json(&self.config);
+            return self.printer.object(local(), object);
+        }
+        let time = Zoned::now().strftime("%H:%M:%S%.3f").to_string();
+        for (tone, line) in sighting.seen.lines(&self.config) {
+            self.printer.say_at(&time, tone, &line)?;
+        }
+        Ok(())
+    }
+
+    fn print_summary(&self) -> io::Result<()> {
+        let lasted = self.started.elapsed();
+        let line = format!("--- {}, {} s ---", self.name, text::seconds(lasted));
+        self.printer.say(Tone::Title, &line)?;
+        for line in self.tally.lines() {
+            self.printer.say(Tone::Plain, &line)?;
+        }
+        let mut summary = self.tally.json();
+        if let Value::Object(object) = &mut summary {
+            object.insert("event".to_owned(), json!("summary"));
+            object.insert("lasted_s".to_owned(), json!(lasted.as_secs_f64()));
+        }
+        self.printer.object(local(), summary)
+    }
+}
+
+fn is_failed_dial(seen: &Seen) -> bool {
+    matches!(seen, Seen::Down(down) if down.is_dial)
+}
+
+fn local() -> Value {
+    json!(Zoned::now().strftime("%FT%T%.3f%:z").to_string())
+}
+
+/// Another one for each run, or all watchers of a server keep in step.
+pub(crate) fn seed() -> u64 {
+    RandomState::new().hash_one(std::process::id())
+}

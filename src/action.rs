@@ -1,0 +1,184 @@
+use core::fmt;
+use core::iter::FusedIterator;
+
+use crate::event::{CloseCode, PingId};
+
+/// What to do: the output of [`Heartbeat::handle`](crate::Heartbeat::handle).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Action<I> {
+    /// Dial now, and report [`Opened`](crate::Event::Opened), or
+    /// [`Error`](crate::Event::Error) or [`Closed`](crate::Event::Closed).
+    Connect,
+    /// Send a ping that carries this id (8 bytes; an application-level ping may
+    /// leave it out). It counts as sent: no [`Sent`](crate::Event::Sent) for it.
+    SendPing(PingId),
+    /// End the transport or the dial under way: gracefully, with a close
+    /// handshake, where [`CloseReason::is_graceful`], otherwise by abandoning it
+    /// at once.
+    Close(CloseReason),
+    /// The next dial is planned. To show or to log: the
+    /// [`Tick`](crate::Event::Tick) at `at` returns [`Connect`](Self::Connect).
+    ScheduleReconnect {
+        /// When the dial is due.
+        at: I,
+        /// Which retry it is since the last stable connection, from 1.
+        attempt: u32,
+    },
+    /// Call back with a [`Tick`](crate::Event::Tick) at this instant or soon
+    /// after. It replaces the earlier one.
+    ArmDeadline(I),
+    /// It is over, and why. Nothing more comes, unless the application begins
+    /// again.
+    Stopped(StopReason),
+}
+
+/// Why a transport is to be ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum CloseReason {
+    /// As many pings as `max_missed` went unanswered: the peer is dead.
+    PongTimeout,
+    /// Nothing came for `idle_timeout` (listen-only): the peer is dead.
+    IdleTimeout,
+    /// The dial did not come to an end within `connect_timeout`.
+    ConnectTimeout,
+    /// The application stopped: the close handshake, please.
+    Stop,
+    /// The close handshake did not come to an end within `close_timeout`.
+    CloseTimeout,
+    /// The application stopped while dialling, or stopped a second time.
+    Abort,
+    /// The application wants a new connection at once.
+    Reconnect,
+}
+
+impl CloseReason {
+    /// Whether to end with a close handshake. If not, abandon the transport: a
+    /// dead peer will not answer a close.
+    #[must_use]
+    pub const fn is_graceful(self) -> bool {
+        matches!(self, Self::Stop)
+    }
+}
+
+impl fmt::Display for CloseReason {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(match self {
+            Self::PongTimeout => "no pong in time",
+            Self::IdleTimeout => "nothing received in time",
+            Self::ConnectTimeout => "connecting took too long",
+            Self::Stop => "stopped",
+            Self::CloseTimeout => "the close handshake took too long",
+            Self::Abort => "aborted",
+            Self::Reconnect => "reconnecting at once",
+        })
+    }
+}
+
+/// Why a heartbeat is over.
+///
+/// Where reconnecting is off, every way in which a connection can end is one;
+/// otherwise only the first four are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum StopReason {
+    /// The application stopped.
+    Requested,
+    /// The transport ended with this code, and reconnecting is off or the close
+    /// policy says not to come back.
+    Closed(Option<CloseCode>),
+    /// `max_attempts` retries failed one after the other.
+    AttemptLimit,
+    /// There was no stable connection for `max_elapsed`.
+    TimeLimit,
+    /// The transport failed.
+    Error,
+    /// As many pings as `max_missed` went unanswered.
+    PongTimeout,
+    /// Nothing came for `idle_timeout` (listen-only).
+    IdleTimeout,
+    /// The dial did not come to an end within `connect_timeout`.
+    ConnectTimeout,
+}
+
+impl fmt::Display for StopReason {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Requested => formatter.write_str("stopped"),
+            Self::Closed(Some(code)) => write!(formatter, "closed with code {code}"),
+            Self::Closed(None) => formatter.write_str("closed without a code"),
+            Self::AttemptLimit => formatter.write_str("too many attempts"),
+            Self::TimeLimit => formatter.write_str("no stable connection for too long"),
+            Self::Error => formatter.write_str("the transport failed"),
+            Self::PongTimeout => formatter.write_str("no pong in time"),
+            Self::IdleTimeout => formatter.write_str("nothing received in time"),
+            Self::ConnectTimeout => formatter.write_str("connecting took too long"),
+        }
+    }
+}
+
+/// The actions of one step, in the order in which to do them: at most three,
+/// [`ArmDeadline`](Action::ArmDeadline) last.
+///
+/// It borrows nothing, so events may be handled while it is read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[must_use = "a heartbeat whose actions are not done does not beat"]
+pub struct Actions<I> {
+    pub(crate) close: Option<CloseReason>,
+    pub(crate) next: Option<Action<I>>,
+    pub(crate) deadline: Option<I>,
+}
+
+impl<I> Actions<I> {
+    pub(crate) const fn none() -> Self {
+        Self {
+            close: None,
+            next: None,
+            deadline: None,
+        }
+    }
+
+    pub(crate) const fn of(action: Action<I>) -> Self {
+        Self {
+            close: None,
+            next: Some(action),
+            deadline: None,
+        }
+    }
+
+    pub(crate) const fn close(reason: CloseReason) -> Self {
+        Self {
+            close: Some(reason),
+            next: None,
+            deadline: None,
+        }
+    }
+
+    pub(crate) fn after_close(mut self, reason: Option<CloseReason>) -> Self {
+        self.close = reason;
+        self
+    }
+}
+
+impl<I> Iterator for Actions<I> {
+    type Item = Action<I>;
+
+    fn next(&mut self) -> Option<Action<I>> {
+        if let Some(reason) = self.close.take() {
+            return Some(Action::Close(reason));
+        }
+        self.next
+            .take()
+            .or_else(|| self.deadline.take().map(Action::ArmDeadline))
+    }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        let left = usize::from(self.close.is_some())
+            + usize::from(self.next.is_some())
+            + usize::from(self.deadline.is_some());
+        (left, Some(left))
+    }
+}
+
+impl<I> ExactSizeIterator for Actions<I> {}
+impl<I> FusedIterator for Actions<I> {}

@@ -1,0 +1,15 @@
+//! The adapter for blocking tungstenite: one thread reads, ticks, pings, closes
+//! and dials.
+
+mod codec;
+mod connection;
+mod dial;
+mod error;
+mod session;
+mod wire;
+
+pub use codec::{ProtocolPings, TextPings};
+pub use dial::{Dial, accept};
+pub use error::SendError;
+pub use session::{Notice, Session};
+pub use wire::{Link, Socket, Wire};

@@ -1,0 +1,176 @@
+use core::fmt;
+use core::time::Duration;
+
+/// What happened: the input of [`Heartbeat::handle`](crate::Heartbeat::handle).
+///
+/// Which event means what in which state stands in the table of
+/// [`Heartbeat`](crate::Heartbeat). An event that a state does not know changes
+/// nothing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Event {
+    /// Begin: dial now.
+    Start,
+    /// The transport is up. Also legal without [`Start`](Self::Start): a
+    /// server's accepted socket, a socket that opened itself.
+    Opened,
+    /// Anything came in: a message, a frame, or just some bytes of one.
+    Received,
+    /// An answer to a ping; it is also a [`Received`](Self::Received). An
+    /// application-level answer without an id is reported with the id of
+    /// [`awaited_ping`](crate::Heartbeat::awaited_ping), or as `Received`.
+    Pong(PingId),
+    /// Something of the application's went out.
+    Sent,
+    /// Optional: that ping has left the write buffer, so its deadline and its
+    /// round trip count from here, once. Void unless that ping is out.
+    PingSent(PingId),
+    /// Time has passed. Early, late and repeated ticks are safe.
+    Tick,
+    /// The transport ended, or a dial did in an orderly way.
+    Closed(Closed),
+    /// The transport failed, or a dial did. The first of `Error` and
+    /// [`Closed`](Self::Closed) counts, so an adapter that will learn the close
+    /// code reports `Closed` only.
+    Error,
+    /// The path may be another one now: back online, woken from suspend, the tab
+    /// visible again.
+    NetworkChanged,
+    /// The application has what it connected for (logged in, joined): this
+    /// connection counts as stable.
+    Healthy,
+    /// The application will not wait: a new connection, whatever the state.
+    ReconnectNow,
+    /// The application is done.
+    Stop,
+}
+
+/// How a transport ended, for [`Event::Closed`].
+///
+/// ```
+/// use core::time::Duration;
+/// use keepalive::{CloseCode, Closed};
+///
+/// let closed = Closed::with_code(CloseCode::TRY_AGAIN_LATER).retry_after(Duration::from_secs(30));
+/// assert_eq!(closed.code, Some(CloseCode(1013)));
+/// assert_eq!(Closed::default().code, None);
+/// ```
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Closed {
+    /// The close code that came over the wire; `None` where none came (what the
+    /// browsers call 1005 and 1006).
+    pub code: Option<CloseCode>,
+    /// The server's hint how long to stay away (Retry-After). It is added to the
+    /// drawn delay; what is over 24 h counts as 24 h.
+    pub retry_after: Option<Duration>,
+}
+
+impl Closed {
+    /// An end with this close code and no hint.
+    #[must_use]
+    pub const fn with_code(code: CloseCode) -> Self {
+        Self {
+            code: Some(code),
+            retry_after: None,
+        }
+    }
+
+    /// The same with a server's hint how long to stay away.
+    #[must_use]
+    pub const fn retry_after(mut self, hint: Duration) -> Self {
+        self.retry_after = Some(hint);
+        self
+    }
+}
+
+/// A WebSocket close code (RFC 6455 section 7.4, and the IANA registry for those
+/// that came later).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct CloseCode(pub u16);
+
+impl CloseCode {
+    /// 1000: the purpose of the connection is fulfilled.
+    pub const NORMAL: Self = Self(1000);
+    /// 1001: the server goes down, or the page goes away.
+    pub const GOING_AWAY: Self = Self(1001);
+    /// 1008: a message broke the peer's policy.
+    pub const POLICY_VIOLATION: Self = Self(1008);
+    /// 1011: the server met a condition that it did not expect.
+    pub const INTERNAL_ERROR: Self = Self(1011);
+    /// 1012: the service restarts; come back within 5 to 30 s.
+    pub const SERVICE_RESTART: Self = Self(1012);
+    /// 1013: the server is overloaded; try again later.
+    pub const TRY_AGAIN_LATER: Self = Self(1013);
+}
+
+impl fmt::Display for CloseCode {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(formatter)
+    }
+}
+
+/// Names one ping, so that its pong is told from every other.
+///
+/// No two pings of a [`Heartbeat`](crate::Heartbeat) have the same id, until
+/// 2^32 connections or 2^32 pings on one of them have gone by. On the wire it is
+/// 8 bytes, big endian, of the 125 that a control frame may carry (RFC 6455
+/// section 5.5).
+///
+/// ```
+/// use keepalive::PingId;
+///
+/// let id = PingId::from_bytes([0, 0, 0, 1, 0, 0, 0, 9]);
+/// assert_eq!(PingId::from_payload(&id.to_bytes()), Some(id));
+/// assert_eq!(id.sequence(), 9);
+/// assert_eq!(PingId::from_payload(b"not ours"), Some(PingId::from_bytes(*b"not ours")));
+/// assert_eq!(PingId::from_payload(b"seven b"), None);
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct PingId(u64);
+
+impl PingId {
+    pub(crate) const fn new(epoch: Epoch, sequence: u32) -> Self {
+        Self(((epoch.0 as u64) << 32) | sequence as u64)
+    }
+
+    /// The 8 bytes to send as the payload of the ping.
+    #[must_use]
+    pub const fn to_bytes(self) -> [u8; 8] {
+        self.0.to_be_bytes()
+    }
+
+    /// The id that these bytes spell.
+    #[must_use]
+    pub const fn from_bytes(bytes: [u8; 8]) -> Self {
+        Self(u64::from_be_bytes(bytes))
+    }
+
+    /// The id in the payload of a pong, or `None` where the payload does not
+    /// have 8 bytes, so that it cannot be an answer to a ping of ours.
+    #[must_use]
+    pub fn from_payload(payload: &[u8]) -> Option<Self> {
+        payload.try_into().ok().map(Self::from_bytes)
+    }
+
+    /// The number of this ping on its connection, from 1.
+    #[must_use]
+    pub const fn sequence(self) -> u32 {
+        self.0 as u32
+    }
+}
+
+/// Tells one connection or dial from the next; see
+/// [`Heartbeat::handle_from`](crate::Heartbeat::handle_from).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Epoch(pub(crate) u32);
+
+impl Epoch {
+    pub(crate) fn advance(&mut self) {
+        self.0 = self.0.wrapping_add(1);
+    }
+}
+
+impl fmt::Display for Epoch {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(formatter)
+    }
+}

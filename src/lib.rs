@@ -1,0 +1,110 @@
+//! A heartbeat and reconnect state machine for WebSockets, and for anything else
+//! that is message-shaped and can go silent.
+//!
+//! A connection on which nobody speaks is cut on the way, and when the network
+//! drops no close event comes. [`Heartbeat`] decides when to ping, when the peer is
+//! dead, when to dial again, and does none of it: it has no clock, no socket and no
+//! thread. This loop is the whole driver:
+//!
+//! ```
+//! use core::time::Duration;
+//! use keepalive::{Action, CloseCode, Config, Event, Heartbeat, StopReason};
+//! # use keepalive::Closed;
+//! # struct Transport { now: Duration, events: Vec<Event>, dials: u32, pings: u32 }
+//! # impl Transport {
+//! #     fn now(&self) -> Duration { self.now }
+//! #     fn wait(&mut self, deadline: Option<Duration>) -> Option<Event> {
+//! #         let event = self.events.pop();
+//! #         if event.is_none() { self.now = deadline.unwrap(); }
+//! #         event
+//! #     }
+//! #     fn dial(&mut self) { self.dials += 1; self.events.push(Event::Opened); }
+//! #     fn close(&mut self) {}
+//! #     fn abandon(&mut self) {}
+//! #     fn ping(&mut self, _: [u8; 8]) {
+//! #         self.pings += 1;
+//! #         if self.dials == 2 {
+//! #             self.events.push(Event::Closed(Closed::with_code(CloseCode::NORMAL)));
+//! #         }
+//! #     }
+//! # }
+//! # let mut transport = Transport { now: Duration::ZERO, events: vec![], dials: 0, pings: 0 };
+//!
+//! let mut heartbeat = Heartbeat::new(Config::default(), 42);
+//! let mut event = Event::Start;
+//! let reason = 'beat: loop {
+//!     for action in heartbeat.handle(event, transport.now()) {
+//!         match action {
+//!             Action::Connect => transport.dial(),
+//!             Action::SendPing(id) => transport.ping(id.to_bytes()),
+//!             Action::Close(reason) if reason.is_graceful() => transport.close(),
+//!             Action::Close(_) => transport.abandon(),
+//!             Action::Stopped(reason) => break 'beat reason,
+//!             Action::ScheduleReconnect { .. } => {} // to show or to log
+//!             Action::ArmDeadline(_) => {} // for timers; this loop asks for the deadline
+//!         }
+//!     }
+//!     // What comes in first, or `None` when the deadline does.
+//!     event = transport.wait(heartbeat.deadline()).unwrap_or(Event::Tick);
+//! };
+//!
+//! // The first peer never answered; the second one closed in good order.
+//! assert_eq!((transport.dials, transport.pings), (2, 2));
+//! assert_eq!(reason, StopReason::Closed(Some(CloseCode::NORMAL)));
+//! ```
+//!
+//! # Map
+//!
+//! - [`Heartbeat`]: the machine, its table of states, and its views.
+//! - [`Event`] goes in: what happened. [`Action`] comes out: what to do.
+//! - [`Config`]: the settings, from [`Config::builder`]; [`ConfigError`] names what
+//!   is out of bounds.
+//! - [`ClosePolicy`] and [`Retry`]: what a close code means for coming back.
+//! - [`RoundTrip`]: how long answers take.
+//! - [`Instant`]: what the machine asks of a clock.
+//! - [`Codec`] and [`Notice`]: what adapters share.
+//! - `blocking` (a feature): the adapter for blocking tungstenite.
+//!
+//! # Features
+//!
+//! None is on by default; the core needs neither `std` nor an allocator.
+//!
+//! - `std`: [`Instant`] for `std::time::Instant`.
+//! - `blocking`: the adapter for blocking tungstenite 0.30; brings `std`.
+//! - `serde`: reads and writes a [`Config`].
+//! - `tracing`: events from the adapters; brings `std`.
+#![cfg_attr(not(any(feature = "std", test)), no_std)]
+#![cfg_attr(docsrs, feature(doc_cfg))]
+#![forbid(unsafe_code)]
+
+mod action;
+mod backoff;
+#[cfg(feature = "blocking")]
+pub mod blocking;
+mod codec;
+mod config;
+mod error;
+mod event;
+mod heartbeat;
+mod notice;
+mod open;
+mod random;
+mod rtt;
+mod time;
+#[cfg(feature = "blocking")]
+mod trace;
+
+pub use action::{Action, Actions, CloseReason, StopReason};
+pub use backoff::{ClosePolicy, Retry, default_close_policy};
+pub use codec::{Codec, Incoming};
+pub use config::{Config, ConfigBuilder};
+pub use error::ConfigError;
+pub use event::{CloseCode, Closed, Epoch, Event, PingId};
+pub use heartbeat::{Heartbeat, State};
+pub use notice::{Cause, Notice, Planned};
+pub use rtt::RoundTrip;
+pub use time::Instant;
+
+#[cfg(all(doctest, feature = "blocking"))]
+#[doc = include_str!("../README.md")]
+struct Readme;

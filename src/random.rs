@@ -1,0 +1,95 @@
+use core::time::Duration;
+
+use crate::time::{MILLISECOND, nanos};
+
+/// SplitMix64: eight bytes of state, and any seed is as good as another.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Rng(u64);
+
+impl Rng {
+    pub(crate) const fn new(seed: u64) -> Self {
+        Self(seed)
+    }
+
+    fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut mixed = self.0;
+        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        mixed ^ (mixed >> 31)
+    }
+
+    /// U[0, greatest].
+    pub(crate) fn up_to(&mut self, greatest: u64) -> u64 {
+        let range = u128::from(greatest) + 1;
+        ((u128::from(self.next()) * range) >> 64) as u64
+    }
+
+    /// U[least, greatest], but never under 1 ms.
+    pub(crate) fn between(&mut self, least: Duration, greatest: Duration) -> Duration {
+        let least = nanos(least);
+        let draw = self.up_to(nanos(greatest).saturating_sub(least));
+        Duration::from_nanos(least.saturating_add(draw)).max(MILLISECOND)
+    }
+}
+
+/// A share of an interval, in (0, 1]: n + 1 parts of 2^32.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Fraction(u32);
+
+impl Fraction {
+    /// U(0, 1].
+    pub(crate) fn phase(rng: &mut Rng) -> Self {
+        Self(rng.up_to(u64::from(u32::MAX)) as u32)
+    }
+
+    /// U[1 - jitter, 1], for a jitter in [0, 1).
+    pub(crate) fn jittered(jitter: f64, rng: &mut Rng) -> Self {
+        let spread = (jitter * f64::from(u32::MAX)) as u64;
+        Self(u32::MAX - rng.up_to(spread) as u32)
+    }
+
+    /// This share of the interval, but never under 1 ms.
+    pub(crate) fn of(self, interval: Duration) -> Duration {
+        let parts = u128::from(self.0) + 1;
+        let nanos = (interval.as_nanos() * parts) >> 32;
+        Duration::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX)).max(MILLISECOND)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn draws_reach_both_ends_and_stay_inside() {
+        let mut rng = Rng::new(7);
+        let mut seen = [false; 4];
+        for _ in 0..200 {
+            seen[rng.up_to(3) as usize] = true;
+        }
+        assert_eq!(seen, [true; 4]);
+        let (least, greatest) = (Duration::from_millis(2), Duration::from_millis(3));
+        for _ in 0..1000 {
+            let draw = rng.between(least, greatest);
+            assert!((least..=greatest).contains(&draw));
+        }
+    }
+
+    #[test]
+    fn jitter_only_shortens_and_by_no_more_than_its_share() {
+        let (mut rng, whole) = (Rng::new(1), Duration::from_secs(10));
+        for _ in 0..1000 {
+            let part = Fraction::jittered(0.2, &mut rng).of(whole);
+            assert!(part <= whole && part >= Duration::from_secs(8));
+            let part = Fraction::phase(&mut rng).of(whole);
+            assert!(part <= whole && part >= MILLISECOND);
+        }
+        assert_eq!(Fraction::jittered(0.0, &mut rng).of(whole), whole);
+    }
+
+    #[test]
+    fn seed_zero_gives_the_published_first_value() {
+        assert_eq!(Rng::new(0).next(), 0xe220_a839_7b1d_cdaf);
+    }
+}

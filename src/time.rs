@@ -1,0 +1,125 @@
+use core::num::NonZeroU64;
+use core::time::Duration;
+
+/// A point in time that the machine can compare, move forward and measure.
+///
+/// Implemented for `std::time::Instant` (feature `std`) and for
+/// [`core::time::Duration`], read as the time since an origin of the caller's:
+/// for `no_std`, tests, fuzzing and browsers. Both methods are total.
+///
+/// The machine keeps its own time in nanoseconds since the first instant that it
+/// is given, so a type that is coarser than 1 ms cannot express its shortest
+/// delay, and time ends for it 584 years after the first instant; the greatest
+/// instant counts as that end.
+pub trait Instant: Copy + Ord {
+    /// This instant moved forward by `duration`, or the greatest instant that
+    /// the type knows where there is none so late.
+    #[must_use]
+    fn saturating_add(self, duration: Duration) -> Self;
+
+    /// The time from `earlier` to this instant; zero where `earlier` is later.
+    fn saturating_duration_since(self, earlier: Self) -> Duration;
+}
+
+/// A difference of more than 584 years counts as 584 years.
+impl Instant for Duration {
+    fn saturating_add(self, duration: Duration) -> Self {
+        Self::saturating_add(self, duration)
+    }
+
+    fn saturating_duration_since(self, earlier: Self) -> Duration {
+        let nanos = self.as_nanos().saturating_sub(earlier.as_nanos());
+        Duration::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX))
+    }
+}
+
+#[cfg(feature = "std")]
+impl Instant for std::time::Instant {
+    fn saturating_add(self, duration: Duration) -> Self {
+        self.checked_add(duration).unwrap_or_else(|| {
+            // The type does not name its greatest value: climb to it.
+            let (mut greatest, mut step) = (self, Duration::MAX);
+            while !step.is_zero() {
+                match greatest.checked_add(step) {
+                    Some(later) => greatest = later,
+                    None => step /= 2,
+                }
+            }
+            greatest
+        })
+    }
+
+    fn saturating_duration_since(self, earlier: Self) -> Duration {
+        Self::saturating_duration_since(&self, earlier)
+    }
+}
+
+pub(crate) const MILLISECOND: Duration = Duration::from_millis(1);
+pub(crate) const SECOND: Duration = Duration::from_secs(1);
+
+/// In nanoseconds; what is over 584 years counts as 584 years.
+pub(crate) fn nanos(duration: Duration) -> u64 {
+    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
+}
+
+/// Internal time: nanoseconds since the clock's origin, which is 1, so that an
+/// absent time costs no space.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Time(NonZeroU64);
+
+impl Time {
+    pub(crate) const ORIGIN: Self = Self(NonZeroU64::MIN);
+    pub(crate) const MAX: Self = Self(NonZeroU64::MAX);
+
+    pub(crate) fn after(self, duration: Duration) -> Self {
+        Self(self.0.saturating_add(nanos(duration)))
+    }
+
+    pub(crate) fn since(self, earlier: Self) -> Duration {
+        Duration::from_nanos(self.0.get().saturating_sub(earlier.0.get()))
+    }
+}
+
+/// Turns the caller's instants into internal time and back.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Clock<I> {
+    origin: Option<I>,
+}
+
+impl<I: Instant> Clock<I> {
+    pub(crate) const fn new() -> Self {
+        Self { origin: None }
+    }
+
+    pub(crate) fn time(&mut self, now: I) -> Time {
+        let origin = *self.origin.get_or_insert(now);
+        if is_greatest(now) {
+            return Time::MAX;
+        }
+        Time::ORIGIN.after(now.saturating_duration_since(origin))
+    }
+
+    /// `None` where nothing was ever handled, so that there is no origin.
+    pub(crate) fn instant(self, time: Time) -> Option<I> {
+        let origin = self.origin?;
+        Some(origin.saturating_add(time.since(Time::ORIGIN)))
+    }
+}
+
+fn is_greatest<I: Instant>(now: I) -> bool {
+    now.saturating_add(MILLISECOND) <= now
+}
+
+#[cfg(all(test, feature = "std"))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn std_instant_saturates_at_its_greatest_value() {
+        let now = std::time::Instant::now();
+        let greatest = Instant::saturating_add(now, Duration::MAX);
+        assert!(greatest.checked_add(Duration::from_nanos(1)).is_none());
+        assert!(is_greatest(greatest));
+        assert!(!is_greatest(now));
+    }
+}

@@ -1,0 +1,167 @@
+//! A server's accepted sockets.
+
+use std::io::{self, Read};
+use std::net::{TcpListener, TcpStream};
+use std::thread;
+use std::time::Instant;
+
+use keepalive::blocking::{self, Notice, Session};
+use keepalive::{Cause, CloseCode, CloseReason, State, StopReason};
+use tungstenite::{Error, Message};
+
+use crate::peer::{self, millis};
+use crate::scenarios::{NOISE, TIMEOUT, settings};
+
+type Accepted = Session<blocking::Wire<TcpStream>>;
+
+/// A session with this client.
+fn session(client: impl FnOnce(TcpStream) + Send + 'static) -> Accepted {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    thread::spawn(move || client(TcpStream::connect(address).unwrap()));
+    let (socket, _) = listener.accept().unwrap();
+    let (socket, link) = blocking::accept(socket, peer::PATIENCE).unwrap();
+    // Reconnecting is on in these settings, and makes no sense here.
+    Session::accepted(settings().build().unwrap(), 1, socket, link)
+}
+
+fn outline(session: &mut Accepted) -> Vec<String> {
+    session
+        .map(|notice| short(&notice))
+        .filter(|line| !line.is_empty())
+        .collect()
+}
+
+fn short(notice: &Notice) -> String {
+    match notice {
+        Notice::Ping(_) | Notice::Pong { .. } => String::new(),
+        Notice::Down { cause, retry: None } => format!("down: {cause}"),
+        Notice::Stopped(reason) => format!("over: {reason}"),
+        other => format!("{other:?}"),
+    }
+}
+
+#[test]
+fn a_client_that_leaves_is_the_end() {
+    let mut session = session(|socket| {
+        let (mut socket, _) = tungstenite::client("ws://localhost/", socket).unwrap();
+        socket.send(Message::text("hello")).unwrap();
+        socket.close(None).unwrap();
+        peer::serve(&mut socket);
+    });
+    assert_eq!(session.heartbeat().state(), State::Open);
+    let Some(Notice::Opened) = session.next() else {
+        panic!()
+    };
+    session.send(Message::text("welcome")).unwrap();
+    let Some(Notice::Message(message)) = session.next() else {
+        panic!()
+    };
+    assert_eq!(message, Message::text("hello"));
+    assert_eq!(
+        outline(&mut session),
+        ["down: closed without a code", "over: closed without a code"]
+    );
+    assert!(session.next().is_none());
+}
+
+#[test]
+fn a_mute_client_is_convicted() {
+    let mut session = session(|socket| {
+        let (socket, _) = tungstenite::client("ws://localhost/", socket).unwrap();
+        let _ = socket.into_inner().read_to_end(&mut Vec::new());
+    });
+    let begin = Instant::now();
+    assert_eq!(
+        outline(&mut session),
+        ["Opened", "down: no pong in time", "over: no pong in time"]
+    );
+    assert!(begin.elapsed() >= TIMEOUT && begin.elapsed() < 2 * TIMEOUT + NOISE);
+    let heartbeat = session.heartbeat();
+    assert_eq!(heartbeat.state(), State::Stopped);
+    assert_eq!(heartbeat.deadline(), None);
+}
+
+#[test]
+fn a_stop_waits_for_the_clients_answer() {
+    let mut session = session(|socket| {
+        let (mut socket, _) = tungstenite::client("ws://localhost/", socket).unwrap();
+        peer::serve(&mut socket);
+    });
+    session.stop();
+    let notices: Vec<_> = session.by_ref().collect();
+    assert!(matches!(
+        notices[..],
+        [Notice::Opened, Notice::Stopped(StopReason::Requested)]
+    ));
+}
+
+#[test]
+fn there_is_nobody_to_dial() {
+    let mut session = session(|socket| {
+        let (mut socket, _) = tungstenite::client("ws://localhost/", socket).unwrap();
+        peer::serve(&mut socket);
+    });
+    session.reconfigure(settings().build().unwrap());
+    session.reconnect_now();
+    let notices: Vec<_> = session.by_ref().collect();
+    let [
+        Notice::Opened,
+        Notice::Connecting { .. },
+        Notice::Down {
+            cause: Cause::Failed(Error::Io(error)),
+            retry: None,
+        },
+        Notice::Stopped(StopReason::Error),
+    ] = &notices[..]
+    else {
+        panic!("{notices:?}")
+    };
+    assert_eq!(error.kind(), io::ErrorKind::Unsupported);
+}
+
+#[test]
+fn a_clients_code_is_told() {
+    let mut session = session(|socket| {
+        let (mut socket, _) = tungstenite::client("ws://localhost/", socket).unwrap();
+        let frame = tungstenite::protocol::CloseFrame {
+            code: 4000.into(),
+            reason: "bye".into(),
+        };
+        socket.close(Some(frame)).unwrap();
+        peer::serve(&mut socket);
+    });
+    let down = session.find(|notice| matches!(notice, Notice::Down { .. }));
+    let Some(Notice::Down { cause, retry: None }) = down else {
+        panic!("{down:?}")
+    };
+    assert!(matches!(cause, Cause::Closed(Some(CloseCode(4000)))));
+}
+
+#[test]
+fn a_handshake_that_hangs_is_given_up() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let _client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+    let (socket, _) = listener.accept().unwrap();
+    let begin = Instant::now();
+    let Err(Error::Io(error)) = blocking::accept(socket, millis(300)) else {
+        panic!()
+    };
+    assert_eq!(error.kind(), io::ErrorKind::TimedOut);
+    assert!(begin.elapsed() >= millis(290) && begin.elapsed() < millis(300) + NOISE);
+}
+
+#[test]
+fn a_second_stop_waits_for_nobody() {
+    let mut session = session(|socket| {
+        let (socket, _) = tungstenite::client("ws://localhost/", socket).unwrap();
+        let _ = socket.into_inner().read_to_end(&mut Vec::new());
+    });
+    let begin = Instant::now();
+    session.stop();
+    assert_eq!(session.heartbeat().state(), State::Closing);
+    session.stop();
+    assert_eq!(outline(&mut session), ["Opened", "over: stopped"]);
+    assert!(begin.elapsed() < millis(400));
+    assert_eq!(CloseReason::Abort.to_string(), "aborted");
+}

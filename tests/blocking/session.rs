@@ -1,0 +1,453 @@
+//! What an application does with a session.
+
+use std::net::TcpStream;
+use std::sync::mpsc;
+use std::time::{Duration, Instant};
+
+use keepalive::blocking::{Dial, Link, Notice, SendError, Session, TextPings, Wire};
+use keepalive::{Cause, Codec, Config, Incoming, PingId, State, StopReason};
+use tungstenite::client::ClientRequestBuilder;
+use tungstenite::{Error, Message, WebSocket};
+
+use crate::peer::{self, accept, millis, peer, serve};
+use crate::scenarios::{NOISE, settings};
+
+type Plain = Wire<TcpStream>;
+
+/// Looks for a notice, for a bounded time.
+fn wait_for<S, D, C, T>(
+    session: &mut Session<S, D, C>,
+    what: &str,
+    mut pick: impl FnMut(Notice) -> Option<T>,
+) -> T
+where
+    S: std::io::Read + std::io::Write,
+    D: FnMut(&Dial) -> Result<WebSocket<S>, Error>,
+    C: Codec<Message>,
+{
+    let end = Instant::now() + peer::PATIENCE;
+    while let Some(notice) = session.next_before(end) {
+        if let Some(found) = pick(notice) {
+            return found;
+        }
+    }
+    panic!("never {what}");
+}
+
+fn opened(notice: Notice) -> Option<()> {
+    matches!(notice, Notice::Opened).then_some(())
+}
+
+fn message(notice: Notice) -> Option<Message> {
+    match notice {
+        Notice::Message(message) => Some(message),
+        _ => None,
+    }
+}
+
+fn down(notice: Notice) -> Option<Cause<Error>> {
+    match notice {
+        Notice::Down { cause, .. } => Some(cause),
+        _ => None,
+    }
+}
+
+#[test]
+fn sessions_are_send_when_their_parts_are() {
+    fn is_send<T: Send>(_: &T) {}
+    let url = "ws://localhost".to_owned();
+    let config = Config::default();
+    is_send(&Session::client(config, 1, move |dial: &Dial| {
+        dial.connect(url.as_str())
+    }));
+    let boxed: Box<dyn FnMut(&Dial) -> Result<WebSocket<Plain>, Error> + Send> =
+        Box::new(|dial| dial.connect("ws://localhost"));
+    is_send(&Session::client(config, 1, boxed));
+    is_send(&Link::within(Duration::ZERO));
+}
+
+#[test]
+fn what_is_sent_while_down_comes_back() {
+    let (url, server) = peer(|listener| serve(&mut accept(&listener)));
+    let config = settings().build().unwrap();
+    let mut session = Session::client(config, 1, |dial: &Dial| dial.connect(url.as_str()));
+    let back = session.send(Message::text("early"));
+    assert_eq!(back, Err(SendError::Down(Message::text("early"))));
+    wait_for(&mut session, "opened", opened);
+    assert_eq!(session.send(Message::text("now")), Ok(()));
+    session.stop();
+    let error = session.send(Message::text("late")).unwrap_err();
+    assert_eq!(error.to_string(), "the connection is not open");
+    assert_eq!(error.into_message(), Message::text("late"));
+    assert!(matches!(
+        session.last(),
+        Some(Notice::Stopped(StopReason::Requested))
+    ));
+    server.join().unwrap();
+}
+
+#[test]
+fn the_application_works_between_notices() {
+    let (url, _server) = peer(|listener| serve(&mut accept(&listener)));
+    let config = settings()
+        .ping_interval(Duration::from_secs(20))
+        .build()
+        .unwrap();
+    let mut session = Session::client(config, 1, |dial: &Dial| dial.connect(url.as_str()));
+    wait_for(&mut session, "opened", opened);
+    for _ in 0..5 {
+        let begin = Instant::now();
+        assert!(session.next_before(begin + millis(100)).is_none());
+        let took = begin.elapsed();
+        assert!(took >= millis(95) && took < millis(100) + NOISE, "{took:?}");
+    }
+    // A time that has passed looks once and does not wait.
+    let begin = Instant::now();
+    assert!(session.next_before(begin).is_none());
+    assert!(begin.elapsed() < NOISE);
+}
+
+#[test]
+fn a_queue_that_is_full_gives_the_message_back() {
+    let (url, _server) = peer(|listener| {
+        let socket = peer::accept_raw(&listener);
+        std::thread::sleep(Duration::from_secs(5));
+        drop(socket);
+    });
+    let config = settings()
+        .pong_timeout(Duration::from_secs(20))
+        .build()
+        .unwrap();
+    let mut session = Session::client(config, 1, |dial: &Dial| dial.connect(url.as_str()))
+        .with_queue_limit(10_000);
+    wait_for(&mut session, "opened", opened);
+    // More than the kernel takes: this one is under way, whatever its size.
+    assert_eq!(session.send(Message::binary(vec![0; 32 << 20])), Ok(()));
+    let part = || Message::binary(vec![1; 3000]);
+    for _ in 0..3 {
+        assert_eq!(session.send(part()), Ok(()));
+    }
+    let begin = Instant::now();
+    for _ in 0..100 {
+        assert_eq!(session.send(part()), Err(SendError::Full(part())));
+    }
+    assert!(begin.elapsed() < NOISE, "{:?}", begin.elapsed());
+}
+
+/// All that was accepted goes out before the close frame.
+#[test]
+fn a_stop_sends_what_is_queued_first() {
+    let (url, server) = peer(|listener| {
+        let mut socket = accept(&listener);
+        std::thread::sleep(millis(300));
+        let mut lengths = Vec::new();
+        while let Ok(message) = socket.read() {
+            if message.is_binary() {
+                lengths.push(message.len());
+            }
+        }
+        lengths
+    });
+    let config = settings()
+        .close_timeout(Duration::from_secs(20))
+        .build()
+        .unwrap();
+    let mut session = Session::client(config, 1, |dial: &Dial| dial.connect(url.as_str()))
+        .with_stall_timeout(Duration::from_secs(20));
+    wait_for(&mut session, "opened", opened);
+    let lengths = [16 << 20, 1, 2, 3, 100_000, 4];
+    for length in lengths {
+        assert_eq!(session.send(Message::binary(vec![0; length])), Ok(()));
+    }
+    session.stop();
+    assert!(matches!(
+        session.last(),
+        Some(Notice::Stopped(StopReason::Requested))
+    ));
+    assert_eq!(server.join().unwrap(), lengths);
+}
+
+#[test]
+fn text_pings_are_answered_by_text() {
+    let (url, server) = peer(|listener| {
+        let mut socket = accept(&listener);
+        let mut pings = 0;
+        while let Ok(message) = socket.read() {
+            if message == Message::text("ping") {
+                pings += 1;
+                socket.send(Message::text("pong")).unwrap();
+            }
+        }
+        pings
+    });
+    let config = settings().build().unwrap();
+    let mut session = Session::client(config, 1, |dial: &Dial| dial.connect(url.as_str()))
+        .with_codec(TextPings::new("ping", "pong"));
+    for _ in 0..3 {
+        let id = wait_for(&mut session, "a pong", |notice| match notice {
+            Notice::Pong { id, .. } => Some(id),
+            Notice::Message(message) => panic!("{message}"),
+            _ => None,
+        });
+        assert_eq!(id.to_bytes()[..4], [0, 0, 0, 1]);
+    }
+    session.stop();
+    assert!(matches!(session.last(), Some(Notice::Stopped(_))));
+    assert!(server.join().unwrap() >= 3);
+}
+
+#[test]
+fn a_text_ping_of_the_peers_is_answered_and_not_shown() {
+    let (url, server) = peer(|listener| {
+        let mut socket = accept(&listener);
+        socket.send(Message::text("ping")).unwrap();
+        let answer = socket.read().unwrap();
+        socket.send(Message::text("thanks")).unwrap();
+        serve(&mut socket);
+        answer
+    });
+    let config = settings()
+        .ping_interval(Duration::from_secs(20))
+        .build()
+        .unwrap();
+    let mut session = Session::client(config, 1, |dial: &Dial| dial.connect(url.as_str()))
+        .with_codec(TextPings::new("ping", "pong"));
+    assert_eq!(
+        wait_for(&mut session, "thanks", message),
+        Message::text("thanks")
+    );
+    session.stop();
+    assert!(matches!(session.last(), Some(Notice::Stopped(_))));
+    assert_eq!(server.join().unwrap(), Message::text("pong"));
+}
+
+/// Any protocol of the application's fits: here, numbered pings in JSON.
+struct JsonPings;
+
+impl Codec<Message> for JsonPings {
+    fn ping(&mut self, id: PingId) -> Message {
+        let id = u64::from_be_bytes(id.to_bytes());
+        Message::text(serde_json::json!({ "ping": id }).to_string())
+    }
+
+    fn read(&mut self, message: &Message) -> Incoming<Message> {
+        let Ok(text) = message.to_text() else {
+            return Incoming::Message;
+        };
+        let value: serde_json::Value = serde_json::from_str(text).unwrap_or_default();
+        match value["pong"].as_u64() {
+            Some(id) => Incoming::Pong(PingId::from_bytes(id.to_be_bytes())),
+            None => Incoming::Message,
+        }
+    }
+}
+
+#[test]
+fn a_codec_of_the_users_carries_the_id() {
+    let (url, _server) = peer(|listener| {
+        let mut socket = accept(&listener);
+        while let Ok(message) = socket.read() {
+            if let Ok(text) = message.to_text() {
+                let answer = text.replace("ping", "pong");
+                if socket.send(Message::text(answer)).is_err() {
+                    return;
+                }
+            }
+        }
+    });
+    let config = settings().build().unwrap();
+    let mut session =
+        Session::client(config, 1, |dial: &Dial| dial.connect(url.as_str())).with_codec(JsonPings);
+    let mut sent = None;
+    let (id, round_trip) = wait_for(&mut session, "a pong", |notice| match notice {
+        Notice::Ping(id) => {
+            sent = Some(id);
+            None
+        }
+        Notice::Pong { id, round_trip } => Some((id, round_trip)),
+        _ => None,
+    });
+    assert_eq!(Some(id), sent);
+    assert_eq!(session.heartbeat().round_trip().unwrap().last(), round_trip);
+}
+
+#[test]
+fn reconnecting_now_abandons_and_dials_in_every_state() {
+    let (url, _server) = peer(|listener| peer::serve_all(&listener));
+    let config = settings().build().unwrap();
+    let mut session = Session::client(config, 1, |dial: &Dial| dial.connect(url.as_str()));
+    session.reconnect_now(); // Idle
+    wait_for(&mut session, "opened", opened);
+    session.reconnect_now(); // Open
+    assert!(session.socket().is_none());
+    wait_for(&mut session, "opened", opened);
+    session.stop();
+    session.reconnect_now(); // Closing
+    wait_for(&mut session, "opened", opened);
+    session.stop();
+    wait_for(&mut session, "stopped", |notice| {
+        matches!(notice, Notice::Stopped(_)).then_some(())
+    });
+    assert!(session.next().is_none());
+    session.reconnect_now(); // Stopped
+    wait_for(&mut session, "opened", opened);
+    assert!(session.socket().is_some());
+}
+
+#[test]
+fn stopping_works_while_waiting_and_before_the_start() {
+    let dead = "ws://127.0.0.1:1/";
+    let slow = settings()
+        .first_spread(Duration::from_secs(60))
+        .build()
+        .unwrap();
+    let mut session = Session::client(slow, 3, |dial: &Dial| dial.connect(dead));
+    wait_for(&mut session, "down", down);
+    assert_eq!(session.heartbeat().state(), State::Waiting);
+    session.stop();
+    assert!(matches!(
+        session.next(),
+        Some(Notice::Stopped(StopReason::Requested))
+    ));
+    assert!(session.next().is_none());
+
+    let mut session = Session::client(slow, 3, |dial: &Dial| dial.connect(dead));
+    session.stop();
+    assert!(matches!(
+        session.next(),
+        Some(Notice::Stopped(StopReason::Requested))
+    ));
+    assert!(session.next().is_none());
+}
+
+#[test]
+fn a_change_of_network_pings_at_once_and_moves_a_dial() {
+    let (url, _server) = peer(|listener| serve(&mut accept(&listener)));
+    let config = settings()
+        .ping_interval(Duration::from_secs(60))
+        .first_spread(Duration::from_secs(24 * 60 * 60))
+        .build()
+        .unwrap();
+    let mut dead = false;
+    let mut session = Session::client(config, 1, |dial: &Dial| {
+        let url = if dead {
+            "ws://127.0.0.1:1/"
+        } else {
+            url.as_str()
+        };
+        dead = true;
+        dial.connect(url)
+    });
+    wait_for(&mut session, "opened", opened);
+    session.network_changed();
+    wait_for(&mut session, "a pong", |notice| {
+        matches!(notice, Notice::Pong { .. }).then_some(())
+    });
+    session.reconnect_now();
+    wait_for(&mut session, "down", down);
+    session.network_changed();
+    let planned = wait_for(&mut session, "a new plan", |notice| match notice {
+        Notice::Rescheduled(planned) => Some(planned),
+        _ => None,
+    });
+    assert_eq!(planned.attempt, 1);
+    assert!(planned.at <= Instant::now() + Duration::from_secs(2));
+}
+
+#[test]
+fn settings_change_while_running() {
+    let (url, _server) = peer(|listener| serve(&mut accept(&listener)));
+    let slow = settings().ping_interval(Duration::from_secs(60));
+    let mut session = Session::client(slow.build().unwrap(), 1, |dial: &Dial| {
+        dial.connect(url.as_str())
+    });
+    wait_for(&mut session, "opened", opened);
+    session.reconfigure(settings().build().unwrap());
+    wait_for(&mut session, "a pong", |notice| {
+        matches!(notice, Notice::Pong { .. }).then_some(())
+    });
+    session.healthy();
+    assert_eq!(session.heartbeat().config().ping_interval(), millis(200));
+}
+
+/// The application goes about its own business for longer than a timeout, with
+/// the answer in the buffer: it is read before anything is judged.
+#[test]
+fn an_application_that_was_away_reads_before_it_judges() {
+    let (url, _server) = peer(|listener| serve(&mut accept(&listener)));
+    let config = settings()
+        .pong_timeout(millis(300))
+        .late_tolerance(Duration::from_secs(3600))
+        .build()
+        .unwrap();
+    let mut session = Session::client(config, 1, |dial: &Dial| dial.connect(url.as_str()));
+    for _ in 0..3 {
+        wait_for(&mut session, "a ping", |notice| {
+            assert!(!matches!(notice, Notice::Down { .. }), "{notice:?}");
+            matches!(notice, Notice::Ping(_)).then_some(())
+        });
+        std::thread::sleep(millis(1000));
+    }
+}
+
+#[test]
+fn a_request_of_the_users_is_signed_afresh_for_each_dial() {
+    let (sender, receiver) = mpsc::channel();
+    let (url, _server) = peer(move |listener| {
+        for _ in 0..2 {
+            let socket = peer::accept_tcp(&listener);
+            let sender = sender.clone();
+            #[allow(clippy::result_large_err)]
+            let read = |request: &tungstenite::handshake::server::Request, response| {
+                sender.send(request.headers()["X-Attempt"].clone()).unwrap();
+                Ok(response)
+            };
+            drop(tungstenite::accept_hdr(socket, read).unwrap());
+        }
+    });
+    let mut session = Session::client(settings().build().unwrap(), 1, |dial: &Dial| {
+        let attempt = dial.attempt().to_string();
+        let request = ClientRequestBuilder::new(url.parse()?).with_header("X-Attempt", attempt);
+        assert!(dial.deadline() > Instant::now());
+        dial.connect(request)
+    });
+    for attempt in ["0", "1"] {
+        wait_for(&mut session, "down", down);
+        assert_eq!(receiver.recv().unwrap(), attempt);
+    }
+}
+
+#[test]
+fn a_url_that_needs_tls_fails_with_a_reason() {
+    for (url, reason) in [
+        (
+            "wss://127.0.0.1:1/",
+            "URL error: TLS support not compiled in",
+        ),
+        ("http://127.0.0.1:1/", "URL error: URL scheme not supported"),
+    ] {
+        let config = settings().build().unwrap();
+        let mut session = Session::client(config, 1, |dial: &Dial| dial.connect(url));
+        assert_eq!(wait_for(&mut session, "down", down).to_string(), reason);
+    }
+}
+
+/// Without a wire there would be no deadline, and a dead peer would hold the
+/// thread for ever.
+#[test]
+fn a_socket_that_was_not_made_with_the_dial_is_refused() {
+    let (url, _server) = peer(|listener| peer::serve_all(&listener));
+    let address = url
+        .trim_start_matches("ws://")
+        .trim_end_matches('/')
+        .to_owned();
+    let mut session = Session::client(settings().build().unwrap(), 1, |_: &Dial| {
+        let (socket, _) = tungstenite::client(&url, TcpStream::connect(&address)?).unwrap();
+        Ok(socket)
+    });
+    let cause = wait_for(&mut session, "down", down).to_string();
+    assert_eq!(
+        cause,
+        "IO error: the connector did not make its socket with the dial"
+    );
+}

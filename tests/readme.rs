@@ -1,0 +1,158 @@
+//! The README's table of settings and its picture of the machine say what is so.
+//! Its code is tested with the documentation.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use keepalive::{Action, Closed, Config, Event, Heartbeat, PingId, State};
+
+const README: &str = include_str!("../README.md");
+
+#[test]
+fn the_table_has_every_setting_with_its_default() {
+    assert_eq!(defaults_in_the_table(), defaults());
+}
+
+/// From rows such as `` | `pong_timeout` | 20 s | ``.
+fn defaults_in_the_table() -> BTreeMap<String, String> {
+    section("## Settings")
+        .lines()
+        .filter_map(|line| {
+            let mut cells = line.strip_prefix("| `")?.split(" | ");
+            let name = cells.next()?.trim_end_matches('`').to_owned();
+            Some((name, plain(cells.next()?)))
+        })
+        .collect()
+}
+
+/// From the debug output, which names every setting.
+fn defaults() -> BTreeMap<String, String> {
+    let text = format!("{:?}", Config::default());
+    let (_, fields) = text.split_once("{ ").unwrap();
+    let (fields, _) = fields.split_once(" }").unwrap();
+    fields
+        .split(", ")
+        .filter_map(|field| field.split_once(": "))
+        .map(|(name, value)| (name.to_owned(), plain(value)))
+        .collect()
+}
+
+fn plain(value: &str) -> String {
+    let value = value.replace([' ', '`'], "");
+    let value = value.trim_start_matches("Some(").trim_end_matches(')');
+    match value {
+        "None" => "off",
+        "true" => "yes",
+        "false" => "no",
+        "default_close_policy" => "default",
+        "2.0" => "2",
+        other => other,
+    }
+    .to_owned()
+}
+
+#[test]
+fn the_picture_has_only_arrows_that_the_machine_takes() {
+    let mut arrows = 0;
+    for line in section("```mermaid").lines() {
+        let Some((from, rest)) = line.trim().split_once(" --> ") else {
+            continue;
+        };
+        let Some((to, events)) = rest.split_once(": ") else {
+            assert!(matches!((from, rest), ("[*]", "Idle" | "Quiet")), "{line}");
+            continue;
+        };
+        for event in events.split(", ") {
+            for way in ways_to(from) {
+                let reached = way.take(event);
+                assert!(reached.is_in(to), "{line}: {event} leads to {reached:?}");
+                arrows += 1;
+            }
+        }
+    }
+    assert!(arrows > 15, "only {arrows} arrows were found");
+}
+
+/// Heartbeats in this state.
+fn ways_to(state: &str) -> Vec<Way> {
+    let ways: &[&[&str]] = match state {
+        "Idle" => &[&[]],
+        "Connecting" => &[&["Start"]],
+        "Open" => &[&["Opened"], &["Opened", "Tick"]],
+        "Quiet" => &[&["Opened"]],
+        "Probing" => &[&["Opened", "Tick"]],
+        "Closing" => &[&["Opened", "Stop"]],
+        "Waiting" => &[&["Start", "Error"]],
+        "Stopped" => &[&["Stop"]],
+        other => panic!("no such state: {other}"),
+    };
+    ways.iter()
+        .map(|events| events.iter().fold(Way::new(), |way, event| way.take(event)))
+        .inspect(|way| assert!(way.is_in(state), "{way:?}"))
+        .collect()
+}
+
+#[derive(Debug)]
+struct Way {
+    heartbeat: Heartbeat<Duration>,
+    now: Duration,
+}
+
+impl Way {
+    fn new() -> Self {
+        Self {
+            heartbeat: Heartbeat::new(Config::article(), 1),
+            now: Duration::ZERO,
+        }
+    }
+
+    /// Ticks come when something is due: a ping, a verdict, a dial.
+    fn take(mut self, event: &str) -> Self {
+        let event = match event {
+            "Start" => Event::Start,
+            "Opened" => Event::Opened,
+            "Received" => Event::Received,
+            "Pong" => Event::Pong(PingId::from_bytes([0; 8])),
+            "Closed" => Event::Closed(Closed::default()),
+            "Error" => Event::Error,
+            "ReconnectNow" => Event::ReconnectNow,
+            "Stop" => Event::Stop,
+            "Tick" => return self.tick(),
+            other => panic!("no such event: {other}"),
+        };
+        self.heartbeat.handle(event, self.now).for_each(drop);
+        self
+    }
+
+    fn tick(mut self) -> Self {
+        loop {
+            self.now = self.heartbeat.deadline().expect("something is awaited");
+            let mut actions = self.heartbeat.handle(Event::Tick, self.now);
+            if actions.any(|action| !matches!(action, Action::ArmDeadline(_))) {
+                return self;
+            }
+        }
+    }
+
+    fn is_in(&self, state: &str) -> bool {
+        let heartbeat = &self.heartbeat;
+        match state {
+            "Quiet" => heartbeat.state() == State::Open && !heartbeat.is_ping_out(),
+            "Probing" => heartbeat.state() == State::Open && heartbeat.is_ping_out(),
+            other => format!("{:?}", heartbeat.state()) == other,
+        }
+    }
+}
+
+/// From this line of the README to the next of its kind.
+fn section(start: &str) -> &'static str {
+    let (_, rest) = README.split_once(start).expect(start);
+    let end = if start.starts_with('#') {
+        "\n## "
+    } else {
+        "\n```"
+    };
+    rest.split_once(end).expect("an end").0
+}

@@ -1,0 +1,94 @@
+//! The rules of the contract, by example, in virtual time.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+#![allow(clippy::indexing_slicing)]
+
+use core::time::Duration;
+
+use keepalive::{Action, Config, Event, Heartbeat};
+
+/// Handles an event, and returns all that is to be done.
+fn handle(
+    heartbeat: &mut Heartbeat<Duration>,
+    event: Event,
+    now: Duration,
+) -> Vec<Action<Duration>> {
+    heartbeat.handle(event, now).collect()
+}
+
+#[test]
+fn a_loss_is_planned_for_even_if_the_first_instant_is_the_greatest() {
+    let mut heartbeat = Heartbeat::new(Config::default(), 1);
+    assert!(handle(&mut heartbeat, Event::Opened, Duration::MAX).is_empty());
+    let (at, attempt) = (Duration::MAX, 1);
+    assert_eq!(
+        handle(&mut heartbeat, Event::Error, Duration::MAX),
+        [Action::ScheduleReconnect { at, attempt }]
+    );
+    assert_eq!(heartbeat.deadline(), None);
+}
+
+#[test]
+fn at_the_end_of_time_activity_leaves_nothing_to_wait_for() {
+    let years = Duration::from_secs(600 * 365 * 24 * 60 * 60);
+    for end in [years, Duration::MAX] {
+        let mut heartbeat = Heartbeat::new(Config::default(), 1);
+        handle(&mut heartbeat, Event::Opened, Duration::ZERO);
+        handle(&mut heartbeat, Event::Received, end);
+        assert_eq!(heartbeat.deadline(), None, "{end:?}");
+    }
+}
+
+#[test]
+fn what_is_overdue_is_not_put_off_by_being_asked_for_again() {
+    let millis = Duration::from_millis;
+    let config = Config::article();
+    let mut heartbeat = Heartbeat::new(config, 1);
+    handle(&mut heartbeat, Event::Opened, Duration::ZERO);
+    let shorter = config.to_builder().ping_interval(millis(100));
+    let shorter = shorter.build().unwrap();
+    let asked = Duration::from_micros(1_001_000);
+    for micros in [1_000_000, 1_000_400, 1_000_800] {
+        let now = Duration::from_micros(micros);
+        heartbeat.reconfigure(shorter, now).for_each(drop);
+        assert_eq!(heartbeat.deadline(), Some(asked), "at {now:?}");
+    }
+}
+
+#[test]
+fn a_verdict_that_was_put_off_for_a_ping_is_not_put_off_in_listen_only() {
+    let seconds = Duration::from_secs;
+    let config = Config::article();
+    let mut heartbeat = Heartbeat::new(config, 1);
+    handle(&mut heartbeat, Event::Opened, seconds(0));
+    handle(&mut heartbeat, Event::Tick, seconds(2));
+    // The verdict is late, so there is one more ping.
+    handle(&mut heartbeat, Event::Tick, seconds(100));
+    let listening = config
+        .to_builder()
+        .listen_only(true)
+        .idle_timeout(seconds(101));
+    let listening = listening.build().unwrap();
+    heartbeat
+        .reconfigure(listening, seconds(100))
+        .for_each(drop);
+    assert_eq!(heartbeat.deadline(), Some(seconds(101)));
+}
+
+#[test]
+fn a_verdict_that_was_put_off_comes_by_the_new_settings_too() {
+    let seconds = Duration::from_secs;
+    let patient = Config::listener().to_builder();
+    let patient = patient
+        .idle_timeout(seconds(500))
+        .late_tolerance(seconds(500));
+    let mut heartbeat = Heartbeat::new(patient.build().unwrap(), 1);
+    handle(&mut heartbeat, Event::Opened, seconds(0));
+    handle(&mut heartbeat, Event::Tick, seconds(1001));
+    assert_eq!(heartbeat.deadline(), Some(seconds(1501)));
+
+    let hasty = Config::listener().to_builder().idle_timeout(seconds(10));
+    let hasty = hasty.late_tolerance(seconds(20)).build().unwrap();
+    heartbeat.reconfigure(hasty, seconds(1002)).for_each(drop);
+    assert_eq!(heartbeat.deadline(), Some(seconds(1012)));
+}

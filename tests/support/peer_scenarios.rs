@@ -1,0 +1,641 @@
+//! What can happen to a client, and what it then has to tell, in which order:
+//! the same for every adapter.
+#![allow(dead_code, unreachable_pub)]
+
+use std::io::{Read, Write};
+use std::net::TcpListener;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use keepalive::{CloseReason, Config, ConfigBuilder, StopReason};
+use tungstenite::Message;
+use tungstenite::protocol::CloseFrame;
+
+use crate::peer::{
+    self, BlackHole, Process, accept, accept_raw, accept_tcp, header, millis, peer, reset, serve,
+    url_of,
+};
+
+/// An adapter under test.
+pub trait Client {
+    /// Connects to this URL, tells the application what happens and does what it
+    /// orders, until it is stopped or the application has quit. Returns all that
+    /// was told.
+    fn run(config: Config, url: &str, app: impl FnMut(&Told) -> Order) -> Story;
+}
+
+/// What an application is told.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Told {
+    Connecting(u32),
+    Opened,
+    Message(usize),
+    Ping,
+    Pong,
+    Down {
+        why: Why,
+        attempt: Option<u32>,
+        delay: Duration,
+    },
+    Stopped(StopReason),
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub enum Why {
+    Closed(Option<u16>),
+    Failed(String),
+    TimedOut(CloseReason),
+}
+
+/// What an application orders.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Order {
+    Nothing,
+    Send(Message),
+    Stop,
+    /// Go away without a word.
+    Quit,
+}
+
+#[derive(Debug)]
+pub struct Story(pub Vec<(Instant, Told)>);
+
+impl Story {
+    /// Without pings and pongs, whose number is chance, and without delays.
+    pub fn outline(&self) -> Vec<String> {
+        let short = |told: &Told| match told {
+            Told::Ping | Told::Pong => None,
+            Told::Down { why, attempt, .. } => Some(match attempt {
+                Some(attempt) => format!("down: {}, retry {attempt}", words(why)),
+                None => format!("down: {}", words(why)),
+            }),
+            Told::Connecting(attempt) => Some(format!("connecting {attempt}")),
+            Told::Opened => Some("opened".to_owned()),
+            Told::Message(length) => Some(format!("message of {length}")),
+            Told::Stopped(reason) => Some(format!("over: {reason}")),
+        };
+        self.0.iter().filter_map(|(_, told)| short(told)).collect()
+    }
+
+    pub fn count(&self, told: &Told) -> usize {
+        self.0.iter().filter(|(_, other)| other == told).count()
+    }
+
+    pub fn last(&self) -> Instant {
+        self.0.last().unwrap().0
+    }
+
+    pub fn first_down(&self) -> (Instant, Why, Duration) {
+        let down = |(at, told): &(Instant, Told)| match told {
+            Told::Down { why, delay, .. } => Some((*at, why.clone(), *delay)),
+            _ => None,
+        };
+        self.0.iter().find_map(down).expect("never down")
+    }
+}
+
+fn words(why: &Why) -> String {
+    match why {
+        Why::Closed(Some(code)) => format!("closed {code}"),
+        Why::Closed(None) => "closed".to_owned(),
+        Why::Failed(error) => error.clone(),
+        Why::TimedOut(reason) => reason.to_string(),
+    }
+}
+
+pub const INTERVAL: Duration = Duration::from_millis(200);
+pub const TIMEOUT: Duration = Duration::from_millis(500);
+
+/// What a busy machine may add to a bound; the bounds themselves are printed.
+pub const NOISE: Duration = Duration::from_secs(2);
+
+/// Fast settings without chance, and retries at once.
+pub fn settings() -> ConfigBuilder {
+    Config::builder()
+        .ping_interval(INTERVAL)
+        .send_interval(None)
+        .jitter(0.0)
+        .random_phase(false)
+        .pong_timeout(TIMEOUT)
+        .connect_timeout(millis(1000))
+        .close_timeout(millis(500))
+        .first_spread(millis(1))
+        .backoff_floor(millis(1))
+        .backoff_base(millis(1))
+        .backoff_cap(millis(20))
+}
+
+fn quit_when_down(told: &Told) -> Order {
+    match told {
+        Told::Down { .. } => Order::Quit,
+        _ => Order::Nothing,
+    }
+}
+
+fn run_until_down<C: Client>(config: ConfigBuilder, url: &str) -> Story {
+    C::run(config.build().unwrap(), url, quit_when_down)
+}
+
+fn assert_once_down(story: &Story, why: &str) {
+    let down = format!("down: {why}, retry 1");
+    assert_eq!(story.outline(), ["connecting 0", "opened", down.as_str()]);
+}
+
+/// Prints how long a conviction took beside its bound, which the issue asks for,
+/// and asserts the bound with room for noise.
+fn assert_convicted_in_time(story: &Story, silent_since: Instant, what: &str) {
+    let (at, why, _) = story.first_down();
+    assert_eq!(why, Why::TimedOut(CloseReason::PongTimeout));
+    let took = at.saturating_duration_since(silent_since);
+    let bound = INTERVAL + TIMEOUT;
+    println!("{what}: convicted after {took:?}, bound {bound:?} + 100 ms");
+    assert!(took <= bound + NOISE, "{took:?}");
+}
+
+/// A process that is stopped: TCP stays up, nothing answers.
+pub fn a_stopped_process_is_convicted<C: Client>(peer_test: &str) {
+    let mut process = Process::start(peer_test, "serve");
+    let address = process.line().unwrap();
+    let mut stopped = None;
+    let story = C::run(
+        settings().build().unwrap(),
+        &format!("ws://{address}/"),
+        |told| match told {
+            Told::Pong if stopped.is_none() => {
+                process.stop();
+                stopped = Some(Instant::now());
+                Order::Nothing
+            }
+            told => quit_when_down(told),
+        },
+    );
+    assert_once_down(&story, "no pong in time");
+    assert_convicted_in_time(&story, stopped.unwrap(), "stopped process");
+}
+
+/// The child of the scenario above.
+pub fn serve_as_a_process() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    peer::tell(&listener.local_addr().unwrap().to_string());
+    serve(&mut accept(&listener));
+}
+
+/// A peer that opens and never says or reads anything.
+pub fn a_mute_peer_is_convicted<C: Client>() {
+    let (url, peer) = peer(|listener| {
+        let mut socket = accept_raw(&listener);
+        let opened = Instant::now();
+        let _ = socket.read_to_end(&mut Vec::new());
+        opened
+    });
+    let story = run_until_down::<C>(settings(), &url);
+    assert_once_down(&story, "no pong in time");
+    assert_convicted_in_time(&story, peer.join().unwrap(), "mute peer");
+}
+
+/// One byte of a frame at a time, and never a pong.
+pub fn a_byte_now_and_then_is_life<C: Client>(pause: Duration, lasts: Duration) {
+    let (url, _peer) = peer(move |listener| {
+        let mut socket = accept_raw(&listener);
+        let _ = socket.write_all(&header(1 << 20));
+        while socket.write_all(b".").is_ok() {
+            thread::sleep(pause);
+        }
+    });
+    let config = settings().ping_interval(pause / 4).pong_timeout(pause * 2);
+    let begin = Instant::now();
+    let story = C::run(config.build().unwrap(), &url, |told| match told {
+        Told::Ping if begin.elapsed() >= lasts => Order::Quit,
+        told => quit_when_down(told),
+    });
+    assert_eq!(story.outline(), ["connecting 0", "opened"]);
+    assert!(story.count(&Told::Ping) > 2, "{story:?}");
+}
+
+/// One big frame that takes long, and never a pong.
+pub fn a_frame_that_takes_long_is_life<C: Client>(length: u32, lasts: Duration) {
+    const PARTS: u32 = 100;
+    let (url, _peer) = peer(move |listener| {
+        let mut socket = accept_raw(&listener);
+        socket.write_all(&header(length)).unwrap();
+        let part = vec![0; (length / PARTS) as usize];
+        for _ in 0..PARTS {
+            thread::sleep(lasts / PARTS);
+            if socket.write_all(&part).is_err() {
+                return;
+            }
+        }
+        let _ = socket.read_to_end(&mut Vec::new());
+    });
+    let config = settings()
+        .ping_interval(lasts / 20)
+        .pong_timeout(lasts / 5)
+        .build()
+        .unwrap();
+    let story = C::run(config, &url, |told| match told {
+        Told::Message(_) => Order::Quit,
+        told => quit_when_down(told),
+    });
+    let whole = format!("message of {length}");
+    assert_eq!(story.outline(), ["connecting 0", "opened", whole.as_str()]);
+}
+
+/// The peer floods and never answers a ping: it is alive, the ticks come, and
+/// what the application sends goes out.
+pub fn a_flood_starves_neither_ticks_nor_writes<C: Client>() {
+    let (url, peer) = peer(|listener| {
+        let mut socket = accept_raw(&listener);
+        let mut reading = socket.try_clone().unwrap();
+        let reader = thread::spawn(move || {
+            let (mut bytes, mut total) = ([0; 4096], 0);
+            while let Ok(count @ 1..) = reading.read(&mut bytes) {
+                total += count;
+            }
+            total
+        });
+        let mut frame = header(100);
+        frame.resize(frame.len() + 100, 7);
+        let frames = frame.repeat(100);
+        while socket.write_all(&frames).is_ok() {}
+        reader.join().unwrap()
+    });
+    let config = settings().send_interval(Some(millis(50))).build().unwrap();
+    let (begin, mut count) = (Instant::now(), 0);
+    let story = C::run(config, &url, |told| match told {
+        Told::Message(_) => {
+            count += 1;
+            match count {
+                1000 => Order::Send(Message::binary(vec![0; 1000])),
+                _ if begin.elapsed() > millis(2000) => Order::Quit,
+                _ => Order::Nothing,
+            }
+        }
+        told => quit_when_down(told),
+    });
+    assert!(!story.outline().iter().any(|line| line.starts_with("down")));
+    let pings = story.count(&Told::Ping);
+    println!("flood: {count} messages, {pings} pings in 2 s");
+    assert!(pings >= 4, "{pings} pings beside {count} messages");
+    assert!(peer.join().unwrap() >= 1000);
+}
+
+/// The application floods: the pings get through, and messages come in.
+pub fn sending_much_starves_neither_pings_nor_reads<C: Client>() {
+    let (url, _peer) = peer(|listener| {
+        let mut socket = accept(&listener);
+        let mut count = 0;
+        while let Ok(message) = socket.read() {
+            count += 1;
+            let due = message.is_binary() && count % 10 == 0;
+            if due && socket.send(Message::text("still here")).is_err() {
+                return;
+            }
+        }
+    });
+    let (begin, mut messages) = (Instant::now(), 0);
+    let config = settings().ping_interval(millis(50)).build().unwrap();
+    let story = C::run(config, &url, |told| match told {
+        Told::Opened => Order::Send(Message::binary(vec![0; 100_000])),
+        Told::Message(_) if begin.elapsed() > millis(1500) => Order::Quit,
+        Told::Message(_) => {
+            messages += 1;
+            Order::Send(Message::binary(vec![0; 100_000]))
+        }
+        Told::Ping | Told::Pong => Order::Send(Message::binary(vec![0; 100_000])),
+        told => quit_when_down(told),
+    });
+    assert!(!story.outline().iter().any(|line| line.starts_with("down")));
+    assert!(messages > 1);
+}
+
+/// How the peer ends it.
+#[derive(Clone, Copy, Debug)]
+pub enum End {
+    Reset,
+    Fin,
+    Code(u16),
+}
+
+pub fn an_end_is_told_once<C: Client>(end: End, why: &str) {
+    let (url, peer) = peer(move |listener| match end {
+        End::Reset => reset(accept_raw(&listener)),
+        End::Fin => drop(accept_raw(&listener)),
+        End::Code(code) => {
+            let mut socket = accept(&listener);
+            let frame = CloseFrame {
+                code: code.into(),
+                reason: "".into(),
+            };
+            socket.close(Some(frame)).unwrap();
+            serve(&mut socket);
+        }
+    });
+    let story = run_until_down::<C>(settings(), &url);
+    assert_once_down(&story, why);
+    peer.join().unwrap();
+}
+
+/// 1000 says that it is over, by the default policy.
+pub fn a_normal_close_is_the_end<C: Client>() {
+    let (url, peer) = peer(|listener| {
+        let mut socket = accept(&listener);
+        let frame = CloseFrame {
+            code: 1000.into(),
+            reason: "".into(),
+        };
+        socket.close(Some(frame)).unwrap();
+        serve(&mut socket);
+    });
+    let story = C::run(settings().build().unwrap(), &url, |_| Order::Nothing);
+    assert_eq!(
+        story.outline(),
+        [
+            "connecting 0",
+            "opened",
+            "down: closed 1000",
+            "over: closed with code 1000"
+        ]
+    );
+    peer.join().unwrap();
+}
+
+/// 1012 and 1013 bring their own delays.
+pub fn a_close_code_decides_the_delay<C: Client>(code: u16, least: Duration, greatest: Duration) {
+    let (url, _peer) = peer(move |listener| {
+        let mut socket = accept(&listener);
+        let frame = CloseFrame {
+            code: code.into(),
+            reason: "".into(),
+        };
+        socket.close(Some(frame)).unwrap();
+        serve(&mut socket);
+    });
+    let config = settings()
+        .backoff_cap(millis(3000))
+        .backoff_base(millis(2000))
+        .backoff_floor(millis(2000));
+    let story = run_until_down::<C>(config, &url);
+    let (_, why, delay) = story.first_down();
+    assert_eq!(why, Why::Closed(Some(code)));
+    assert!(
+        delay >= least.saturating_sub(NOISE / 4) && delay <= greatest,
+        "{delay:?}"
+    );
+}
+
+/// The peer's answer to the close frame comes, the end of TCP does not.
+pub fn a_close_that_lingers_is_abandoned<C: Client>() {
+    let (url, peer) = peer(|listener| {
+        let mut socket = accept(&listener);
+        while !matches!(socket.read(), Ok(Message::Close(_)) | Err(_)) {}
+        let _ = socket.flush();
+        let mut socket = socket.into_inner();
+        let _ = socket.read_to_end(&mut Vec::new());
+        socket
+    });
+    let story = stop_when_opened::<C>(&url);
+    let took = story.last() - story.0[1].0;
+    assert!(
+        took >= millis(400) && took < millis(500) + NOISE,
+        "{took:?}"
+    );
+    drop(peer.join().unwrap());
+}
+
+/// The answer to the close frame never comes.
+pub fn a_close_without_an_answer_is_abandoned<C: Client>() {
+    let (url, _peer) = peer(|listener| {
+        let mut socket = accept_raw(&listener);
+        let _ = socket.read_to_end(&mut Vec::new());
+    });
+    let story = stop_when_opened::<C>(&url);
+    let took = story.last() - story.0[1].0;
+    assert!(
+        took >= millis(400) && took < millis(500) + NOISE,
+        "{took:?}"
+    );
+}
+
+/// A close handshake with a peer that knows how.
+pub fn a_close_is_graceful<C: Client>() {
+    let (url, peer) = peer(|listener| {
+        let mut socket = accept(&listener);
+        let mut code = None;
+        loop {
+            match socket.read() {
+                Ok(Message::Close(frame)) => code = frame.map(|frame| u16::from(frame.code)),
+                Ok(_) => {}
+                Err(error) => return (code, error.to_string()),
+            }
+        }
+    });
+    let begin = Instant::now();
+    let story = stop_when_opened::<C>(&url);
+    let (code, end) = peer.join().unwrap();
+    assert_eq!(
+        (code, end.as_str()),
+        (Some(1000), "Connection closed normally")
+    );
+    assert!(story.last() - begin < millis(400) + NOISE);
+}
+
+fn stop_when_opened<C: Client>(url: &str) -> Story {
+    let config = settings().ping_interval(Duration::from_secs(30));
+    let story = C::run(config.build().unwrap(), url, |told| match told {
+        Told::Opened => Order::Stop,
+        _ => Order::Nothing,
+    });
+    assert_eq!(story.outline(), ["connecting 0", "opened", "over: stopped"]);
+    story
+}
+
+/// Nobody listens: each dial fails at once, and attempts are counted.
+pub fn a_refused_dial_is_tried_again<C: Client>() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = url_of(listener.local_addr().unwrap());
+    drop(listener);
+    let story = C::run(settings().build().unwrap(), &url, |told| match told {
+        Told::Down {
+            attempt: Some(3), ..
+        } => Order::Stop,
+        _ => Order::Nothing,
+    });
+    assert_eq!(
+        story.outline(),
+        [
+            "connecting 0",
+            "down: connection refused, retry 1",
+            "connecting 1",
+            "down: connection refused, retry 2",
+            "connecting 2",
+            "down: connection refused, retry 3",
+            "over: stopped"
+        ]
+    );
+}
+
+/// The connection opens and ends at once, again and again: no hot loop, for
+/// opening alone does not reset the attempts.
+pub fn accept_and_drop_counts_attempts<C: Client>() {
+    let (url, _peer) = peer(|listener| {
+        for _ in 0..3 {
+            drop(accept_raw(&listener));
+        }
+    });
+    let config = settings().stable_after(millis(1));
+    let story = C::run(config.build().unwrap(), &url, |told| match told {
+        Told::Down {
+            attempt: Some(3), ..
+        } => Order::Quit,
+        _ => Order::Nothing,
+    });
+    assert_eq!(
+        story.outline(),
+        [
+            "connecting 0",
+            "opened",
+            "down: closed, retry 1",
+            "connecting 1",
+            "opened",
+            "down: closed, retry 2",
+            "connecting 2",
+            "opened",
+            "down: closed, retry 3"
+        ]
+    );
+}
+
+/// After a failure the next dial heals it.
+pub fn a_lost_connection_is_dialled_again<C: Client>() {
+    let (url, peer) = peer(|listener| {
+        drop(accept_raw(&listener));
+        let mut socket = accept(&listener);
+        socket.send(Message::text("welcome back")).unwrap();
+        serve(&mut socket);
+    });
+    let story = C::run(settings().build().unwrap(), &url, |told| match told {
+        Told::Message(_) => Order::Stop,
+        _ => Order::Nothing,
+    });
+    assert_eq!(
+        story.outline(),
+        [
+            "connecting 0",
+            "opened",
+            "down: closed, retry 1",
+            "connecting 1",
+            "opened",
+            "message of 12",
+            "over: stopped"
+        ]
+    );
+    peer.join().unwrap();
+}
+
+fn assert_dial_convicted(story: &Story, connect_timeout: Duration) {
+    assert_eq!(
+        story.outline(),
+        ["connecting 0", "down: connecting took too long, retry 1"]
+    );
+    let took = story.last() - story.0[0].0;
+    println!("dial given up after {took:?}, bound {connect_timeout:?}");
+    let least = connect_timeout.saturating_sub(millis(100));
+    assert!(took >= least && took < connect_timeout + NOISE, "{took:?}");
+}
+
+/// The handshake of TCP never ends.
+pub fn a_dial_that_hangs_in_connect_is_given_up<C: Client>() {
+    let hole = BlackHole::new();
+    let story = run_until_down::<C>(settings(), &url_of(hole.address));
+    assert_dial_convicted(&story, millis(1000));
+}
+
+/// The handshake of the WebSocket never ends.
+pub fn a_dial_that_hangs_in_the_handshake_is_given_up<C: Client>() {
+    let (url, _peer) = peer(|listener| {
+        let mut socket = accept_tcp(&listener);
+        let _ = socket.read_to_end(&mut Vec::new());
+    });
+    let story = run_until_down::<C>(settings(), &url);
+    assert_dial_convicted(&story, millis(1000));
+}
+
+/// The answer to the handshake comes byte by byte, so that no read is long.
+pub fn a_dial_that_drips_is_given_up<C: Client>() {
+    let (url, _peer) = peer(|listener| {
+        let mut socket = accept_tcp(&listener);
+        let answer = b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\n";
+        for byte in answer.iter().cycle().take(200) {
+            if socket.write_all(&[*byte]).is_err() {
+                return;
+            }
+            thread::sleep(millis(100));
+        }
+    });
+    let story = run_until_down::<C>(settings(), &url);
+    assert_dial_convicted(&story, millis(1000));
+}
+
+/// The server is busy and says for how long.
+pub fn a_hint_in_the_handshake_is_heeded<C: Client>() {
+    let (url, _peer) = peer(|listener| {
+        let mut socket = accept_tcp(&listener);
+        let _ = socket.read(&mut [0; 4096]);
+        let answer = "HTTP/1.1 503 Service Unavailable\r\nRetry-After: 30\r\n\r\n";
+        let _ = socket.write_all(answer.as_bytes());
+        let _ = socket.read_to_end(&mut Vec::new());
+    });
+    let story = run_until_down::<C>(settings(), &url);
+    assert_eq!(
+        story.outline()[1],
+        "down: HTTP error: 503 Service Unavailable, retry 1"
+    );
+    let (_, _, delay) = story.first_down();
+    assert!(delay > Duration::from_secs(30) - NOISE && delay < Duration::from_secs(31));
+}
+
+/// A peer that sends but never reads is alive; what is written to it stalls, and
+/// that is an end of its own.
+pub fn a_reader_that_is_stuck_is_given_up<C: Client>() {
+    let (url, _peer) = peer(|listener| {
+        let mut socket = accept_raw(&listener);
+        peer::shrink(&socket);
+        let mut frame = header(1);
+        frame.push(b'.');
+        while socket.write_all(&frame).is_ok() {
+            thread::sleep(millis(20));
+        }
+    });
+    let begin = Instant::now();
+    let story = C::run(settings().build().unwrap(), &url, |told| match told {
+        Told::Opened => Order::Send(Message::binary(vec![0; 16 << 20])),
+        told => quit_when_down(told),
+    });
+    let (at, why, _) = story.first_down();
+    let stalled = "IO error: no byte could be written for too long";
+    assert_eq!(why, Why::Failed(stalled.to_owned()));
+    println!(
+        "stuck reader: given up after {:?}, bound {TIMEOUT:?}",
+        at - begin
+    );
+    assert!(at - begin < TIMEOUT + NOISE);
+}
+
+/// The close code lies unread when a write fails: the code is what counts.
+pub fn a_close_code_is_read_though_a_write_failed<C: Client>() {
+    let (url, _peer) = peer(|listener| {
+        let mut socket = accept_raw(&listener);
+        let [high, low] = 4001_u16.to_be_bytes();
+        socket.write_all(&[0x88, 2, high, low]).unwrap();
+        thread::sleep(millis(50));
+        reset(socket);
+    });
+    let story = C::run(settings().build().unwrap(), &url, |told| match told {
+        Told::Opened => {
+            thread::sleep(millis(500));
+            Order::Send(Message::text("too late"))
+        }
+        told => quit_when_down(told),
+    });
+    assert_once_down(&story, "closed 4001");
+}

@@ -1,0 +1,410 @@
+//! Worlds for a heartbeat to live in, all in virtual time: [`play`] does a list of
+//! steps to it, whatever they are; [`World`] drives it as an adapter would,
+//! against peers that answer, talk, go mute, refuse and hang.
+
+#![allow(dead_code, unreachable_pub)] // Each test takes what it needs.
+#![allow(clippy::large_enum_variant)] // Settings are copied all the time.
+
+use core::time::Duration;
+use std::collections::BTreeMap;
+
+use keepalive::{Action, CloseCode, CloseReason, Closed, Config, Epoch, Event, PingId, State};
+
+use super::oracle::{Input, Trace, Watched};
+
+/// One step: time goes by, then something happens.
+#[derive(Clone, Copy, Debug)]
+pub struct Step {
+    pub wait: Wait,
+    pub what: What,
+}
+
+/// How the clock goes on.
+#[derive(Clone, Copy, Debug)]
+pub enum Wait {
+    No,
+    For(Duration),
+    Back(Duration),
+    ToDeadline,
+    PastDeadline(Duration),
+    ShortOfDeadline(Duration),
+    ToTheEnd,
+}
+
+#[derive(Clone, Copy, Debug)]
+pub enum What {
+    Start,
+    Opened,
+    Received,
+    Pong(Which),
+    Sent,
+    PingSent(Which),
+    Tick,
+    Closed(Option<u16>, Option<Duration>),
+    Error,
+    NetworkChanged,
+    Healthy,
+    ReconnectNow,
+    Stop,
+    Reconfigure(Config),
+    /// The same again, as an older epoch might report it late.
+    Late(usize, Late),
+}
+
+#[derive(Clone, Copy, Debug)]
+pub enum Late {
+    Opened,
+    Received,
+    Error,
+    Closed,
+    Tick,
+}
+
+#[derive(Clone, Copy, Debug)]
+pub enum Which {
+    Awaited,
+    /// The ping that was sent so many pings ago.
+    Earlier(usize),
+    Foreign(u64),
+}
+
+/// A heartbeat, its clock, and what it did so far.
+#[derive(Clone, Debug)]
+pub struct Player {
+    pub watched: Watched,
+    pub now: Duration,
+    pings: Vec<PingId>,
+    epochs: Vec<Epoch>,
+}
+
+pub fn play(config: Config, seed: u64, start: Duration, steps: &[Step]) -> Player {
+    let mut player = Player::new(config, seed, start);
+    player.play(steps);
+    player
+}
+
+/// The same inputs at the same instants again.
+pub fn replay(trace: &Trace, seed: u64) -> Trace {
+    let mut watched = Watched::new(trace.config, seed);
+    for entry in &trace.entries {
+        watched.feed(entry.input, entry.now);
+    }
+    watched.trace
+}
+
+impl Player {
+    pub fn new(config: Config, seed: u64, start: Duration) -> Self {
+        Self {
+            watched: Watched::new(config, seed),
+            now: start,
+            pings: Vec::new(),
+            epochs: vec![Epoch::default()],
+        }
+    }
+
+    pub fn play(&mut self, steps: &[Step]) {
+        for step in steps {
+            self.now = self.wait(step.wait);
+            let input = self.input(step.what);
+            let actions = self.watched.feed(input, self.now);
+            self.pings
+                .extend(actions.iter().filter_map(|action| match action {
+                    Action::SendPing(id) => Some(*id),
+                    _ => None,
+                }));
+            let epoch = self.watched.heartbeat.epoch();
+            if self.epochs.last() != Some(&epoch) {
+                self.epochs.push(epoch);
+            }
+        }
+    }
+
+    fn wait(&self, wait: Wait) -> Duration {
+        let deadline = self.watched.heartbeat.deadline().unwrap_or(self.now);
+        match wait {
+            Wait::No => self.now,
+            Wait::For(duration) => self.now.saturating_add(duration),
+            Wait::Back(duration) => self.now.saturating_sub(duration),
+            Wait::ToDeadline => deadline,
+            Wait::PastDeadline(by) => deadline.saturating_add(by),
+            Wait::ShortOfDeadline(by) => deadline.saturating_sub(by).max(self.now),
+            Wait::ToTheEnd => Duration::MAX,
+        }
+    }
+
+    fn input(&self, what: What) -> Input {
+        Input::Event(match what {
+            What::Start => Event::Start,
+            What::Opened => Event::Opened,
+            What::Received => Event::Received,
+            What::Pong(which) => Event::Pong(self.ping(which)),
+            What::Sent => Event::Sent,
+            What::PingSent(which) => Event::PingSent(self.ping(which)),
+            What::Tick => Event::Tick,
+            What::Closed(code, retry_after) => {
+                let code = code.map(CloseCode);
+                Event::Closed(Closed { code, retry_after })
+            }
+            What::Error => Event::Error,
+            What::NetworkChanged => Event::NetworkChanged,
+            What::Healthy => Event::Healthy,
+            What::ReconnectNow => Event::ReconnectNow,
+            What::Stop => Event::Stop,
+            What::Reconfigure(config) => return Input::Reconfigure(config),
+            What::Late(age, late) => {
+                let at = self.epochs.len().saturating_sub(1 + age);
+                let event = match late {
+                    Late::Opened => Event::Opened,
+                    Late::Received => Event::Received,
+                    Late::Error => Event::Error,
+                    Late::Closed => Event::Closed(Closed::default()),
+                    Late::Tick => Event::Tick,
+                };
+                return Input::From(self.epochs[at], event);
+            }
+        })
+    }
+
+    fn ping(&self, which: Which) -> PingId {
+        let foreign = |id: u64| PingId::from_bytes(id.to_be_bytes());
+        match which {
+            Which::Awaited => self.watched.heartbeat.awaited_ping(),
+            Which::Earlier(age) => self.pings.iter().rev().nth(age).copied(),
+            Which::Foreign(id) => Some(foreign(id)),
+        }
+        .unwrap_or(foreign(0))
+    }
+}
+
+/// How a dial ends, and what the peer is like then.
+#[derive(Clone, Copy, Debug)]
+pub struct Peer {
+    pub dial: Dial,
+    /// From a ping to its pong.
+    pub latency: Duration,
+    /// It sends messages of its own that often.
+    pub talks: Option<Duration>,
+    /// From then on it is silent, after the opening; the transport stays up.
+    pub mute_after: Option<Duration>,
+    /// Then it closes, after the opening.
+    pub closes_after: Option<Duration>,
+}
+
+#[derive(Clone, Copy, Debug)]
+pub enum Dial {
+    Accepted(Duration),
+    Refused(Duration),
+    Hangs,
+}
+
+impl Peer {
+    pub const GOOD: Self = Self {
+        dial: Dial::Accepted(Duration::ZERO),
+        latency: Duration::from_millis(1),
+        talks: None,
+        mute_after: None,
+        closes_after: None,
+    };
+}
+
+/// What the driver will find when it reads.
+#[derive(Clone, Copy, Debug)]
+enum Delivery {
+    Opened,
+    Message,
+    Pong(PingId),
+    Refused,
+    Closed,
+}
+
+/// An adapter and its peers. It reads all there is before it ticks, and reports
+/// what belongs to a connection with the epoch of that connection.
+#[derive(Debug)]
+pub struct World {
+    pub watched: Watched,
+    pub now: Duration,
+    /// How late each tick is, over and over.
+    pub lateness: Vec<Duration>,
+    /// When the process is away, and till when. It reads nothing then.
+    pub away: Vec<(Duration, Duration)>,
+    /// The application sends that often, while open.
+    pub sends: Option<Duration>,
+    /// One for each dial, the last one for all further ones.
+    pub peers: Vec<Peer>,
+    pub dials: usize,
+    pub convictions: Vec<Duration>,
+    pub sent_pings: Vec<Duration>,
+    /// When something last came in on the connection that is open, or it opened.
+    pub alive: Duration,
+    ticks: usize,
+    opened: Duration,
+    next_send: Duration,
+    order: u64,
+    inbox: BTreeMap<(Duration, u64), (Epoch, Delivery)>,
+}
+
+impl World {
+    pub fn new(config: Config, seed: u64, peers: Vec<Peer>) -> Self {
+        Self {
+            watched: Watched::new(config, seed),
+            now: Duration::ZERO,
+            lateness: vec![Duration::ZERO],
+            away: Vec::new(),
+            sends: None,
+            peers,
+            dials: 0,
+            convictions: Vec::new(),
+            sent_pings: Vec::new(),
+            alive: Duration::ZERO,
+            ticks: 0,
+            opened: Duration::ZERO,
+            next_send: Duration::MAX,
+            order: 0,
+            inbox: BTreeMap::new(),
+        }
+    }
+
+    /// Something that the peer of the open connection sends at this instant.
+    pub fn peer_talks_at(&mut self, at: Duration) {
+        self.deliver(at, Delivery::Message);
+    }
+
+    pub fn tell(&mut self, event: Event) {
+        let actions = self.watched.handle(event, self.now);
+        self.act(actions);
+    }
+
+    /// Until this instant, or until so many events were handled.
+    pub fn run(&mut self, until: Duration, most_events: usize) {
+        while self.watched.trace.entries.len() < most_events {
+            let next = [self.next_tick(), self.next_delivery(), self.next_send()];
+            let Some(next) = next.into_iter().flatten().min() else {
+                return;
+            };
+            let now = self.awake_at(next.max(self.now));
+            if now > until {
+                return;
+            }
+            self.now = now;
+            self.read();
+            if self.next_send().is_some_and(|at| at <= now) {
+                self.next_send = now + self.sends.unwrap_or(Duration::MAX);
+                self.tell(Event::Sent);
+            }
+            if self.next_tick().is_some_and(|at| at <= now) {
+                self.ticks += 1;
+                self.tell(Event::Tick);
+            }
+        }
+    }
+
+    fn next_tick(&self) -> Option<Duration> {
+        let late = self.lateness[self.ticks % self.lateness.len()];
+        Some(self.watched.heartbeat.deadline()?.saturating_add(late))
+    }
+
+    fn next_delivery(&self) -> Option<Duration> {
+        self.inbox.first_key_value().map(|(&(at, _), _)| at)
+    }
+
+    fn next_send(&self) -> Option<Duration> {
+        let is_open = self.watched.heartbeat.state() == State::Open;
+        self.sends.filter(|_| is_open).map(|_| self.next_send)
+    }
+
+    fn awake_at(&self, at: Duration) -> Duration {
+        self.away
+            .iter()
+            .find(|(from, till)| (*from..*till).contains(&at))
+            .map_or(at, |&(_, till)| till)
+    }
+
+    fn read(&mut self) {
+        while let Some(first) = self.inbox.first_entry() {
+            if first.key().0 > self.now {
+                return;
+            }
+            let (epoch, delivery) = first.remove();
+            self.receive(epoch, delivery);
+        }
+    }
+
+    fn receive(&mut self, epoch: Epoch, delivery: Delivery) {
+        let event = match delivery {
+            Delivery::Opened => Event::Opened,
+            Delivery::Message => Event::Received,
+            Delivery::Pong(id) => Event::Pong(id),
+            Delivery::Refused => Event::Error,
+            Delivery::Closed => Event::Closed(Closed::default()),
+        };
+        let is_current = epoch == self.watched.heartbeat.epoch();
+        let actions = self.watched.feed(Input::From(epoch, event), self.now);
+        if is_current {
+            self.alive = self.now;
+            if matches!(delivery, Delivery::Opened) {
+                self.opens();
+            }
+        }
+        self.act(actions);
+    }
+
+    fn opens(&mut self) {
+        let peer = self.peer();
+        self.opened = self.now;
+        self.next_send = self.now + self.sends.unwrap_or_default();
+        if let Some(after) = peer.closes_after {
+            self.deliver(self.now + after, Delivery::Closed);
+        }
+        let Some(every) = peer.talks else { return };
+        let mut at = self.now + every;
+        for _ in 0..200 {
+            if !self.is_mute(at) {
+                self.deliver(at, Delivery::Message);
+            }
+            at += every;
+        }
+    }
+
+    fn act(&mut self, actions: Vec<Action<Duration>>) {
+        for action in actions {
+            match action {
+                Action::Connect => {
+                    self.dials += 1;
+                    match self.peer().dial {
+                        Dial::Accepted(after) => self.deliver(self.now + after, Delivery::Opened),
+                        Dial::Refused(after) => self.deliver(self.now + after, Delivery::Refused),
+                        Dial::Hangs => {}
+                    }
+                }
+                Action::SendPing(id) => {
+                    self.sent_pings.push(self.now);
+                    if !self.is_mute(self.now) {
+                        let latency = self.peer().latency;
+                        self.deliver(self.now + latency, Delivery::Pong(id));
+                    }
+                }
+                Action::Close(CloseReason::PongTimeout | CloseReason::IdleTimeout) => {
+                    self.convictions.push(self.now);
+                }
+                _ => {}
+            }
+        }
+    }
+
+    fn is_mute(&self, at: Duration) -> bool {
+        self.peer()
+            .mute_after
+            .is_some_and(|after| at >= self.opened + after)
+    }
+
+    fn peer(&self) -> Peer {
+        let last = self.peers.len() - 1;
+        self.peers[self.dials.saturating_sub(1).min(last)]
+    }
+
+    fn deliver(&mut self, at: Duration, delivery: Delivery) {
+        self.order += 1;
+        let epoch = self.watched.heartbeat.epoch();
+        self.inbox.insert((at, self.order), (epoch, delivery));
+    }
+}
