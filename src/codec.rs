@@ -1,4 +1,4 @@
-use crate::event::PingId;
+use crate::event::{Closed, PingId};
 
 /// How pings look in the messages of one WebSocket library, and in one
 /// application's protocol.
@@ -13,6 +13,13 @@ pub trait Codec<M> {
 
     /// What a message that came in is to the heartbeat.
     fn read(&mut self, message: &M) -> Incoming<M>;
+
+    /// The message that begins the close handshake, for libraries that send no
+    /// close code of their own accord. None by default. The blocking adapter
+    /// sends 1000 and does not ask.
+    fn goodbye(&mut self) -> Option<M> {
+        None
+    }
 }
 
 /// What a message that came in is to the heartbeat, besides life.
@@ -27,6 +34,8 @@ pub enum Incoming<M> {
     AnyPong,
     /// The peer's ping, and the answer to send. The application does not see it.
     Ping(M),
+    /// The peer ends the connection.
+    Closed(Closed),
     /// Nobody's: what the library has dealt with, such as a protocol ping.
     Control,
 }

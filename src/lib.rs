@@ -64,6 +64,8 @@
 //! - [`Instant`]: what the machine asks of a clock.
 //! - [`Codec`] and [`Notice`]: what adapters share.
 //! - `blocking` (a feature): the adapter for blocking tungstenite.
+//! - `session` (feature `async`): the adapter for any async runtime; `tokio` and
+//!   `smol` (features) are parts for it.
 //!
 //! # Features
 //!
@@ -71,11 +73,18 @@
 //!
 //! - `std`: [`Instant`] for `std::time::Instant`.
 //! - `blocking`: the adapter for blocking tungstenite 0.30; brings `std`.
+//! - `async`: the adapter for any async runtime; needs an allocator.
+//! - `tokio`, `smol`: timer and connector for it, with tokio-tungstenite 0.30 and
+//!   async-tungstenite 0.35; bring `std` and `tungstenite`.
+//! - `tungstenite`: codecs for tungstenite's messages.
 //! - `serde`: reads and writes a [`Config`].
 //! - `tracing`: events from the adapters; brings `std`.
 #![cfg_attr(not(any(feature = "std", test)), no_std)]
 #![cfg_attr(docsrs, feature(doc_cfg))]
 #![forbid(unsafe_code)]
+
+#[cfg(feature = "async")]
+extern crate alloc;
 
 mod action;
 mod backoff;
@@ -90,9 +99,17 @@ mod notice;
 mod open;
 mod random;
 mod rtt;
+#[cfg(feature = "async")]
+pub mod session;
+#[cfg(feature = "smol")]
+pub mod smol;
 mod time;
-#[cfg(feature = "blocking")]
+#[cfg(feature = "tokio")]
+pub mod tokio;
+#[cfg(any(feature = "blocking", feature = "async"))]
 mod trace;
+#[cfg(feature = "tungstenite")]
+pub mod tungstenite;
 
 pub use action::{Action, Actions, CloseReason, StopReason};
 pub use backoff::{ClosePolicy, Retry, default_close_policy};

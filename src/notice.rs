@@ -1,7 +1,7 @@
 use core::fmt;
 use core::time::Duration;
 
-#[cfg(feature = "blocking")]
+#[cfg(any(feature = "blocking", feature = "async"))]
 use crate::action::{Action, Actions};
 use crate::action::{CloseReason, StopReason};
 use crate::event::{CloseCode, PingId};
@@ -43,7 +43,7 @@ pub enum Notice<M, E, I> {
     Stopped(StopReason),
 }
 
-#[cfg(feature = "blocking")]
+#[cfg(any(feature = "blocking", feature = "async"))]
 impl<M, E, I> Notice<M, E, I> {
     /// What the application is told of one step: its actions, and how the
     /// connection or the dial ended where that was the event. Every adapter tells

@@ -1,14 +1,13 @@
 //! The adapter for blocking tungstenite: one thread reads, ticks, pings, closes
 //! and dials.
 
-mod codec;
 mod connection;
 mod dial;
 mod error;
 mod session;
 mod wire;
 
-pub use codec::{ProtocolPings, TextPings};
+pub use crate::tungstenite::{ProtocolPings, TextPings};
 pub use dial::{Dial, accept};
 pub use error::SendError;
 pub use session::{Notice, Session};

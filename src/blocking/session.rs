@@ -4,15 +4,14 @@ use std::io::{self, Read as IoRead, Write as IoWrite};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use tungstenite::error::ProtocolError;
 use tungstenite::{Error, Message, WebSocket};
 
-use super::codec::ProtocolPings;
 use super::connection::{Connection, End, Read};
 use super::dial::Dial;
 use super::error::SendError;
 use super::wire::Link;
 use crate::trace;
+use crate::tungstenite::{ProtocolPings, ending};
 use crate::{
     Action, Actions, Cause, CloseReason, Closed, Codec, Config, Epoch, Event, Heartbeat, Incoming,
     PingId, State,
@@ -322,6 +321,10 @@ where
                 }
             }
             Incoming::Control => self.step(Event::Received, None, at),
+            Incoming::Closed(closed) => {
+                self.step(Event::Received, None, at);
+                self.closed(closed);
+            }
         }
     }
 
@@ -388,21 +391,26 @@ where
 
     /// The transport is over.
     fn end(&mut self, end: End) {
+        match end {
+            End::Closed(code) => self.closed(Closed {
+                code,
+                ..Closed::default()
+            }),
+            End::Failed(error) => match ending(&error) {
+                Some(closed) => self.closed(closed),
+                None => {
+                    self.connection = None;
+                    self.step(Event::Error, Some(Cause::Failed(error)), Instant::now());
+                }
+            },
+        }
+    }
+
+    /// The transport is over in an orderly way.
+    fn closed(&mut self, closed: Closed) {
         self.connection = None;
-        let (event, cause) = match end {
-            End::Closed(code) => {
-                let closed = Closed {
-                    code,
-                    ..Closed::default()
-                };
-                (Event::Closed(closed), Cause::Closed(code))
-            }
-            End::Failed(error) if is_plain_end(&error) => {
-                (Event::Closed(Closed::default()), Cause::Closed(None))
-            }
-            End::Failed(error) => (Event::Error, Cause::Failed(error)),
-        };
-        self.step(event, Some(cause), Instant::now());
+        let cause = Cause::Closed(closed.code);
+        self.step(Event::Closed(closed), Some(cause), Instant::now());
     }
 
     fn dial(&mut self) {
@@ -431,9 +439,7 @@ where
         if self.heartbeat.deadline().is_some_and(|at| at <= now) {
             self.step(Event::Tick, None, now);
         }
-        let event = retry_after(&error).map_or(Event::Error, |hint| {
-            Event::Closed(Closed::default().retry_after(hint))
-        });
+        let event = ending(&error).map_or(Event::Error, Event::Closed);
         let before = trace::Before::of(&self.heartbeat);
         let actions = self.heartbeat.handle_from(epoch, event, now);
         let cause = Cause::Failed(error);
@@ -517,16 +523,6 @@ fn without_reconnect(config: Config) -> Config {
     settings.build().unwrap_or(config)
 }
 
-/// An end without a close frame in which nothing failed.
-const fn is_plain_end(error: &Error) -> bool {
-    matches!(
-        error,
-        Error::ConnectionClosed
-            | Error::AlreadyClosed
-            | Error::Protocol(ProtocolError::ResetWithoutClosingHandshake)
-    )
-}
-
 fn bound<S>(socket: WebSocket<S>, link: &Link) -> Result<WebSocket<S>, Error> {
     if link.is_bound() {
         return Ok(socket);
@@ -535,15 +531,4 @@ fn bound<S>(socket: WebSocket<S>, link: &Link) -> Result<WebSocket<S>, Error> {
         io::ErrorKind::InvalidInput,
         "the connector did not make its socket with the dial",
     )))
-}
-
-/// A server's hint how long to stay away, in seconds (RFC 9110 section 10.2.3; a
-/// date is ignored).
-fn retry_after(error: &Error) -> Option<Duration> {
-    let Error::Http(response) = error else {
-        return None;
-    };
-    let value = response.headers().get("Retry-After")?;
-    let seconds = value.to_str().ok()?.trim().parse().ok()?;
-    Some(Duration::from_secs(seconds))
 }

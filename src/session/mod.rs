@@ -1,0 +1,80 @@
+//! The adapter for any async runtime: one driver, and the parts that bind it.
+//!
+//! A [`Session`] owns one WebSocket at a time, of any library whose sockets are a
+//! `Stream` of messages and a `Sink` for them. What differs between runtimes and
+//! libraries is given to it: how to [`Connect`], a [`Timer`], and a
+//! [`Codec`](crate::Codec). It needs an allocator for its dials, and neither `std`
+//! nor a runtime.
+//!
+//! ```
+//! use core::task::{Context, Poll};
+//! use core::time::Duration;
+//! use keepalive::session::{Session, Sleeper};
+//! use keepalive::{CloseCode, Closed, Codec, Config, Incoming, Notice, PingId, StopReason};
+//! # use core::{convert::Infallible, future, pin::Pin};
+//! # use futures_core::Stream;
+//! # use futures_sink::Sink;
+//! # struct Socket(Vec<&'static str>);
+//! # impl Stream for Socket {
+//! #     type Item = Result<&'static str, Infallible>;
+//! #     fn poll_next(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+//! #         self.0.pop().map_or(Poll::Pending, |message| Poll::Ready(Some(Ok(message))))
+//! #     }
+//! # }
+//! # impl Sink<&'static str> for Socket {
+//! #     type Error = Infallible;
+//! #     fn poll_ready(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> { Poll::Ready(Ok(())) }
+//! #     fn start_send(self: Pin<&mut Self>, _: &'static str) -> Result<(), Infallible> { Ok(()) }
+//! #     fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> { Poll::Ready(Ok(())) }
+//! #     fn poll_close(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> { Poll::Ready(Ok(())) }
+//! # }
+//! # async fn dial() -> Result<Socket, Infallible> { Ok(Socket(vec!["bye", "hello"])) }
+//! # fn block_on<F: Future>(future: F) -> F::Output {
+//! #     let mut future = Box::pin(future);
+//! #     let mut context = Context::from_waker(core::task::Waker::noop());
+//! #     loop { if let Poll::Ready(output) = future.as_mut().poll(&mut context) { return output } }
+//! # }
+//!
+//! /// A protocol in which pings are texts, and "bye" ends everything.
+//! struct Texts;
+//!
+//! impl Codec<&'static str> for Texts {
+//!     fn ping(&mut self, _: PingId) -> &'static str {
+//!         "ping"
+//!     }
+//!
+//!     fn read(&mut self, message: &&'static str) -> Incoming<&'static str> {
+//!         match *message {
+//!             "pong" => Incoming::AnyPong,
+//!             "bye" => Incoming::Closed(Closed::with_code(CloseCode::NORMAL)),
+//!             _ => Incoming::Message,
+//!         }
+//!     }
+//! }
+//!
+//! # block_on(async {
+//! let timer = Sleeper::new(|| Duration::ZERO, |_at| future::pending::<()>());
+//! let mut session = Session::client(Config::default(), 42, Texts, timer, |_attempt| dial());
+//! let mut told = Vec::new();
+//! while let Some(notice) = session.next().await {
+//!     match notice {
+//!         Notice::Message(message) => told.push(message.to_owned()),
+//!         Notice::Stopped(reason) => told.push(reason.to_string()),
+//!         _ => {}
+//!     }
+//! }
+//! assert_eq!(told, ["hello", "closed with code 1000"]);
+//! # });
+//! ```
+
+mod connect;
+mod counted;
+mod driver;
+mod queue;
+mod socket;
+mod timer;
+
+pub use connect::{Accepted, Connect, Transport};
+pub use counted::{Counted, Counter};
+pub use driver::{Session, Silent};
+pub use timer::{Sleeper, Timer};

@@ -1,0 +1,193 @@
+use core::pin::Pin;
+use core::task::{Context, Poll};
+
+use futures_core::Stream;
+
+use super::connect::Transport;
+use crate::PingId;
+
+/// How many messages are written before it is the turn of the reads.
+const WRITE_BATCH: usize = 32;
+
+/// A socket that is up, and what is to go out on it before the application's
+/// messages.
+pub(super) struct Socket<S: Transport> {
+    transport: S,
+    ping: Option<(PingId, S::Message)>,
+    /// The answer to the peer's latest application-level ping.
+    answer: Option<S::Message>,
+    closing: Closing<S::Message>,
+    needs_flush: bool,
+    /// What the sink has taken and not yet flushed.
+    taken: Written,
+    /// Why nothing can be written any more.
+    broken: Option<S::Fault>,
+}
+
+/// How far the close handshake is.
+enum Closing<M> {
+    No,
+    /// Behind all that waits, then the sink is closed.
+    Goodbye(Option<M>),
+    Close,
+    Done,
+}
+
+/// What a read has found.
+pub(super) enum Read<S: Transport> {
+    Message(S::Message),
+    /// It is over, and this is why.
+    End(Option<S::Fault>),
+}
+
+/// What a write got out.
+#[derive(Default)]
+pub(super) struct Written {
+    /// Something of the application's.
+    pub(super) message: bool,
+    pub(super) ping: Option<PingId>,
+}
+
+impl<S: Transport> Socket<S> {
+    pub(super) const fn new(transport: S) -> Self {
+        Self {
+            transport,
+            ping: None,
+            answer: None,
+            closing: Closing::No,
+            needs_flush: false,
+            taken: Written {
+                message: false,
+                ping: None,
+            },
+            broken: None,
+        }
+    }
+
+    pub(super) const fn transport(&self) -> &S {
+        &self.transport
+    }
+
+    pub(super) fn ping(&mut self, id: PingId, message: S::Message) {
+        self.ping = Some((id, message));
+    }
+
+    pub(super) fn answer(&mut self, message: S::Message) {
+        self.answer = Some(message);
+    }
+
+    pub(super) fn close(&mut self, goodbye: Option<S::Message>) {
+        self.closing = Closing::Goodbye(goodbye);
+    }
+
+    /// The library may have an answer of its own to send.
+    pub(super) fn touch(&mut self) {
+        self.needs_flush = true;
+    }
+
+    pub(super) fn poll_read(&mut self, context: &mut Context<'_>) -> Poll<Read<S>> {
+        match Pin::new(&mut self.transport).poll_next(context) {
+            Poll::Ready(Some(Ok(message))) => Poll::Ready(Read::Message(message)),
+            // What broke the writes came first.
+            Poll::Ready(Some(Err(fault))) => {
+                Poll::Ready(Read::End(Some(self.broken.take().unwrap_or(fault))))
+            }
+            Poll::Ready(None) => Poll::Ready(Read::End(self.broken.take())),
+            // A close code that came before the writes broke was read above.
+            Poll::Pending => match self.broken.take() {
+                Some(fault) => Poll::Ready(Read::End(Some(fault))),
+                None => Poll::Pending,
+            },
+        }
+    }
+
+    /// Writes what the sink takes: the ping, the answer, a number of the
+    /// application's messages, the goodbye; and flushes. Never waits.
+    ///
+    /// It ends early where a write fails: what the peer said last is still to be
+    /// read.
+    pub(super) fn write<O>(&mut self, outgoing: &mut O, context: &mut Context<'_>) -> Written
+    where
+        O: Stream<Item = S::Message> + Unpin,
+    {
+        if self.broken.is_some() {
+            return Written::default();
+        }
+        match self.poll_write(outgoing, context) {
+            Ok(written) => written,
+            Err(fault) => {
+                self.broken = Some(fault);
+                context.waker().wake_by_ref();
+                Written::default()
+            }
+        }
+    }
+
+    fn poll_write<O>(
+        &mut self,
+        outgoing: &mut O,
+        context: &mut Context<'_>,
+    ) -> Result<Written, S::Fault>
+    where
+        O: Stream<Item = S::Message> + Unpin,
+    {
+        let mut written = 0;
+        while self.takes_more() {
+            if written == WRITE_BATCH {
+                context.waker().wake_by_ref();
+                break;
+            }
+            let Poll::Ready(ready) = Pin::new(&mut self.transport).poll_ready(context) else {
+                break;
+            };
+            ready?;
+            let Some(message) = self.next_message(outgoing, context) else {
+                break;
+            };
+            Pin::new(&mut self.transport).start_send(message)?;
+            self.needs_flush = true;
+            written += 1;
+        }
+        if self.needs_flush {
+            let Poll::Ready(flushed) = Pin::new(&mut self.transport).poll_flush(context) else {
+                return Ok(Written::default());
+            };
+            flushed?;
+            self.needs_flush = false;
+        }
+        if matches!(self.closing, Closing::Close) {
+            if let Poll::Ready(closed) = Pin::new(&mut self.transport).poll_close(context) {
+                self.closing = Closing::Done;
+                closed?;
+            }
+        }
+        Ok(core::mem::take(&mut self.taken))
+    }
+
+    const fn takes_more(&self) -> bool {
+        matches!(self.closing, Closing::No | Closing::Goodbye(_))
+    }
+
+    fn next_message<O>(&mut self, outgoing: &mut O, context: &mut Context<'_>) -> Option<S::Message>
+    where
+        O: Stream<Item = S::Message> + Unpin,
+    {
+        if let Some((id, message)) = self.ping.take() {
+            self.taken.ping = Some(id);
+            return Some(message);
+        }
+        if let Some(message) = self.answer.take() {
+            return Some(message);
+        }
+        if let Poll::Ready(Some(message)) = Pin::new(outgoing).poll_next(context) {
+            self.taken.message = true;
+            return Some(message);
+        }
+        if let Closing::Goodbye(goodbye) = &mut self.closing {
+            let goodbye = goodbye.take();
+            self.closing = Closing::Close;
+            return goodbye;
+        }
+        None
+    }
+}

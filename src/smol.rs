@@ -1,0 +1,184 @@
+//! Parts for a [`Session`](crate::session::Session) on [smol](https://docs.rs/smol)
+//! with [async-tungstenite](https://docs.rs/async-tungstenite) 0.35.
+//!
+//! ```no_run
+//! use keepalive::smol::{client, connect};
+//! use keepalive::{Config, Notice};
+//!
+//! smol::block_on(async {
+//!     let dial = |_attempt| connect("ws://localhost:9001");
+//!     let mut session = client(Config::default(), 42, dial);
+//!     while let Some(notice) = session.next().await {
+//!         if let Notice::Message(message) = notice {
+//!             println!("{message}");
+//!         }
+//!     }
+//! });
+//! ```
+//!
+//! The application's messages come from any stream, such as a
+//! `Box::pin`ned receiver of `smol::channel`. For `wss://`,
+//! [`connect_over`] takes TLS of your choice.
+
+use core::pin::Pin;
+use core::task::{Context, Poll};
+use std::future::ready;
+use std::io;
+use std::time::Instant;
+
+use async_tungstenite::{WebSocketStream, client_async};
+use smol::io::{AsyncRead, AsyncWrite};
+use smol::net::TcpStream;
+use tungstenite::client::{IntoClientRequest, uri_mode};
+use tungstenite::error::UrlError;
+use tungstenite::stream::Mode;
+use tungstenite::{Error, Message};
+
+use crate::Config;
+use crate::session::{self, Accepted, Connect, Counted, Counter, Session, Transport};
+use crate::tungstenite::{ProtocolPings, authority, ending};
+
+/// smol's timer. It allocates nothing.
+#[derive(Debug)]
+pub struct Timer(smol::Timer);
+
+impl Timer {
+    /// A timer that is not set.
+    #[must_use]
+    pub fn new() -> Self {
+        Self(smol::Timer::never())
+    }
+}
+
+impl Default for Timer {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl session::Timer for Timer {
+    type Instant = Instant;
+
+    fn now(&self) -> Instant {
+        Instant::now()
+    }
+
+    fn set(&mut self, at: Instant) {
+        self.0.set_at(at);
+    }
+
+    fn poll(&mut self, context: &mut Context<'_>) -> Poll<()> {
+        Pin::new(&mut self.0).poll(context).map(drop)
+    }
+}
+
+/// A client whose messages are tungstenite's, with protocol pings.
+pub fn client<C>(config: Config, seed: u64, connect: C) -> Session<C, Timer, ProtocolPings>
+where
+    C: Connect,
+    C::Socket: Transport<Message = Message, Fault = Error>,
+{
+    Session::client(config, seed, ProtocolPings, Timer::new(), connect).with_endings(ending)
+}
+
+/// A server's accepted socket, with protocol pings.
+pub fn accepted<S>(
+    config: Config,
+    seed: u64,
+    socket: S,
+) -> Session<Accepted<S>, Timer, ProtocolPings>
+where
+    S: Transport<Message = Message, Fault = Error>,
+{
+    Session::accepted(config, seed, ProtocolPings, Timer::new(), socket).with_endings(ending)
+}
+
+/// What [`connect`] makes.
+pub type Socket = Counted<WebSocketStream<Tap<TcpStream>>>;
+
+/// Connects to a `ws://` URL, or to a request for one. Its bytes are counted, for
+/// [`with_progress`](Session::with_progress)`(Counted::progress)`.
+///
+/// # Errors
+///
+/// What the URL, the network or the server have against it; `wss://` is
+/// `TlsFeatureNotEnabled`.
+pub async fn connect<R: IntoClientRequest>(request: R) -> Result<Socket, Error> {
+    let request = request.into_client_request()?;
+    if matches!(uri_mode(request.uri())?, Mode::Tls) {
+        return Err(Error::Url(UrlError::TlsFeatureNotEnabled));
+    }
+    connect_over(request, |tap| ready(Ok(tap))).await
+}
+
+/// The same over a stream that `secure` makes of the one to the server: the place
+/// for TLS of any kind.
+///
+/// # Errors
+///
+/// What the URL, the network, `secure` or the server have against it.
+pub async fn connect_over<R, F, T, S>(
+    request: R,
+    secure: F,
+) -> Result<Counted<WebSocketStream<S>>, Error>
+where
+    R: IntoClientRequest,
+    F: FnOnce(Tap<TcpStream>) -> T,
+    T: Future<Output = io::Result<S>>,
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    let request = request.into_client_request()?;
+    let socket = TcpStream::connect(authority(request.uri())?).await?;
+    socket.set_nodelay(true)?;
+    let counter = Counter::default();
+    let stream = secure(Tap::new(socket, counter.clone())).await?;
+    let (socket, _) = client_async(request, stream).await?;
+    Ok(Counted::new(socket, counter))
+}
+
+/// A byte stream whose incoming bytes are counted, to stand below TLS and
+/// tungstenite.
+#[derive(Debug)]
+pub struct Tap<T> {
+    stream: T,
+    counter: Counter,
+}
+
+impl<T> Tap<T> {
+    /// This stream, counted.
+    pub const fn new(stream: T, counter: Counter) -> Self {
+        Self { stream, counter }
+    }
+}
+
+impl<T: AsyncRead + Unpin> AsyncRead for Tap<T> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut [u8],
+    ) -> Poll<io::Result<usize>> {
+        let result = Pin::new(&mut self.stream).poll_read(context, buffer);
+        if let Poll::Ready(Ok(read)) = &result {
+            self.counter.add(*read);
+        }
+        result
+    }
+}
+
+impl<T: AsyncWrite + Unpin> AsyncWrite for Tap<T> {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write(context, bytes)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(context)
+    }
+
+    fn poll_close(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_close(context)
+    }
+}

@@ -1,0 +1,237 @@
+//! Parts for a [`Session`](crate::session::Session) on [tokio](https://docs.rs/tokio)
+//! with [tokio-tungstenite](https://docs.rs/tokio-tungstenite) 0.30.
+//!
+//! ```no_run
+//! use keepalive::tokio::{Channel, client, connect};
+//! use keepalive::{Config, Notice};
+//! use tokio_tungstenite::tungstenite::Message;
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let (sender, outgoing) = tokio::sync::mpsc::channel(16);
+//! let dial = |_attempt| connect("ws://localhost:9001");
+//! let mut session = client(Config::default(), 42, dial).sending(Channel(outgoing));
+//! while let Some(notice) = session.next().await {
+//!     match notice {
+//!         Notice::Opened => sender.send(Message::text("Hello Server!")).await?,
+//!         Notice::Message(message) => println!("{message}"),
+//!         Notice::Down { cause, .. } => eprintln!("down: {cause}"),
+//!         _ => {}
+//!     }
+//! }
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! For `wss://`, [`connect_over`] takes TLS of your choice; or dial with
+//! tokio-tungstenite's own `connect_async`, whose TLS features are yours to enable:
+//! `|_| async { Ok(connect_async("wss://...").await?.0) }`.
+
+use core::pin::Pin;
+use core::task::{Context, Poll};
+use std::future::ready;
+use std::io;
+use std::time::Instant;
+
+use futures_core::Stream;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::TcpStream;
+use tokio::sync::mpsc;
+use tokio::time::{Instant as TokioInstant, Sleep, sleep_until};
+use tokio_tungstenite::{WebSocketStream, client_async};
+use tungstenite::client::{IntoClientRequest, uri_mode};
+use tungstenite::error::UrlError;
+use tungstenite::stream::Mode;
+use tungstenite::{Error, Message};
+
+use crate::Config;
+use crate::session::{self, Accepted, Connect, Counted, Counter, Session, Transport};
+use crate::tungstenite::{ProtocolPings, authority, ending};
+
+/// tokio's clock and a timer on it, paused where a test pauses it. It allocates
+/// once, when it is first set.
+#[derive(Debug, Default)]
+pub struct Timer(Option<Pin<Box<Sleep>>>);
+
+impl Timer {
+    /// A timer that is not set.
+    #[must_use]
+    pub const fn new() -> Self {
+        Self(None)
+    }
+}
+
+impl session::Timer for Timer {
+    type Instant = Instant;
+
+    fn now(&self) -> Instant {
+        TokioInstant::now().into_std()
+    }
+
+    fn set(&mut self, at: Instant) {
+        let at = TokioInstant::from_std(at);
+        match &mut self.0 {
+            Some(sleep) => sleep.as_mut().reset(at),
+            None => self.0 = Some(Box::pin(sleep_until(at))),
+        }
+    }
+
+    fn poll(&mut self, context: &mut Context<'_>) -> Poll<()> {
+        match &mut self.0 {
+            Some(sleep) => sleep.as_mut().poll(context),
+            None => Poll::Pending,
+        }
+    }
+}
+
+/// The same without an allocation: a sleep that the caller has pinned.
+impl session::Timer for Pin<&mut Sleep> {
+    type Instant = Instant;
+
+    fn now(&self) -> Instant {
+        TokioInstant::now().into_std()
+    }
+
+    fn set(&mut self, at: Instant) {
+        self.as_mut().reset(TokioInstant::from_std(at));
+    }
+
+    fn poll(&mut self, context: &mut Context<'_>) -> Poll<()> {
+        self.as_mut().poll(context)
+    }
+}
+
+/// A receiver as the stream of outgoing messages.
+#[derive(Debug)]
+pub struct Channel<M>(pub mpsc::Receiver<M>);
+
+impl<M> Stream for Channel<M> {
+    type Item = M;
+
+    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<M>> {
+        self.0.poll_recv(context)
+    }
+}
+
+/// A client whose messages are tungstenite's, with protocol pings.
+pub fn client<C>(config: Config, seed: u64, connect: C) -> Session<C, Timer, ProtocolPings>
+where
+    C: Connect,
+    C::Socket: Transport<Message = Message, Fault = Error>,
+{
+    Session::client(config, seed, ProtocolPings, Timer::new(), connect).with_endings(ending)
+}
+
+/// A server's accepted socket, with protocol pings.
+pub fn accepted<S>(
+    config: Config,
+    seed: u64,
+    socket: S,
+) -> Session<Accepted<S>, Timer, ProtocolPings>
+where
+    S: Transport<Message = Message, Fault = Error>,
+{
+    Session::accepted(config, seed, ProtocolPings, Timer::new(), socket).with_endings(ending)
+}
+
+/// What [`connect`] makes.
+pub type Socket = Counted<WebSocketStream<Tap<TcpStream>>>;
+
+/// Connects to a `ws://` URL, or to a request for one. Its bytes are counted, for
+/// [`with_progress`](Session::with_progress)`(Counted::progress)`.
+///
+/// # Errors
+///
+/// What the URL, the network or the server have against it; `wss://` is
+/// `TlsFeatureNotEnabled`.
+pub async fn connect<R: IntoClientRequest>(request: R) -> Result<Socket, Error> {
+    let request = request.into_client_request()?;
+    if matches!(uri_mode(request.uri())?, Mode::Tls) {
+        return Err(Error::Url(UrlError::TlsFeatureNotEnabled));
+    }
+    connect_over(request, |tap| ready(Ok(tap))).await
+}
+
+/// The same over a stream that `secure` makes of the one to the server: the place
+/// for TLS of any kind.
+///
+/// # Errors
+///
+/// What the URL, the network, `secure` or the server have against it.
+pub async fn connect_over<R, F, T, S>(
+    request: R,
+    secure: F,
+) -> Result<Counted<WebSocketStream<S>>, Error>
+where
+    R: IntoClientRequest,
+    F: FnOnce(Tap<TcpStream>) -> T,
+    T: Future<Output = io::Result<S>>,
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    let request = request.into_client_request()?;
+    let socket = TcpStream::connect(authority(request.uri())?).await?;
+    socket.set_nodelay(true)?;
+    let counter = Counter::default();
+    let stream = secure(Tap::new(socket, counter.clone())).await?;
+    let (socket, _) = client_async(request, stream).await?;
+    Ok(Counted::new(socket, counter))
+}
+
+/// A byte stream whose incoming bytes are counted, to stand below TLS and
+/// tungstenite.
+#[derive(Debug)]
+pub struct Tap<T> {
+    stream: T,
+    counter: Counter,
+}
+
+impl<T> Tap<T> {
+    /// This stream, counted.
+    pub const fn new(stream: T, counter: Counter) -> Self {
+        Self { stream, counter }
+    }
+}
+
+impl<T: AsyncRead + Unpin> AsyncRead for Tap<T> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let before = buffer.filled().len();
+        let result = Pin::new(&mut self.stream).poll_read(context, buffer);
+        let after = buffer.filled().len();
+        self.counter.add(after.saturating_sub(before));
+        result
+    }
+}
+
+impl<T: AsyncWrite + Unpin> AsyncWrite for Tap<T> {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write(context, bytes)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(context)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(context)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        slices: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write_vectored(context, slices)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+}

@@ -1,0 +1,152 @@
+//! What the adapters need to know of [tungstenite](https://docs.rs/tungstenite)'s
+//! messages and errors; tokio-tungstenite and async-tungstenite have the same.
+
+use core::time::Duration;
+
+use tungstenite::error::ProtocolError;
+use tungstenite::protocol::CloseFrame;
+use tungstenite::protocol::frame::coding::CloseCode as WireCode;
+use tungstenite::{Bytes, Error, Message, Utf8Bytes};
+
+use crate::{CloseCode, Closed, Codec, Incoming, PingId};
+
+/// The pings of the WebSocket protocol (RFC 6455 section 5.5.2), with the id as
+/// their payload. Every peer answers them by itself.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ProtocolPings;
+
+impl Codec<Message> for ProtocolPings {
+    fn ping(&mut self, id: PingId) -> Message {
+        Message::Ping(Bytes::copy_from_slice(&id.to_bytes()))
+    }
+
+    fn read(&mut self, message: &Message) -> Incoming<Message> {
+        control(message).unwrap_or(Incoming::Message)
+    }
+
+    fn goodbye(&mut self) -> Option<Message> {
+        Some(goodbye(CloseCode::NORMAL))
+    }
+}
+
+/// Pings that are text messages of the application's protocol, for peers that
+/// are browsers and for servers that ask for them.
+///
+/// A peer's text ping is answered with the text pong, and the application sees
+/// neither. Where both texts are the same (a server that echoes) it is a pong.
+///
+/// ```
+/// use keepalive::tungstenite::TextPings;
+/// use keepalive::{Codec, Incoming};
+/// use tungstenite::Message;
+///
+/// let mut codec = TextPings::new("ping", "pong");
+/// assert_eq!(codec.read(&Message::text("pong")), Incoming::AnyPong);
+/// assert_eq!(codec.read(&Message::text("ping")), Incoming::Ping(Message::text("pong")));
+/// assert_eq!(codec.read(&Message::text("pong?")), Incoming::Message);
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TextPings {
+    ping: Utf8Bytes,
+    pong: Utf8Bytes,
+}
+
+impl TextPings {
+    /// Pings with these texts.
+    pub fn new(ping: impl Into<Utf8Bytes>, pong: impl Into<Utf8Bytes>) -> Self {
+        Self {
+            ping: ping.into(),
+            pong: pong.into(),
+        }
+    }
+}
+
+impl Codec<Message> for TextPings {
+    fn ping(&mut self, _: PingId) -> Message {
+        Message::Text(self.ping.clone())
+    }
+
+    fn read(&mut self, message: &Message) -> Incoming<Message> {
+        match message {
+            Message::Text(text) if *text == self.pong => Incoming::AnyPong,
+            Message::Text(text) if *text == self.ping => {
+                Incoming::Ping(Message::Text(self.pong.clone()))
+            }
+            other => control(other).unwrap_or(Incoming::Message),
+        }
+    }
+
+    fn goodbye(&mut self) -> Option<Message> {
+        Some(goodbye(CloseCode::NORMAL))
+    }
+}
+
+/// The close frame with this code, for
+/// `Session::stop_with`.
+#[must_use]
+pub fn goodbye(code: CloseCode) -> Message {
+    Message::Close(Some(CloseFrame {
+        code: WireCode::from(code.0),
+        reason: Utf8Bytes::default(),
+    }))
+}
+
+/// What an error says about an end, for
+/// `Session::with_endings`: nothing failed where the
+/// transport just ended without a close frame, and an answer to the handshake may
+/// say how long to stay away.
+///
+/// A `Retry-After` counts in seconds (RFC 9110 section 10.2.3); a date is ignored.
+///
+/// ```
+/// use keepalive::{Closed, tungstenite::ending};
+/// use tungstenite::Error;
+///
+/// assert_eq!(ending(&Error::ConnectionClosed), Some(Closed::default()));
+/// assert_eq!(ending(&Error::Utf8("...".to_owned())), None);
+/// ```
+#[must_use]
+pub fn ending(error: &Error) -> Option<Closed> {
+    match error {
+        Error::ConnectionClosed
+        | Error::AlreadyClosed
+        | Error::Protocol(ProtocolError::ResetWithoutClosingHandshake) => Some(Closed::default()),
+        Error::Http(response) => {
+            let value = response.headers().get("Retry-After")?;
+            let seconds = value.to_str().ok()?.trim().parse().ok()?;
+            Some(Closed::default().retry_after(Duration::from_secs(seconds)))
+        }
+        _ => None,
+    }
+}
+
+/// What the protocol's own frames are; `None` for the application's.
+fn control(message: &Message) -> Option<Incoming<Message>> {
+    match message {
+        Message::Pong(payload) => {
+            Some(PingId::from_payload(payload).map_or(Incoming::Control, Incoming::Pong))
+        }
+        Message::Ping(_) => Some(Incoming::Control),
+        Message::Close(frame) => Some(Incoming::Closed(Closed {
+            code: frame.as_ref().map(|frame| CloseCode(frame.code.into())),
+            retry_after: None,
+        })),
+        Message::Text(_) | Message::Binary(_) | Message::Frame(_) => None,
+    }
+}
+
+/// Where to connect to: host, without the brackets of an IPv6 address, and port.
+#[cfg(any(feature = "tokio", feature = "smol"))]
+pub(crate) fn authority(uri: &tungstenite::http::Uri) -> Result<(String, u16), Error> {
+    use tungstenite::client::uri_mode;
+    use tungstenite::error::UrlError;
+    use tungstenite::stream::Mode;
+
+    let usual = match uri_mode(uri)? {
+        Mode::Plain => 80,
+        Mode::Tls => 443,
+    };
+    let host = uri.host().ok_or(Error::Url(UrlError::NoHostName))?;
+    let bare = host.trim_start_matches('[').trim_end_matches(']');
+    Ok((bare.to_owned(), uri.port_u16().unwrap_or(usual)))
+}
