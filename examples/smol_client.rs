@@ -1,0 +1,42 @@
+//! A client on smol and async-tungstenite:
+//! `cargo run --features smol --example smol_client [URL]`.
+//!
+//! It greets the server each time it is connected. Without a URL it starts a server
+//! of its own that falls silent first, and ends by itself.
+
+mod support;
+
+use std::error::Error;
+use std::hash::{BuildHasher, RandomState};
+
+use keepalive::Notice;
+use keepalive::session::Counted;
+use keepalive::smol::{client, connect};
+use tungstenite::Message;
+
+fn main() -> Result<(), Box<dyn Error>> {
+    let (url, config) = support::without_tls(support::target()?);
+    let seed = RandomState::new().hash_one(0);
+    let (sender, outgoing) = smol::channel::bounded(16);
+    let mut session = client(config, seed, |_attempt| connect(url.clone()))
+        .with_progress(Counted::progress)
+        .sending(Box::pin(outgoing));
+    smol::block_on(async {
+        while let Some(notice) = session.next().await {
+            match notice {
+                Notice::Connecting { attempt } => println!("connecting, retry {attempt}"),
+                Notice::Opened => {
+                    println!("open");
+                    // The channel may be full: then enough greetings wait already.
+                    let _ = sender.try_send(Message::text("Hello Server!"));
+                }
+                Notice::Message(message) => println!("received {message}"),
+                Notice::Pong { round_trip, .. } => println!("pong after {round_trip:?}"),
+                Notice::Down { cause, .. } => println!("down: {cause}"),
+                Notice::Stopped(reason) => println!("over: {reason}"),
+                _ => {}
+            }
+        }
+    });
+    Ok(())
+}

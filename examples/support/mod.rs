@@ -1,0 +1,97 @@
+//! What the examples of the runtimes share, and a client of yours has no need of:
+//! the argument, and a server that misbehaves.
+
+use std::env;
+use std::error::Error;
+use std::io;
+use std::net::{TcpListener, TcpStream};
+use std::process;
+use std::thread;
+use std::time::Duration;
+
+use keepalive::{Config, ConfigError};
+use tungstenite::client::{IntoClientRequest, uri_mode};
+use tungstenite::http::Uri;
+use tungstenite::protocol::CloseFrame;
+use tungstenite::protocol::frame::coding::CloseCode;
+use tungstenite::stream::Mode;
+
+/// The server of the command line with the default settings, or one of our own
+/// with quick ones. Ends the process with 2 where the arguments are wrong.
+pub(crate) fn target() -> Result<(Uri, Config), Box<dyn Error>> {
+    let mut arguments = env::args_os().skip(1);
+    let Some(argument) = arguments.next() else {
+        return Ok((serve()?.parse()?, quick()?));
+    };
+    if arguments.next().is_some() {
+        usage("there is more than one argument");
+    }
+    match url(&argument.to_string_lossy()) {
+        Ok(url) => Ok((url, Config::default())),
+        Err(error) => usage(&error.to_string()),
+    }
+}
+
+fn url(text: &str) -> Result<Uri, tungstenite::Error> {
+    let request = text.into_client_request()?;
+    uri_mode(request.uri())?;
+    Ok(request.uri().clone())
+}
+
+fn usage(wrong: &str) -> ! {
+    eprintln!("{wrong}\nArguments: [URL], which begins with ws:// or wss://");
+    process::exit(2)
+}
+
+#[allow(dead_code, reason = "not every example knows TLS")]
+pub(crate) fn without_tls((url, config): (Uri, Config)) -> (Uri, Config) {
+    if matches!(uri_mode(&url), Ok(Mode::Tls)) {
+        usage("this example knows no TLS; tokio_client does");
+    }
+    (url, config)
+}
+
+/// The article's settings, twenty times as fast.
+fn quick() -> Result<Config, ConfigError> {
+    Config::article()
+        .to_builder()
+        .ping_interval(Duration::from_millis(100))
+        .pong_timeout(Duration::from_millis(500))
+        .first_spread(Duration::from_millis(200))
+        .build()
+}
+
+/// Its first connection stays mute; on each other one it sends messages back, and
+/// says goodbye when it is pinged.
+fn serve() -> io::Result<String> {
+    let listener = TcpListener::bind("127.0.0.1:0")?;
+    let url = format!("ws://{}", listener.local_addr()?);
+    thread::spawn(move || {
+        let mut mute = None;
+        for socket in listener.incoming().flatten() {
+            if mute.is_some() {
+                // Where it fails, the client comes back.
+                let _ = echo(socket);
+            } else {
+                mute = tungstenite::accept(socket).ok();
+            }
+        }
+    });
+    Ok(url)
+}
+
+fn echo(socket: TcpStream) -> Result<(), tungstenite::Error> {
+    let mut socket = tungstenite::accept(socket).map_err(io::Error::other)?;
+    loop {
+        let message = socket.read()?;
+        if message.is_text() {
+            socket.send(message)?;
+        } else if message.is_ping() {
+            socket.flush()?; // the pong
+            socket.close(Some(CloseFrame {
+                code: CloseCode::Normal,
+                reason: "".into(),
+            }))?;
+        }
+    }
+}

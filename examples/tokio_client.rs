@@ -1,0 +1,80 @@
+//! A client on tokio and tokio-tungstenite, plain or over rustls:
+//! `cargo run --features tokio --example tokio_client [URL]`.
+//!
+//! It greets the server each time it is connected. Without a URL it starts a server
+//! of its own that falls silent first, and ends by itself.
+
+mod support;
+
+use std::error::Error;
+use std::hash::{BuildHasher, RandomState};
+use std::io;
+use std::sync::Arc;
+
+use keepalive::Notice;
+use keepalive::session::Counted;
+use keepalive::tokio::{Channel, client, connect_over};
+use rustls::crypto::ring;
+use rustls::pki_types::ServerName;
+use rustls::{ClientConfig, RootCertStore};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::sync::mpsc;
+use tokio_rustls::TlsConnector;
+use tokio_tungstenite::WebSocketStream;
+use tokio_tungstenite::tungstenite::http::Uri;
+use tokio_tungstenite::tungstenite::{self, Message};
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> Result<(), Box<dyn Error>> {
+    let (url, config) = support::target()?;
+    let tls = connector()?;
+    let seed = RandomState::new().hash_one(0);
+    let (sender, outgoing) = mpsc::channel(16);
+    let mut session = client(config, seed, |_attempt| dial(url.clone(), tls.clone()))
+        .with_progress(Counted::progress)
+        .sending(Channel(outgoing));
+    while let Some(notice) = session.next().await {
+        match notice {
+            Notice::Connecting { attempt } => println!("connecting, retry {attempt}"),
+            Notice::Opened => {
+                println!("open");
+                // The channel may be full: then enough greetings wait already.
+                let _ = sender.try_send(Message::text("Hello Server!"));
+            }
+            Notice::Message(message) => println!("received {message}"),
+            Notice::Pong { round_trip, .. } => println!("pong after {round_trip:?}"),
+            Notice::Down { cause, .. } => println!("down: {cause}"),
+            Notice::Stopped(reason) => println!("over: {reason}"),
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+type Socket = Counted<WebSocketStream<Box<dyn Stream>>>;
+
+trait Stream: AsyncRead + AsyncWrite + Unpin + Send {}
+impl<T: AsyncRead + AsyncWrite + Unpin + Send> Stream for T {}
+
+async fn dial(url: Uri, tls: TlsConnector) -> Result<Socket, tungstenite::Error> {
+    let host = url.host().unwrap_or_default();
+    let host = host.trim_matches(['[', ']']).to_owned();
+    let is_plain = url.scheme_str() == Some("ws");
+    connect_over(url, |tap| async move {
+        if is_plain {
+            return Ok(Box::new(tap) as Box<dyn Stream>);
+        }
+        let name = ServerName::try_from(host).map_err(io::Error::other)?;
+        Ok(Box::new(tls.connect(name, tap).await?) as Box<dyn Stream>)
+    })
+    .await
+}
+
+fn connector() -> Result<TlsConnector, rustls::Error> {
+    let roots = RootCertStore::from_iter(webpki_roots::TLS_SERVER_ROOTS.iter().cloned());
+    let config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
+        .with_safe_default_protocol_versions()?
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    Ok(TlsConnector::from(Arc::new(config)))
+}
