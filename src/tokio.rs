@@ -13,7 +13,8 @@
 //! let mut session = client(Config::default(), 42, dial).sending(Channel(outgoing));
 //! while let Some(notice) = session.next().await {
 //!     match notice {
-//!         Notice::Opened => sender.send(Message::text("Hello Server!")).await?,
+//!         // Not `send`, which would wait for room that only this task can make.
+        Notice::Opened => sender.try_send(Message::text("Hello Server!"))?,
 //!         Notice::Message(message) => println!("{message}"),
 //!         Notice::Down { cause, .. } => eprintln!("down: {cause}"),
 //!         _ => {}

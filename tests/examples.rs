@@ -6,13 +6,15 @@
 #![cfg(all(feature = "tokio", feature = "smol"))]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
-use std::env;
+#[path = "support/built.rs"]
+mod built;
+
 use std::net::TcpListener;
-use std::path::PathBuf;
-use std::process::{Child, Command, Output, Stdio};
+use std::process::{Child, Output, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use built::example;
 use tungstenite::Message;
 use tungstenite::protocol::CloseFrame;
 use tungstenite::protocol::frame::coding::CloseCode;
@@ -116,13 +118,8 @@ fn greeted() -> (String, thread::JoinHandle<String>) {
 }
 
 fn run(name: &str, arguments: &[&str]) -> Output {
-    let mut child = Command::new(built(name))
-        .args(arguments)
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
+    let child = example(name).args(arguments).stderr(Stdio::piped()).spawn();
+    let mut child = child.unwrap();
     let ended = ends_in_time(&mut child);
     let output = child.wait_with_output().unwrap();
     assert!(ended, "{name} {arguments:?} does not end: {output:?}");
@@ -140,19 +137,4 @@ fn ends_in_time(child: &mut Child) -> bool {
         thread::sleep(Duration::from_millis(10));
     }
     true
-}
-
-/// Next to the test itself: in `target/PROFILE/examples`.
-fn built(name: &str) -> PathBuf {
-    let test = env::current_exe().unwrap();
-    let profile = test.ancestors().nth(2).unwrap();
-    let path = profile
-        .join("examples")
-        .join(format!("{name}{}", env::consts::EXE_SUFFIX));
-    assert!(
-        path.is_file(),
-        "{} is missing: build it with `cargo build --all-features --examples`",
-        path.display()
-    );
-    path
 }
