@@ -14,7 +14,7 @@
 //! while let Some(notice) = session.next().await {
 //!     match notice {
 //!         // Not `send`, which would wait for room that only this task can make.
-        Notice::Opened => sender.try_send(Message::text("Hello Server!"))?,
+//!         Notice::Opened => sender.try_send(Message::text("Hello Server!"))?,
 //!         Notice::Message(message) => println!("{message}"),
 //!         Notice::Down { cause, .. } => eprintln!("down: {cause}"),
 //!         _ => {}
