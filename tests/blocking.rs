@@ -1,5 +1,7 @@
 //! The blocking adapter against real sockets and peers that misbehave.
 #![cfg(all(feature = "blocking", unix))]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+#![allow(clippy::indexing_slicing)]
 
 #[path = "support/peer.rs"]
 mod peer;

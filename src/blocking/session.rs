@@ -247,7 +247,9 @@ where
             self.dial();
         } else {
             self.write();
-            self.wait(until);
+            if self.notices.is_empty() {
+                self.wait(until);
+            }
         }
     }
 

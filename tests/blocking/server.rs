@@ -25,9 +25,17 @@ fn session(client: impl FnOnce(TcpStream) + Send + 'static) -> Accepted {
     Session::accepted(settings().build().unwrap(), 1, socket, link)
 }
 
+fn rest(session: &mut Accepted) -> Vec<Notice> {
+    let end = Instant::now() + peer::PATIENCE;
+    let notices = std::iter::from_fn(|| session.next_before(end)).collect();
+    assert!(Instant::now() < end, "no end of {notices:?}");
+    notices
+}
+
 fn outline(session: &mut Accepted) -> Vec<String> {
-    session
-        .map(|notice| short(&notice))
+    rest(session)
+        .iter()
+        .map(short)
         .filter(|line| !line.is_empty())
         .collect()
 }
@@ -89,7 +97,7 @@ fn a_stop_waits_for_the_clients_answer() {
         peer::serve(&mut socket);
     });
     session.stop();
-    let notices: Vec<_> = session.by_ref().collect();
+    let notices = rest(&mut session);
     assert!(matches!(
         notices[..],
         [Notice::Opened, Notice::Stopped(StopReason::Requested)]
@@ -104,7 +112,7 @@ fn there_is_nobody_to_dial() {
     });
     session.reconfigure(settings().build().unwrap());
     session.reconnect_now();
-    let notices: Vec<_> = session.by_ref().collect();
+    let notices = rest(&mut session);
     let [
         Notice::Opened,
         Notice::Connecting { .. },

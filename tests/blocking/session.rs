@@ -12,10 +12,10 @@ use tungstenite::{Error, Message, WebSocket};
 use crate::peer::{self, accept, millis, peer, serve};
 use crate::scenarios::{NOISE, settings};
 
-type Plain = Wire<TcpStream>;
+type Connect = dyn FnMut(&Dial) -> Result<WebSocket<Wire<TcpStream>>, Error> + Send;
 
 /// Looks for a notice, for a bounded time.
-fn wait_for<S, D, C, T>(
+pub(crate) fn wait_for<S, D, C, T>(
     session: &mut Session<S, D, C>,
     what: &str,
     mut pick: impl FnMut(Notice) -> Option<T>,
@@ -32,6 +32,21 @@ where
         }
     }
     panic!("never {what}");
+}
+
+/// It ends because the application said so.
+fn assert_stops<S, D, C>(session: &mut Session<S, D, C>)
+where
+    S: std::io::Read + std::io::Write,
+    D: FnMut(&Dial) -> Result<WebSocket<S>, Error>,
+    C: Codec<Message>,
+{
+    let reason = wait_for(session, "stopped", |notice| match notice {
+        Notice::Stopped(reason) => Some(reason),
+        _ => None,
+    });
+    assert_eq!(reason, StopReason::Requested);
+    assert!(session.next().is_none());
 }
 
 fn opened(notice: Notice) -> Option<()> {
@@ -60,8 +75,7 @@ fn sessions_are_send_when_their_parts_are() {
     is_send(&Session::client(config, 1, move |dial: &Dial| {
         dial.connect(url.as_str())
     }));
-    let boxed: Box<dyn FnMut(&Dial) -> Result<WebSocket<Plain>, Error> + Send> =
-        Box::new(|dial| dial.connect("ws://localhost"));
+    let boxed: Box<Connect> = Box::new(|dial| dial.connect("ws://localhost"));
     is_send(&Session::client(config, 1, boxed));
     is_send(&Link::within(Duration::ZERO));
 }
@@ -79,10 +93,7 @@ fn what_is_sent_while_down_comes_back() {
     let error = session.send(Message::text("late")).unwrap_err();
     assert_eq!(error.to_string(), "the connection is not open");
     assert_eq!(error.into_message(), Message::text("late"));
-    assert!(matches!(
-        session.last(),
-        Some(Notice::Stopped(StopReason::Requested))
-    ));
+    assert_stops(&mut session);
     server.join().unwrap();
 }
 
@@ -160,10 +171,7 @@ fn a_stop_sends_what_is_queued_first() {
         assert_eq!(session.send(Message::binary(vec![0; length])), Ok(()));
     }
     session.stop();
-    assert!(matches!(
-        session.last(),
-        Some(Notice::Stopped(StopReason::Requested))
-    ));
+    assert_stops(&mut session);
     assert_eq!(server.join().unwrap(), lengths);
 }
 
@@ -192,7 +200,7 @@ fn text_pings_are_answered_by_text() {
         assert_eq!(id.to_bytes()[..4], [0, 0, 0, 1]);
     }
     session.stop();
-    assert!(matches!(session.last(), Some(Notice::Stopped(_))));
+    assert_stops(&mut session);
     assert!(server.join().unwrap() >= 3);
 }
 
@@ -217,7 +225,7 @@ fn a_text_ping_of_the_peers_is_answered_and_not_shown() {
         Message::text("thanks")
     );
     session.stop();
-    assert!(matches!(session.last(), Some(Notice::Stopped(_))));
+    assert_stops(&mut session);
     assert_eq!(server.join().unwrap(), Message::text("pong"));
 }
 

@@ -59,7 +59,11 @@ pub fn serve(socket: &mut WebSocket<impl Read + Write>) {
 /// Answers on one connection after the other.
 pub fn serve_all(listener: &TcpListener) {
     while let Ok((socket, _)) = listener.accept() {
-        thread::spawn(move || tungstenite::accept(socket).map(|mut socket| serve(&mut socket)));
+        thread::spawn(move || {
+            if let Ok(mut socket) = tungstenite::accept(socket) {
+                serve(&mut socket);
+            }
+        });
     }
 }
 
