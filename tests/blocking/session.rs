@@ -394,7 +394,7 @@ fn an_application_that_was_away_reads_before_it_judges() {
             assert!(!matches!(notice, Notice::Down { .. }), "{notice:?}");
             matches!(notice, Notice::Ping(_)).then_some(())
         });
-        std::thread::sleep(millis(1000));
+        std::thread::sleep(millis(500));
     }
 }
 

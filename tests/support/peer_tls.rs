@@ -1,7 +1,7 @@
 //! TLS for the tests: rustls with ring, and a CA of the test's own.
 #![allow(dead_code, unreachable_pub)]
 
-use std::io;
+use std::io::{self, Read, Write};
 use std::net::TcpStream;
 use std::sync::Arc;
 
@@ -63,7 +63,12 @@ impl Tls {
     }
 
     pub fn accept(&self, socket: TcpStream) -> WebSocket<Served> {
+        tungstenite::accept(self.stream(socket)).unwrap()
+    }
+
+    /// A server's end of TLS.
+    pub fn stream<S: Read + Write>(&self, socket: S) -> StreamOwned<ServerConnection, S> {
         let tls = ServerConnection::new(self.server.clone()).unwrap();
-        tungstenite::accept(StreamOwned::new(tls, socket)).unwrap()
+        StreamOwned::new(tls, socket)
     }
 }
