@@ -1,0 +1,234 @@
+//! The chat room of the example, over real sockets: in this process, and as it is
+//! built.
+#![cfg(feature = "tokio")]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+#[path = "support/built.rs"]
+mod built;
+#[path = "../examples/chat/room.rs"]
+mod room;
+
+use std::io::{BufRead, BufReader};
+use std::net::{SocketAddr, TcpStream};
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use built::{Killed, example};
+use keepalive::tokio::{Channel, Socket, client, connect};
+use keepalive::tungstenite::goodbye;
+use keepalive::{CloseCode, Config, Notice, StopReason};
+use room::Room;
+use tokio::net::TcpListener;
+use tokio::sync::mpsc;
+use tokio::time::timeout;
+use tungstenite::Message;
+
+const INTERVAL: Duration = Duration::from_millis(100);
+/// A healthy member answers within this time, even here.
+const TIMEOUT: Duration = Duration::from_secs(1);
+/// What the machine may take for everything else.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+#[tokio::test]
+async fn a_message_goes_to_all() {
+    let (_room, address) = open().await;
+    let mut ann = Member::join(address, "ann").await;
+    let mut bob = Member::join(address, "bob").await;
+    ann.hears("bob joins").await;
+    bob.say("hello");
+    ann.hears("bob: hello").await;
+    bob.hears("bob: hello").await;
+    bob.send(goodbye(CloseCode::NORMAL));
+    ann.hears("bob leaves: closed with code 1000").await;
+}
+
+#[tokio::test]
+async fn a_member_that_is_dead_leaves_within_the_bound() {
+    let (_room, address) = open().await;
+    let mut ann = Member::join(address, "ann").await;
+    let before = Instant::now();
+    let _bob = mute(address, "bob").await;
+    let after = Instant::now();
+    ann.hears("bob leaves: no pong in time").await;
+    assert!(before.elapsed() >= INTERVAL + TIMEOUT);
+    assert!(after.elapsed() <= INTERVAL + TIMEOUT + PATIENCE);
+    ann.say("still here");
+    ann.hears("ann: still here").await;
+}
+
+/// Its buffers are full, and nothing can be written to it.
+#[tokio::test]
+async fn a_member_that_is_stuck_leaves_too() {
+    let (_room, address) = open().await;
+    let mut ann = Member::join(address, "ann").await;
+    let _bob = mute(address, "bob").await;
+    ann.hears("bob joins").await;
+    let long = "x".repeat(1 << 20);
+    loop {
+        ann.say(&long);
+        if ann.next().await.unwrap() == "bob leaves: no pong in time" {
+            break;
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_room_that_closes_sends_all_away() {
+    let (room, address) = open().await;
+    let mut ann = Member::join(address, "ann").await;
+    let mut bob = Member::join(address, "bob").await;
+    let _carl = mute(address, "carl").await;
+    ann.hears("carl joins").await;
+    timeout(PATIENCE, room.close()).await.unwrap();
+    for member in [&mut ann, &mut bob] {
+        assert_eq!(member.reason().await, went_away());
+    }
+    let mut late = Member::dial(address, "dora");
+    assert_eq!(late.reason().await, went_away());
+}
+
+#[test]
+fn the_example_shows_itself() {
+    let output = example("chat").output().unwrap();
+    assert!(output.status.success());
+    let expected = [
+        "carl joins",
+        "ann joins",
+        "carl leaves: no pong in time",
+        "ann: Carl?",
+        "ann leaves: stopped",
+        "ann is told: closed with code 1001",
+    ];
+    let told = String::from_utf8(output.stdout).unwrap();
+    assert!(told.lines().eq(expected), "{told}");
+}
+
+#[test]
+fn the_example_knows_an_address() {
+    for arguments in [vec!["localhost"], vec![""], vec!["127.0.0.1:0", "and"]] {
+        let output = example("chat").args(&arguments).output().unwrap();
+        assert_eq!(output.status.code(), Some(2), "{arguments:?}");
+        assert!(output.stdout.is_empty(), "{arguments:?}");
+    }
+}
+
+#[cfg(unix)]
+#[tokio::test]
+async fn ctrl_c_sends_all_away() {
+    let child = example("chat").arg("127.0.0.1:0").spawn().unwrap();
+    let mut child = Killed(child);
+    let mut output = BufReader::new(child.0.stdout.take().unwrap()).lines();
+    let url = output.next().unwrap().unwrap();
+    let address = url.strip_prefix("http://").unwrap().trim_end_matches('/');
+    let address: SocketAddr = address.parse().unwrap();
+    assert!(page(address).contains("<title>Chat</title>"));
+    let mut ann = Member::join(address, "ann").await;
+
+    let id = child.0.id().to_string();
+    let signal = Command::new("kill").args(["-INT", &id]).status().unwrap();
+    assert!(signal.success());
+    assert_eq!(ann.reason().await, went_away());
+    assert!(child.0.wait().unwrap().success());
+    let told: Vec<_> = output.map(|line| line.unwrap()).collect();
+    assert_eq!(told, ["ann joins", "ann leaves: stopped"]);
+}
+
+/// A room, and where it is.
+async fn open() -> (Room, SocketAddr) {
+    let room = Room::new(config());
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let router = room.router();
+    tokio::spawn(async move { axum::serve(listener, router).await });
+    (room, address)
+}
+
+fn config() -> Config {
+    Config::article()
+        .to_builder()
+        .ping_interval(INTERVAL)
+        .pong_timeout(TIMEOUT)
+        .close_timeout(TIMEOUT)
+        .reconnect(false)
+        .build()
+        .unwrap()
+}
+
+fn went_away() -> StopReason {
+    StopReason::Closed(Some(CloseCode::GOING_AWAY))
+}
+
+/// A member that reads nothing and answers nothing.
+async fn mute(address: SocketAddr, name: &str) -> Socket {
+    let url = format!("ws://{address}/chat/{name}");
+    connect(url).await.unwrap()
+}
+
+/// A member that keeps alive in a task of its own.
+struct Member {
+    says: mpsc::Sender<Message>,
+    hears: mpsc::UnboundedReceiver<Result<String, StopReason>>,
+}
+
+impl Member {
+    async fn join(address: SocketAddr, name: &str) -> Self {
+        let mut member = Self::dial(address, name);
+        member.hears(&format!("{name} joins")).await;
+        member
+    }
+
+    fn dial(address: SocketAddr, name: &str) -> Self {
+        let url = format!("ws://{address}/chat/{name}");
+        let (says, outgoing) = mpsc::channel(8);
+        let (sender, hears) = mpsc::unbounded_channel();
+        tokio::spawn(async move {
+            let dial = |_| connect(url.clone());
+            let mut session = client(config(), 42, dial).sending(Channel(outgoing));
+            while let Some(notice) = session.next().await {
+                let heard = match notice {
+                    Notice::Message(message) => Ok(message.to_string()),
+                    Notice::Stopped(reason) => Err(reason),
+                    _ => continue,
+                };
+                // The test may have heard enough.
+                let _ = sender.send(heard);
+            }
+        });
+        Self { says, hears }
+    }
+
+    fn say(&self, text: &str) {
+        self.send(Message::text(text));
+    }
+
+    fn send(&self, message: Message) {
+        self.says.try_send(message).unwrap();
+    }
+
+    /// What it is told next, or why that was all.
+    async fn next(&mut self) -> Result<String, StopReason> {
+        timeout(PATIENCE, self.hears.recv()).await.unwrap().unwrap()
+    }
+
+    async fn hears(&mut self, text: &str) {
+        while self.next().await.unwrap() != text {}
+    }
+
+    async fn reason(&mut self) -> StopReason {
+        loop {
+            if let Err(reason) = self.next().await {
+                return reason;
+            }
+        }
+    }
+}
+
+fn page(address: SocketAddr) -> String {
+    use std::io::{Read, Write};
+    let mut socket = TcpStream::connect(address).unwrap();
+    let request = b"GET / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
+    socket.write_all(request).unwrap();
+    let mut page = String::new();
+    socket.read_to_string(&mut page).unwrap();
+    page
+}
