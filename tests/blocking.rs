@@ -16,6 +16,8 @@ mod suspend;
 #[cfg(feature = "tracing")]
 #[path = "blocking/traces.rs"]
 mod traces;
+#[path = "blocking/wire.rs"]
+mod wire;
 
 use std::thread;
 use std::time::{Duration, Instant};

@@ -38,6 +38,8 @@ pub(super) struct Connection<S> {
     queued: usize,
     /// The answer to the peer's latest application-level ping.
     answer: Option<Message>,
+    /// Our close frame goes out behind the queue.
+    is_closing: bool,
     /// The ping that is in the write buffer.
     ping: Option<PingId>,
     /// Something of the application's is in the write buffer.
@@ -94,6 +96,7 @@ impl<S: io::Read + io::Write> Connection<S> {
             queue: VecDeque::new(),
             queued: 0,
             answer: None,
+            is_closing: false,
             ping: None,
             holds_message: false,
             sent,
@@ -206,14 +209,14 @@ impl<S: io::Read + io::Write> Connection<S> {
         self.sent > before
     }
 
-    /// Hands the next message to tungstenite.
+    /// Hands to tungstenite what is next.
     fn refill(&mut self) -> Result<bool, Error> {
         if let Some(answer) = self.answer.take() {
             self.put(answer)?;
             return Ok(true);
         }
         let Some(message) = self.queue.pop_front() else {
-            return Ok(false);
+            return self.say_goodbye();
         };
         self.queued = self.queued.saturating_sub(cost(&message));
         self.holds_message = true;
@@ -272,17 +275,22 @@ impl<S: io::Read + io::Write> Connection<S> {
     }
 
     /// Begins the close handshake, behind all that is queued.
-    pub(super) fn close(&mut self) -> Result<(), Error> {
-        let now = Instant::now();
-        self.link.arm(now, now);
-        while self.refill()? {}
+    pub(super) fn close(&mut self) {
+        self.is_closing = true;
+        self.touch();
+    }
+
+    /// Hands our close frame to tungstenite, if there is to be one.
+    fn say_goodbye(&mut self) -> Result<bool, Error> {
+        if !std::mem::take(&mut self.is_closing) {
+            return Ok(false);
+        }
         let result = self.socket.close(Some(CloseFrame {
             code: WireCode::Normal,
             reason: Utf8Bytes::default(),
         }));
         self.is_done(result)?;
-        self.touch();
-        Ok(())
+        Ok(true)
     }
 
     /// Puts a message into the write buffer, where it stays until it is out.

@@ -259,7 +259,7 @@ where
         let due = [self.heartbeat.deadline(), until, write];
         let now = Instant::now();
         let wake = due.into_iter().flatten().min();
-        let wake = wake.unwrap_or_else(|| now + LONGEST_WAIT);
+        let wake = wake.unwrap_or_else(|| now + LONGEST_WAIT).max(now);
         if self.connection.is_some() {
             self.read(wake);
         } else {
@@ -282,19 +282,14 @@ where
             return false;
         };
         let found = connection.read(until);
-        let came = connection.link().take_received();
+        let received = connection.link().received();
+        self.note_received();
         match found {
             Read::Message(message) => {
-                let at = connection.link().received().unwrap_or_else(Instant::now);
-                self.heard(message, at);
+                self.heard(message, received.unwrap_or_else(Instant::now));
                 true
             }
-            Read::Nothing => {
-                if let Some(at) = came {
-                    self.step(Event::Received, None, at);
-                }
-                false
-            }
+            Read::Nothing => false,
             Read::End(end) => {
                 self.end(end);
                 false
@@ -302,31 +297,36 @@ where
         }
     }
 
+    /// It is the bytes that are life, when they come: a message may lie in a
+    /// buffer for long.
+    fn note_received(&mut self) {
+        let connection = self.connection.as_ref();
+        if let Some(at) = connection.and_then(|connection| connection.link().take_received()) {
+            self.step(Event::Received, None, at);
+        }
+    }
+
     fn heard(&mut self, message: Message, at: Instant) {
         if matches!(message, Message::Close(_)) {
-            return self.closed_by_peer(at);
+            return self.closed_by_peer();
         }
         match self.codec.read(&message) {
-            Incoming::Message => {
-                self.step(Event::Received, None, at);
-                self.notices.push_back(Notice::Message(message));
-            }
+            Incoming::Message => self.notices.push_back(Notice::Message(message)),
             Incoming::Pong(id) => self.pong(id, at),
-            Incoming::AnyPong => match self.heartbeat.awaited_ping() {
-                Some(id) => self.pong(id, at),
-                None => self.step(Event::Received, None, at),
-            },
+            Incoming::AnyPong => {
+                if let Some(id) = self.heartbeat.awaited_ping() {
+                    self.pong(id, at);
+                }
+            }
             Incoming::Ping(answer) => {
-                self.step(Event::Received, None, at);
                 if let Some(connection) = &mut self.connection {
                     connection.answer(answer);
                 }
+                self.write();
             }
-            Incoming::Control => self.step(Event::Received, None, at),
-            Incoming::Closed(closed) => {
-                self.step(Event::Received, None, at);
-                self.closed(closed);
-            }
+            // The answer to a protocol ping is in tungstenite's buffer.
+            Incoming::Control => self.write(),
+            Incoming::Closed(closed) => self.closed(closed),
         }
     }
 
@@ -342,8 +342,7 @@ where
 
     /// The peer's close frame. While open it is the end; while closing it answers
     /// ours, and the end of the transport comes next.
-    fn closed_by_peer(&mut self, at: Instant) {
-        self.step(Event::Received, None, at);
+    fn closed_by_peer(&mut self) {
         if self.heartbeat.state() == State::Open {
             self.write();
             let code = self
@@ -366,12 +365,9 @@ where
                 return self.end(end);
             }
         };
-        let came = connection.link().take_received();
         let stalled = connection.link().stalled();
         let now = Instant::now();
-        if let Some(at) = came {
-            self.step(Event::Received, None, at);
-        }
+        self.note_received();
         if written.message {
             self.step(Event::Sent, None, now);
         }
@@ -488,10 +484,8 @@ where
         if !reason.is_graceful() {
             self.connection = None;
         } else if let Some(connection) = &mut self.connection {
-            if let Err(error) = connection.close() {
-                let end = connection.end(error);
-                self.end(end);
-            }
+            connection.close();
+            self.write();
         }
     }
 }

@@ -7,6 +7,10 @@ use std::time::{Duration, Instant};
 /// The shortest timeout that a socket takes; zero is an error to std.
 const SHORTEST: Duration = Duration::from_millis(1);
 
+/// For how long reads go on after their deadline, while there is something:
+/// what has come is not left behind by a session that is in a hurry.
+const READ_ON: Duration = Duration::from_millis(5);
+
 /// A span between two attempts to write counts as stalled up to this long: what
 /// is longer, this process was away.
 const LONGEST_GAP: Duration = Duration::from_secs(1);
@@ -56,9 +60,9 @@ impl Socket for std::os::unix::net::UnixStream {
 ///
 /// A timeout of the system's starts afresh with each system call, so a peer that
 /// drips holds a `read` for ever. Here each call gets what is left until the
-/// deadline, in both directions, since TLS reads while it writes. Once the
-/// deadline has passed each direction makes one more attempt of 1 ms, and no
-/// further one until a session sets the next deadline.
+/// deadline, in both directions, since TLS reads while it writes. Each deadline
+/// has one attempt, of 1 ms where it has passed already; reads then go on for
+/// some more milliseconds while there is something.
 ///
 /// A deadline that passes is `TimedOut` while connecting (TLS libraries take
 /// `WouldBlock` there for a promise) and `WouldBlock` afterwards, which
@@ -88,7 +92,7 @@ impl<T: Socket> Read for Wire<T> {
                 self.read_timeout = timeout;
             }
             match self.socket.read(buffer) {
-                Err(error) if is_idle(&error) => self.link.lock().read.is_tried = true,
+                Err(error) if is_idle(&error) => self.link.lock().read.last = Attempt::Idle,
                 result => return self.link.lock().was_read(result),
             }
         }
@@ -186,7 +190,7 @@ impl Link {
     /// Sets both deadlines, with at least one attempt each.
     pub(super) fn arm(&self, read: Instant, write: Instant) {
         let mut state = self.lock();
-        state.read = Direction::until(read);
+        state.read = Direction::until(read).extended(READ_ON);
         state.write = Direction::until(write);
     }
 
@@ -264,7 +268,18 @@ struct State {
 
 struct Direction {
     until: Instant,
-    is_tried: bool,
+    /// Until when it goes on after the deadline, while there is something.
+    latest: Instant,
+    last: Attempt,
+}
+
+/// The last attempt under this deadline.
+#[derive(Clone, Copy)]
+enum Attempt {
+    None,
+    /// It found something, or is under way.
+    Busy,
+    Idle,
 }
 
 struct Stall {
@@ -282,31 +297,46 @@ impl Direction {
     const fn until(until: Instant) -> Self {
         Self {
             until,
-            is_tried: false,
+            latest: until,
+            last: Attempt::None,
+        }
+    }
+
+    fn extended(self, by: Duration) -> Self {
+        Self {
+            latest: crate::Instant::saturating_add(self.until, by),
+            ..self
         }
     }
 
     /// The timeout of the next attempt, in whole milliseconds, or `None` where
-    /// the deadline has passed.
-    fn timeout(&self, now: Instant) -> Option<Duration> {
+    /// there is to be none.
+    fn begin(&mut self) -> Option<Duration> {
+        let now = Instant::now();
         let left = self.until.saturating_duration_since(now);
-        if left.is_zero() && self.is_tried {
+        let goes_on = match self.last {
+            Attempt::None => true,
+            Attempt::Busy => now < self.latest,
+            Attempt::Idle => false,
+        };
+        if left.is_zero() && !goes_on {
             return None;
         }
+        self.last = Attempt::Busy;
         let millis = u64::try_from(left.as_millis()).unwrap_or(u64::MAX);
         Some(Duration::from_millis(millis).max(SHORTEST))
     }
 }
 
 impl State {
-    fn may_read(&self) -> io::Result<Duration> {
-        let timeout = self.read.timeout(Instant::now());
+    fn may_read(&mut self) -> io::Result<Duration> {
+        let timeout = self.read.begin();
         timeout.ok_or_else(|| self.is_late())
     }
 
-    fn may_write(&self) -> io::Result<Duration> {
+    fn may_write(&mut self) -> io::Result<Duration> {
         let timeout = match self.write_end {
-            WriteEnd::Open => self.write.timeout(Instant::now()),
+            WriteEnd::Open => self.write.begin(),
             WriteEnd::Failed(_) | WriteEnd::Told => None,
         };
         timeout.ok_or_else(|| self.is_late())
@@ -348,7 +378,7 @@ impl State {
     }
 
     fn was_blocked(&mut self) {
-        self.write.is_tried = true;
+        self.write.last = Attempt::Idle;
         let now = Instant::now();
         let stall = self.stall.get_or_insert(Stall {
             last_try: now,

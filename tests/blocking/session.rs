@@ -49,11 +49,11 @@ where
     assert!(session.next().is_none());
 }
 
-fn opened(notice: Notice) -> Option<()> {
+pub(crate) fn opened(notice: Notice) -> Option<()> {
     matches!(notice, Notice::Opened).then_some(())
 }
 
-fn message(notice: Notice) -> Option<Message> {
+pub(crate) fn message(notice: Notice) -> Option<Message> {
     match notice {
         Notice::Message(message) => Some(message),
         _ => None,
@@ -173,6 +173,38 @@ fn a_stop_sends_what_is_queued_first() {
     session.stop();
     assert_stops(&mut session);
     assert_eq!(server.join().unwrap(), lengths);
+}
+
+/// tungstenite's own limit holds for what it has in hand, not for the queue.
+#[test]
+fn a_stop_sends_what_is_queued_first_a_little_at_a_time() {
+    const COUNT: usize = 200;
+    let (url, server) = peer(|listener| {
+        let mut socket = accept(&listener);
+        std::thread::sleep(millis(300));
+        let is_message = |message: &Message| message.is_binary();
+        std::iter::from_fn(|| socket.read().ok())
+            .filter(is_message)
+            .count()
+    });
+    let config = settings().close_timeout(Duration::from_secs(20));
+    let mut session = Session::client(config.build().unwrap(), 1, |dial: &Dial| {
+        let mut socket = dial.connect(url.as_str())?;
+        socket.set_config(|config| {
+            config.write_buffer_size = 0;
+            config.max_write_buffer_size = 150_000;
+        });
+        Ok(socket)
+    })
+    .with_queue_limit(usize::MAX)
+    .with_stall_timeout(Duration::from_secs(20));
+    wait_for(&mut session, "opened", opened);
+    for _ in 0..COUNT {
+        assert_eq!(session.send(Message::binary(vec![0; 100_000])), Ok(()));
+    }
+    session.stop();
+    assert_stops(&mut session);
+    assert_eq!(server.join().unwrap(), COUNT);
 }
 
 #[test]
