@@ -69,17 +69,36 @@ pub struct Views {
     pub last_received: Option<Duration>,
 }
 
-impl Views {
-    fn of(heartbeat: &Heartbeat<Duration>) -> Self {
-        Self {
-            state: heartbeat.state(),
-            epoch: heartbeat.epoch(),
-            attempt: heartbeat.attempt(),
-            missed: heartbeat.missed(),
-            is_ping_out: heartbeat.is_ping_out(),
-            awaited: heartbeat.awaited_ping(),
-            round_trip: heartbeat.round_trip(),
-            last_received: heartbeat.last_received(),
+/// What can be watched: a heartbeat, or one with a bug planted in it.
+pub trait Machine {
+    fn take(&mut self, input: Input, now: Duration) -> Vec<Action<Duration>>;
+    fn deadline(&self) -> Option<Duration>;
+    fn views(&self) -> Views;
+}
+
+impl Machine for Heartbeat<Duration> {
+    fn take(&mut self, input: Input, now: Duration) -> Vec<Action<Duration>> {
+        Vec::from_iter(match input {
+            Input::Event(event) => self.handle(event, now),
+            Input::From(epoch, event) => self.handle_from(epoch, event, now),
+            Input::Reconfigure(config) => self.reconfigure(config, now),
+        })
+    }
+
+    fn deadline(&self) -> Option<Duration> {
+        self.deadline()
+    }
+
+    fn views(&self) -> Views {
+        Views {
+            state: self.state(),
+            epoch: self.epoch(),
+            attempt: self.attempt(),
+            missed: self.missed(),
+            is_ping_out: self.is_ping_out(),
+            awaited: self.awaited_ping(),
+            round_trip: self.round_trip(),
+            last_received: self.last_received(),
         }
     }
 }
@@ -126,15 +145,22 @@ impl Trace {
 
 /// A heartbeat whose every step is written down.
 #[derive(Clone, Debug)]
-pub struct Watched {
-    pub heartbeat: Heartbeat<Duration>,
+pub struct Watched<M = Heartbeat<Duration>> {
+    pub heartbeat: M,
     pub trace: Trace,
 }
 
 impl Watched {
     pub fn new(config: Config, seed: u64) -> Self {
+        Self::of(Heartbeat::new(config, seed), config)
+    }
+}
+
+impl<M: Machine> Watched<M> {
+    /// A machine that is new, and the settings that it should keep.
+    pub fn of(heartbeat: M, config: Config) -> Self {
         Self {
-            heartbeat: Heartbeat::new(config, seed),
+            heartbeat,
             trace: Trace {
                 config,
                 entries: Vec::new(),
@@ -158,19 +184,13 @@ impl Watched {
         now: Duration,
         told: Option<(Input, Duration)>,
     ) -> Vec<Action<Duration>> {
-        let heartbeat = &mut self.heartbeat;
-        let actions = told.map(|(told, now)| match told {
-            Input::Event(event) => heartbeat.handle(event, now),
-            Input::From(epoch, event) => heartbeat.handle_from(epoch, event, now),
-            Input::Reconfigure(config) => heartbeat.reconfigure(config, now),
-        });
-        let actions = Vec::from_iter(actions.into_iter().flatten());
+        let actions = told.map_or_else(Vec::new, |(told, now)| self.heartbeat.take(told, now));
         self.trace.entries.push(Entry {
             input,
             now,
             actions: actions.clone(),
             deadline: self.heartbeat.deadline(),
-            views: Views::of(&self.heartbeat),
+            views: self.heartbeat.views(),
         });
         actions
     }
@@ -324,6 +344,10 @@ fn is_conviction(action: &Action<Duration>) -> bool {
         action,
         Action::Close(CloseReason::PongTimeout | CloseReason::IdleTimeout)
     )
+}
+
+fn is_ping(action: &Action<Duration>) -> bool {
+    matches!(action, Action::SendPing(_))
 }
 
 struct Broken {
@@ -666,7 +690,9 @@ impl Oracle {
 
         self.is_measured = false;
         let did = self.arms(entry)?;
-        does_one_thing(entry.input, did)?;
+        does_one_thing(entry.input, did, &self.phase)?;
+        let count = entry.actions.len();
+        ensure!(count <= 3, 0, "{count} actions in a step");
         self.counts_connections(entry.input, did)?;
         let moves = match entry.input {
             Input::Reconfigure(config) => self.reconfigures(config, did)?,
@@ -715,11 +741,6 @@ impl Oracle {
 
     /// Timers are lazy: a deadline is announced when it is new, and at each tick.
     fn arms<'a>(&self, entry: &'a Entry) -> Checked<Did<'a>> {
-        ensure!(
-            entry.actions.len() <= 3,
-            0,
-            "more than three actions in a step"
-        );
         let (did, armed) = match entry.actions.split_last() {
             Some((Action::ArmDeadline(at), did)) => (did, Some(*at)),
             _ => (entry.actions.as_slice(), None),
@@ -785,7 +806,7 @@ impl Oracle {
         | Event::PingSent(_)
         | Event::Healthy = event
         {
-            ensure!(did.is_empty(), 0, "{event:?} only notes a fact");
+            ensure!(entry.actions.is_empty(), 0, "{event:?} only notes a fact");
             self.notes(event, entry)?;
             return Ok(false);
         }
@@ -924,6 +945,7 @@ impl Oracle {
             Event::Tick | Event::ReconnectNow => self.dials(None, did),
             Event::NetworkChanged => self.dials_earlier(did),
             Event::Stop => self.stops(None, &[StopReason::Requested], did, false),
+            Event::Closed(_) | Event::Error => does_nothing(12, event, did),
             _ => does_nothing(0, event, did),
         }
     }
@@ -991,6 +1013,7 @@ impl Oracle {
             return Ok(false);
         };
         let Some(due) = open.probe else {
+            ensure!(!did.iter().any(is_conviction), 7, "no ping is out");
             let (earliest, latest) = (
                 open.earliest_ping(&config, &self.clock),
                 open.latest_ping(&config, &self.clock),
@@ -1212,6 +1235,7 @@ impl Oracle {
         closed: Closed,
         did: Did,
     ) -> Checked<bool> {
+        let failures = self.attempt;
         self.settles_attempts();
         let config = self.config;
         if !config.reconnect() {
@@ -1256,7 +1280,9 @@ impl Oracle {
         };
         self.attempt = self.attempt.saturating_add(1);
         let expected = self.attempt;
-        ensure!(attempt == expected, 12, "it is attempt {expected}");
+        let is_reset_or_not = attempt == 1 || attempt == failures.saturating_add(1);
+        let number = if is_reset_or_not { 14 } else { 12 };
+        ensure!(attempt == expected, number, "it is attempt {expected}");
         self.plans(at, retry, closed.retry_after)?;
         Ok(true)
     }
@@ -1340,7 +1366,13 @@ impl Oracle {
             ensure!(at <= latest, 8, "silence is death at {latest:?}");
         } else if let Some(due) = open.probe {
             let latest = due.max(open.asked);
-            ensure!(at <= latest, 8, "the ping that is out has until {latest:?}");
+            let is_new = entry.actions.iter().any(is_ping);
+            let number = if is_new { 8 } else { 6 };
+            ensure!(
+                at <= latest,
+                number,
+                "the ping that is out has until {latest:?}"
+            );
             let wake = clock.hence(watched_interval(config));
             ensure!(
                 at <= wake,
@@ -1447,9 +1479,9 @@ impl Oracle {
     }
 }
 
-fn does_one_thing(input: Input, did: Did) -> Checked {
+fn does_one_thing(input: Input, did: Did, phase: &Phase) -> Checked {
     let count = |is: fn(&Action<Duration>) -> bool| did.iter().filter(|action| is(action)).count();
-    let pings = count(|action| matches!(action, Action::SendPing(_)));
+    let pings = count(is_ping);
     let dials = count(|action| matches!(action, Action::Connect));
     let ends = count(|action| {
         matches!(
@@ -1458,6 +1490,8 @@ fn does_one_thing(input: Input, did: Did) -> Checked {
         )
     });
     ensure!(pings <= 1, 5, "{pings} pings in a step");
+    let is_open = matches!(phase, Phase::Open(_));
+    ensure!(is_open || pings == 0, 5, "a ping outside Open");
     ensure!(dials <= 1 && ends <= 1, 12, "{dials} dials, {ends} ends");
     if matches!(input, Input::Event(Event::Tick)) {
         let things = pings + dials + ends;
