@@ -53,6 +53,58 @@
 //! assert_eq!(reason, StopReason::Closed(Some(CloseCode::NORMAL)));
 //! ```
 //!
+//! In an `async` function it is the same loop, with or without an allocator, here with
+//! [embassy](https://embassy.dev)'s `select`:
+//!
+//! ```
+//! use core::future::pending;
+//! use core::time::Duration;
+//! use embassy_futures::select::{Either, select};
+//! use keepalive::{Action, Event, Heartbeat, StopReason};
+//! # use keepalive::{CloseCode, Closed, Config, PingId};
+//! # struct Link { dials: u32 }
+//! # fn now() -> Duration { Duration::ZERO }
+//! # async fn sleep_until(_: Duration) {}
+//! # impl Link {
+//! #     async fn next(&mut self) -> Event {
+//! #         if self.dials == 1 { Event::Closed(Closed::with_code(CloseCode::NORMAL)) } else { pending().await }
+//! #     }
+//! #     fn dial(&mut self) { self.dials += 1; }
+//! #     fn ping(&mut self, _: PingId) {}
+//! #     fn hang_up(&mut self, _: bool) {}
+//! # }
+//!
+//! async fn run(heartbeat: &mut Heartbeat<Duration>, link: &mut Link) -> StopReason {
+//!     let mut event = Event::Start;
+//!     loop {
+//!         for action in heartbeat.handle(event, now()) {
+//!             match action {
+//!                 Action::Connect => link.dial(),
+//!                 Action::SendPing(id) => link.ping(id), // into a buffer: waits for nothing
+//!                 Action::Close(reason) => link.hang_up(reason.is_graceful()),
+//!                 Action::Stopped(reason) => return reason,
+//!                 Action::ScheduleReconnect { .. } | Action::ArmDeadline(_) => {}
+//!             }
+//!         }
+//!         let deadline = async {
+//!             match heartbeat.deadline() {
+//!                 Some(at) => sleep_until(at).await,
+//!                 None => pending().await,
+//!             }
+//!         };
+//!         // What came in goes first; `next` also writes, and may be dropped.
+//!         event = match select(link.next(), deadline).await {
+//!             Either::First(event) => event,
+//!             Either::Second(()) => Event::Tick,
+//!         };
+//!     }
+//! }
+//! # let mut heartbeat = Heartbeat::new(Config::default(), 42);
+//! # let mut link = Link { dials: 0 };
+//! # let reason = embassy_futures::block_on(run(&mut heartbeat, &mut link));
+//! # assert_eq!(reason, StopReason::Closed(Some(CloseCode::NORMAL)));
+//! ```
+//!
 //! # Map
 //!
 //! - [`Heartbeat`]: the machine, its table of states, and its views.
