@@ -11,6 +11,7 @@ mod on {
     use core::fmt::Display;
     use core::time::Duration;
 
+    use crate::action::Actions;
     use crate::event::Epoch;
     use crate::{Heartbeat, Instant, PingId, State};
 
@@ -29,16 +30,20 @@ mod on {
             }
         }
 
-        /// Tells where the step led, if anywhere else.
+        /// Tells where the step led, if anywhere else, and why: the heartbeat's
+        /// own reason, or how the connection ended where that was the event.
         pub(crate) fn changed<I: Instant>(
             self,
             heartbeat: &Heartbeat<I>,
-            reason: Option<&dyn Display>,
+            actions: &Actions<I>,
+            ended: Option<&dyn Display>,
         ) {
             let now = Self::of(heartbeat);
             if (now.state, now.epoch) == (self.state, self.epoch) {
                 return;
             }
+            let own = actions.close.as_ref().map(|reason| reason as &dyn Display);
+            let reason = own.or(ended);
             tracing::info!(
                 target: "keepalive",
                 from = ?self.state,
@@ -71,6 +76,7 @@ mod off {
     use core::fmt::Display;
     use core::time::Duration;
 
+    use crate::action::Actions;
     use crate::event::Epoch;
     use crate::{Heartbeat, Instant, PingId};
 
@@ -82,7 +88,13 @@ mod off {
             Self
         }
 
-        pub(crate) fn changed<I: Instant>(self, _: &Heartbeat<I>, _: Option<&dyn Display>) {}
+        pub(crate) fn changed<I: Instant>(
+            self,
+            _: &Heartbeat<I>,
+            _: &Actions<I>,
+            _: Option<&dyn Display>,
+        ) {
+        }
     }
 
     pub(crate) fn ping(_: Epoch, _: PingId) {}

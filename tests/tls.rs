@@ -248,6 +248,28 @@ fn a_blocked_write_neither_hangs_nor_kills() {
     assert_eq!(peer.join().unwrap(), LENGTHS);
 }
 
+/// A write that is stuck does not keep TLS from reading.
+#[test]
+fn a_peer_that_only_sends_is_alive_while_a_write_is_blocked() {
+    let (mut session, _peer) = client(settings().pong_timeout(millis(300)), |tls, listener| {
+        let mut socket = accept(&tls, &listener);
+        while socket.send(Message::text("...")).is_ok() {
+            thread::sleep(millis(50));
+        }
+    });
+    session = session.with_stall_timeout(NEVER);
+    wait_to_open(&mut session);
+    let sent = session.send(Message::binary(vec![0; 16 << 20]));
+    assert_eq!(sent, Ok(()));
+    let begin = Instant::now();
+    let mut messages = 0;
+    while begin.elapsed() < millis(1500) {
+        wait_for_message(&mut session);
+        messages += 1;
+    }
+    assert!(messages > 10, "{messages}");
+}
+
 /// Of which TLS shows nothing for as long as the record is not whole.
 #[test]
 fn a_drip_below_tls_is_life() {

@@ -441,7 +441,7 @@ where
         let before = trace::Before::of(&self.heartbeat);
         let actions = self.heartbeat.handle_from(epoch, event, now);
         let cause = Cause::Failed(error);
-        before.changed(&self.heartbeat, Some(&cause));
+        before.changed(&self.heartbeat, &actions, Some(&cause));
         self.act(actions, Some(cause));
     }
 
@@ -449,7 +449,7 @@ where
         let before = trace::Before::of(&self.heartbeat);
         let actions = self.heartbeat.handle(event, now);
         let reason = ended.as_ref().map(|cause| cause as &dyn fmt::Display);
-        before.changed(&self.heartbeat, reason);
+        before.changed(&self.heartbeat, &actions, reason);
         self.act(actions, ended);
     }
 

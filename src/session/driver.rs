@@ -434,7 +434,7 @@ where
     fn step(&mut self, event: Event, ended: Option<Cause<Fault<C>>>, now: T::Instant) {
         let before = trace::Before::of(&self.heartbeat);
         let actions = self.heartbeat.handle(event, now);
-        before.changed(&self.heartbeat, ended.as_ref().map(reason));
+        before.changed(&self.heartbeat, &actions, ended.as_ref().map(reason));
         self.act(actions, ended);
     }
 

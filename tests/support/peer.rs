@@ -6,6 +6,8 @@ use std::env;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::process::{Child, ChildStdin, Command, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
@@ -199,6 +201,37 @@ pub fn signal(name: &str, pid: u32) {
         .status()
         .unwrap();
     assert!(status.success());
+}
+
+/// How late this machine lets a thread run again that has slept: what a bound on
+/// real time cannot promise.
+pub struct Lateness {
+    is_over: Arc<AtomicBool>,
+    thread: JoinHandle<Duration>,
+}
+
+impl Lateness {
+    pub fn measure() -> Self {
+        let is_over = Arc::new(AtomicBool::new(false));
+        let flag = Arc::clone(&is_over);
+        let nap = millis(2);
+        let thread = thread::spawn(move || {
+            let mut worst = Duration::ZERO;
+            while !flag.load(Ordering::Relaxed) {
+                let begin = Instant::now();
+                thread::sleep(nap);
+                worst = worst.max(begin.elapsed() - nap);
+            }
+            worst
+        });
+        Self { is_over, thread }
+    }
+
+    /// The greatest so far.
+    pub fn end(self) -> Duration {
+        self.is_over.store(true, Ordering::Relaxed);
+        self.thread.join().unwrap()
+    }
 }
 
 /// Waits until this holds, or fails.
