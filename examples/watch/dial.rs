@@ -41,8 +41,8 @@ pub(crate) fn dial(
         Mode::Plain => Stream::Plain(dial.tcp(host, uri.port_u16().unwrap_or(80))?),
         Mode::Tls => {
             let wire = dial.tcp(host, uri.port_u16().unwrap_or(443))?;
-            let connection = ClientConnection::new(tls.clone(), server_name(host)?)
-                .map_err(io::Error::other)?;
+            let connection =
+                ClientConnection::new(tls.clone(), server_name(host)?).map_err(io::Error::other)?;
             Stream::Tls(Box::new(StreamOwned::new(connection, wire)))
         }
     };

@@ -15,7 +15,7 @@ use tungstenite::{Error, Message, WebSocket};
 const LOOK: Duration = Duration::from_millis(5);
 
 /// Between two messages of a server that talks.
-pub(crate) const CHAT: Duration = Duration::from_millis(100);
+pub(crate) const CHAT: Duration = Duration::from_millis(200);
 
 /// For a handshake, and for the answer to a close.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -251,8 +251,9 @@ fn serve(socket: TcpStream, shared: &Shared) -> Result<(), Error> {
                 return ask_for_a_pause(&mut socket);
             }
         }
-        answer(&mut socket)?;
+        let answered = answer(&mut socket);
         shared.note_pause(looked.elapsed());
+        answered?;
     }
 }
 

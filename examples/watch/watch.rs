@@ -9,7 +9,7 @@ use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use jiff::Zoned;
+use jiff::ZonedDateTime;
 use keepalive::Config;
 use serde_json::{Value, json};
 
@@ -133,7 +133,10 @@ impl Watch<'_> {
             if self.args.fail_fast && is_failed_dial(&sighting.seen) {
                 return Ok(ExitCode::FAILURE);
             }
-            let is_enough = self.args.count.is_some_and(|count| self.tally.pongs >= count);
+            let is_enough = self
+                .args
+                .count
+                .is_some_and(|count| self.tally.pongs >= count);
             if is_enough || matches!(sighting.seen, Seen::Stopped(_)) {
                 return Ok(ExitCode::SUCCESS);
             }
@@ -146,7 +149,7 @@ impl Watch<'_> {
             let object = sighting.seen.json(&self.config);
             return self.printer.object(local(), object);
         }
-        let time = Zoned::now().strftime("%H:%M:%S%.3f").to_string();
+        let time = ZonedDateTime::now().strftime("%H:%M:%S%.3f").to_string();
         for (tone, line) in sighting.seen.lines(&self.config) {
             self.printer.say_at(&time, tone, &line)?;
         }
@@ -173,8 +176,8 @@ fn is_failed_dial(seen: &Seen) -> bool {
     matches!(seen, Seen::Down(down) if down.is_dial)
 }
 
-fn local() -> Value {
-    json!(Zoned::now().strftime("%FT%T%.3f%:z").to_string())
+pub(crate) fn local() -> Value {
+    json!(ZonedDateTime::now().strftime("%FT%T%.3f%:z").to_string())
 }
 
 /// Another one for each run, or all watchers of a server keep in step.
