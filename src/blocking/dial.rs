@@ -184,3 +184,65 @@ fn connect_any(addresses: &[SocketAddr], deadline: Instant) -> io::Result<TcpStr
 fn timed_out(what: &'static str) -> io::Error {
     io::Error::new(io::ErrorKind::TimedOut, what)
 }
+
+#[cfg(all(test, unix))]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use std::net::TcpListener;
+
+    use super::*;
+    use crate::blocking::peer::BlackHole;
+
+    fn good() -> (TcpListener, SocketAddr) {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        (listener, address)
+    }
+
+    #[test]
+    fn an_address_that_does_not_answer_has_its_share_only() {
+        let (hole, (_listener, good)) = (BlackHole::new(), good());
+        let begin = Instant::now();
+        let deadline = begin + Duration::from_secs(3);
+        let socket = connect_any(&[hole.address, hole.address, good], deadline).unwrap();
+        assert_eq!(socket.peer_addr().unwrap(), good);
+        let took = begin.elapsed();
+        assert!(took >= Duration::from_millis(1900), "{took:?}");
+        assert!(Instant::now() < deadline, "{took:?}");
+    }
+
+    #[test]
+    fn an_address_that_refuses_leaves_its_share_to_the_next() {
+        let (listener, refused) = good();
+        drop(listener);
+        let (_listener, good) = good();
+        let deadline = Instant::now() + Duration::from_secs(60);
+        let socket = connect_any(&[refused, good], deadline).unwrap();
+        assert_eq!(socket.peer_addr().unwrap(), good);
+        let error = connect_any(&[refused], deadline).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::ConnectionRefused);
+    }
+
+    #[test]
+    fn all_addresses_together_have_one_deadline() {
+        let hole = BlackHole::new();
+        let begin = Instant::now();
+        let deadline = begin + Duration::from_millis(300);
+        let error = connect_any(&[hole.address; 3], deadline).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::TimedOut);
+        assert!(begin.elapsed() < Duration::from_secs(2));
+        let error = connect_any(&[hole.address], deadline).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::TimedOut);
+    }
+
+    #[test]
+    fn a_resolver_that_hangs_does_not_hold_the_dial() {
+        let begin = Instant::now();
+        let deadline = begin + Duration::from_millis(100);
+        let (hang, hung) = mpsc::channel::<()>();
+        let error = bounded(deadline, move || Ok(hung.recv().is_ok())).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::TimedOut);
+        assert!(begin.elapsed() < Duration::from_secs(2));
+        drop(hang);
+    }
+}

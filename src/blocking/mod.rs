@@ -4,6 +4,10 @@
 mod connection;
 mod dial;
 mod error;
+#[cfg(all(test, unix))]
+#[allow(clippy::unwrap_used)]
+#[path = "../../tests/support/peer.rs"]
+mod peer;
 mod session;
 mod wire;
 
