@@ -34,7 +34,8 @@ const QUEUE_LIMIT: usize = 1 << 20;
 /// Everything happens inside [`next`](Iterator::next) and
 /// [`next_before`](Self::next_before); a session that is not asked does nothing,
 /// and one that is asked too rarely ticks late, which the heartbeat forgives
-/// once in a silence.
+/// once in a silence. One that is dropped abandons its connection, without a
+/// close handshake.
 pub struct Session<S, D = fn(&Dial) -> Result<WebSocket<S>, Error>, C = ProtocolPings> {
     heartbeat: Heartbeat<Instant>,
     connect: D,
