@@ -417,7 +417,7 @@ fn simulation() -> Builder {
     let mut builder = Builder::new();
     builder
         .rng_seed(42)
-        .tick_duration(Duration::from_millis(5))
+        .tick_duration(Duration::from_millis(10))
         .simulation_duration(24 * 3600 * SECOND)
         .min_message_latency(LATENCY)
         .max_message_latency(LATENCY);

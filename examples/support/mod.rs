@@ -51,12 +51,12 @@ pub(crate) fn without_tls((url, config): (Uri, Config)) -> (Uri, Config) {
     (url, config)
 }
 
-/// The article's settings, twenty times as fast.
+/// The article's settings, ten times as fast.
 fn quick() -> Result<Config, ConfigError> {
     Config::article()
         .to_builder()
-        .ping_interval(Duration::from_millis(100))
-        .pong_timeout(Duration::from_millis(500))
+        .ping_interval(Duration::from_millis(200))
+        .pong_timeout(Duration::from_secs(1))
         .first_spread(Duration::from_millis(200))
         .build()
 }
