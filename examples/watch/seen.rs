@@ -202,11 +202,15 @@ fn kind(message: &Message) -> &'static str {
     if message.is_text() { "text" } else { "binary" }
 }
 
-/// Without tungstenite's "IO error: ".
+/// Without tungstenite's "IO error: " and the system's "(os error 111)".
 fn bare(error: &Error) -> String {
-    match error {
+    let text = match error {
         Error::Io(error) => error.to_string(),
         other => other.to_string(),
+    };
+    match text.split_once(" (os error") {
+        Some((words, _)) => words.to_owned(),
+        None => text,
     }
 }
 

@@ -145,7 +145,7 @@ impl Show {
         let address = self.server.address();
         self.title("What a heartbeat does, in about 20 seconds")?;
         self.tell(&format!(
-            "\
+            "
 A WebSocket can die without a word: a server hangs, a cable is pulled, a proxy
 forgets the connection. No close event comes, and what is sent is lost.
 
@@ -156,10 +156,14 @@ connection and dials again.
 Here it watches a server in this process, ws://{address}, that will
 misbehave on cue. Its settings (2 s and 10 s in real life, here five times as fast):
 
-  after {interval} of silence      send a ping
-  {timeout} later, still silence   the server is dead: close, and connect again
+  {:24}->  send a ping
+  {:24}->  the server is dead: close, and connect again
 
-So whatever the server does, it is found out within {bound}."
+So whatever happens to the server, it is noticed within {bound}, and the hundredths
+of a second by which timers are late. Lines begin with the seconds since the start;
+\">\" marks what came of it.",
+            format!("nothing came for {interval}"),
+            format!("nor in {timeout} after it"),
         ))?;
         let head = json!({
             "event": "watching",
@@ -195,44 +199,46 @@ So whatever the server does, it is found out within {bound}."
         self.scene(
             "The server goes mute",
             "\
-It hangs: the connection stays up, but nothing is read and nothing is said. TCP
-notices nothing, for a quarter of an hour or more. The heartbeat does.",
+It hangs: its connection stays up, but it reads nothing and says nothing. TCP alone
+would not notice for a quarter of an hour or longer. The heartbeat does. (1006 stands
+for an end without a close code.)",
         )?;
         let cue = self.cue(Mood::Frozen)?;
         self.detect("goes mute", cue, 1)?;
         self.tell(
-            "\nThe connection is given up at once: whoever is dead does not answer a close\n\
-             either. The server's port still takes connections, but nobody shakes hands.\n\
-             Dials have a deadline too.",
+            "\nThe connection is abandoned at once, since the dead do not answer a close either.\n\
+             The dial that follows hangs: the port is open, but nobody shakes hands. So dials\n\
+             have a deadline too, 1 s here.",
         )?;
         self.detect_dials("lets a dial hang", 1)?;
-        self.heal("Now the server comes back.")
+        self.heal("The server comes back.")
     }
 
     fn refuses(&mut self) -> io::Result<()> {
         self.scene(
             "The server goes away",
             "\
-Its connections are cut and its port is closed. That is told at once, by TCP, so there
-is nothing to wait for. The dials come at growing distances, and at random
-moments: a thousand clients must not come back all together.",
+Its connections are cut, and its port is closed. This end TCP does tell, at once. What
+matters now is when to dial again: the waits may grow from try to try, and each is
+drawn at random, or a thousand clients would come back in the same moment.",
         )?;
         let cue = self.cue(Mood::Gone)?;
         self.detect("cuts the connection", cue, 1)?;
         self.detect_dials("refuses dials", TIMES)?;
-        self.heal("Now the server comes back.")
+        self.heal("The server comes back.")
     }
 
     fn drops(&mut self) -> io::Result<()> {
         self.scene(
             "The server accepts, and drops at once",
             "\
-Each dial succeeds and is worth nothing. Whoever begins to count again at each
-open dials in a hot loop here. A connection counts when it has lasted.",
+Each dial succeeds, and is worth nothing. A client that counts from 1 again whenever
+it is open would dial hundreds of times a second. This one counts on, until a
+connection has lasted for 1 s.",
         )?;
         let cue = self.cue(Mood::Drops)?;
         self.detect("accepts and drops", cue, 1 + TIMES)?;
-        self.heal("Now the server keeps its connections.")
+        self.heal("The server keeps its connections again.")
     }
 
     fn asks_for_a_pause(&mut self) -> io::Result<()> {
@@ -242,19 +248,20 @@ open dials in a hot loop here. A connection counts when it has lasted.",
             "The server asks for a pause",
             &format!(
                 "\
-It closes with 1013, try again later. So the next dial comes somewhere between
-{least} and {most}, where otherwise the first one comes soon."
+It closes with 1013, try again later. So the next dial comes at a random moment up to
+{most} from now, as if several had failed already, and not within {least}."
             ),
         )?;
         let cue = self.cue(Mood::Pauses)?;
         self.detect("asks for a pause", cue, 1)?;
-        self.heal("Now the server has time again.")
+        self.heal("The server has time again.")
     }
 
     fn conclude(&mut self) -> io::Result<ExitCode> {
         self.watcher.stop();
         self.await_for(PATIENCE, |seen| matches!(seen, Seen::Stopped(_)))?;
-        self.title("What was seen")?;
+        self.tell("")?;
+        self.title("What the heartbeat made of it")?;
         let wide = self.faults.iter().map(|fault| fault.name.len()).max();
         let wide = wide.unwrap_or_default();
         self.tell(&format!(
@@ -267,11 +274,7 @@ It closes with 1013, try again later. So the next dial comes somewhere between
             } else {
                 Tone::Bad
             };
-            let show = |duration: Option<Duration>| {
-                duration.map_or("never".to_owned(), |duration| {
-                    format!("{} s", text::seconds(duration))
-                })
-            };
+            let show = |duration: Option<Duration>| duration.map_or("never".to_owned(), text::took);
             let line = format!(
                 "{:wide$}   {:>13}   {:>7}   {:>15}",
                 fault.name,
@@ -282,7 +285,7 @@ It closes with 1013, try again later. So the next dial comes somewhere between
             self.printer.say(tone, &line)?;
         }
         self.tell("")?;
-        for line in self.tally.lines() {
+        for line in self.tally.counts() {
             self.tell(&line)?;
         }
         let is_good = self.faults.iter().all(Fault::is_good) && self.false_alarms == 0;
@@ -418,7 +421,7 @@ impl Show {
         let Some(healed) = healed else {
             return self.remark(Tone::Bad, "not healed");
         };
-        let line = format!("healed: connected again after {} s", text::seconds(healed));
+        let line = format!("healed, connected again after {}", text::took(healed));
         self.remark(Tone::Good, &line)
     }
 
@@ -434,14 +437,14 @@ impl Show {
     }
 
     fn is_found(&mut self, fault: Fault) -> io::Result<()> {
-        let took = text::seconds(fault.detected.unwrap_or_default());
-        let bound = text::seconds(fault.bound);
+        let took = text::took(fault.detected.unwrap_or_default());
+        let bound = text::took(fault.bound);
         let (tone, verdict) = if fault.is_in_time {
             (Tone::Good, "in time")
         } else {
             (Tone::Bad, "too late")
         };
-        let line = format!("noticed after {took} s, {verdict}: {bound} s is the limit");
+        let line = format!("noticed after {took}, {verdict} (at most {bound})");
         self.remark(tone, &line)?;
         self.report(fault)
     }
@@ -508,6 +511,7 @@ impl Show {
         match seen {
             Seen::Ping { seq } => vec![(Tone::Faint, format!("ping seq={seq}"))],
             Seen::Connecting { .. } => vec![(Tone::Faint, "dial".to_owned())],
+            Seen::Stopped(_) => vec![],
             other => other.lines(&self.config),
         }
     }

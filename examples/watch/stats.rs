@@ -52,6 +52,14 @@ impl Tally {
 
     /// For people.
     pub(crate) fn lines(&self) -> Vec<String> {
+        let mut lines = self.counts();
+        lines.extend(self.to_detect.line("time to detect", text::seconds, " s"));
+        lines.extend(self.to_recover.line("time to recover", text::seconds, " s"));
+        lines
+    }
+
+    /// The same without the times that a connection was lost.
+    pub(crate) fn counts(&self) -> Vec<String> {
         let mut lines = vec![format!(
             "{}, {}, {}, {}, {}",
             text::count(self.pings, "ping"),
@@ -61,8 +69,6 @@ impl Tally {
             text::count(self.failed_dials, "failed dial"),
         )];
         lines.extend(self.round_trip.line("round trip", text::millis, " ms"));
-        lines.extend(self.to_detect.line("time to detect", text::seconds, " s"));
-        lines.extend(self.to_recover.line("time to recover", text::seconds, " s"));
         lines
     }
 

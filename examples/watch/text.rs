@@ -20,6 +20,15 @@ pub(crate) fn seconds(duration: Duration) -> String {
     format!("{seconds:.places$}")
 }
 
+/// With the unit: 0.34 ms, 2.27 s.
+pub(crate) fn took(duration: Duration) -> String {
+    if duration < Duration::from_millis(100) {
+        format!("{} ms", millis(duration))
+    } else {
+        format!("{} s", seconds(duration))
+    }
+}
+
 /// A setting, as short as it can be: 10 s, 0.5 s, 20 ms.
 pub(crate) fn setting(duration: Duration) -> String {
     if duration < Duration::from_millis(100) {

@@ -103,7 +103,7 @@ impl Watch<'_> {
         let interval = text::setting(self.config.ping_interval());
         let timeout = text::setting(self.config.pong_timeout());
         let line = format!(
-            "watching {}: a ping after {interval} of silence, dead {timeout} after it",
+            "watching {}: a ping after {interval} of silence, dead when nothing comes for {timeout} more",
             self.name
         );
         self.printer.say(Tone::Title, &line)?;
