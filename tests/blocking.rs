@@ -6,7 +6,7 @@
 //!
 //! | | fact | tests |
 //! | --- | --- | --- |
-//! | 1 | a timeout of zero is an error | `wire::no_timeout_is_zero` |
+//! | 1 | a timeout of zero is an error, and a long one ends late | `wire::no_timeout_is_zero`, `wire::a_long_wait_ends_in_time_though_the_system_is_late_by_an_eighth` |
 //! | 2 | a timeout is `WouldBlock` or `TimedOut`, and a signal cuts it short | `wire::a_timeout_is_no_end_by_either_name`, `wire::a_signal_is_no_end` |
 //! | 3 | half a frame survives a timeout | `a_byte_a_second_and_a_frame_of_1_mb_over_10_s_are_life`, `tls::half_a_frame_survives_a_timeout` |
 //! | 4 | each call starts its timeout afresh | `a_dial_that_drips_is_given_up`, `wire::a_drip_does_not_hold_a_read`, `wire::a_slow_drain_does_not_hold_a_write`, `tls::a_dial_that_drips_in_tls_is_given_up` |

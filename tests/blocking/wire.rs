@@ -7,7 +7,7 @@ use std::rc::Rc;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use keepalive::blocking::{Dial, Notice, SendError, Session, Socket, Wire};
+use keepalive::blocking::{Dial, Link, Notice, SendError, Session, Socket, Wire};
 use keepalive::{Cause, Codec, Incoming, PingId};
 use tungstenite::{Error, Message};
 
@@ -117,6 +117,51 @@ fn a_timeout_is_no_end_by_either_name() {
 #[test]
 fn a_signal_is_no_end() {
     on_an_odd_system(ErrorKind::WouldBlock, 2);
+}
+
+/// A silent socket whose timeouts come late by an eighth, as on Linux.
+#[derive(Default)]
+struct Coarse(RefCell<Vec<Duration>>);
+
+impl Read for Coarse {
+    fn read(&mut self, _: &mut [u8]) -> io::Result<usize> {
+        let timeout = *self.0.borrow().last().unwrap();
+        thread::sleep(timeout + timeout / 8);
+        Err(ErrorKind::WouldBlock.into())
+    }
+}
+
+impl Write for Coarse {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl Socket for Coarse {
+    fn set_read_timeout(&self, timeout: Duration) -> io::Result<()> {
+        self.0.borrow_mut().push(timeout);
+        Ok(())
+    }
+
+    fn set_write_timeout(&self, _: Duration) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+#[test]
+fn a_long_wait_ends_in_time_though_the_system_is_late_by_an_eighth() {
+    let deadline = Instant::now() + millis(800);
+    let mut wire = Link::within(millis(800)).wire(Coarse::default());
+    let error = wire.read(&mut [0]).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::TimedOut);
+    assert!(Instant::now() >= deadline);
+    let asked = wire.get_ref().0.borrow();
+    assert!(asked[0] + asked[0] / 8 <= millis(800), "{asked:?}");
+    assert!(asked.len() < 8, "{asked:?}");
 }
 
 /// A TLS library of its own ideas: notes what its reads run into, and may call it
