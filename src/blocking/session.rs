@@ -20,7 +20,8 @@ use crate::{
 /// What a [`Session`] tells.
 pub type Notice = crate::Notice<Message, Error, Instant>;
 
-/// How many messages are read before a tick; any one of them is life.
+/// How many notices may wait to be heard until a tick reads no more than one
+/// message.
 const READ_BATCH: usize = 64;
 
 /// The longest wait where nothing is awaited.
@@ -221,6 +222,10 @@ where
 
     fn next_until(&mut self, until: Option<Instant>) -> Option<Notice> {
         let mut has_turned = false;
+        // What is told but not heard yet does not hold a ping.
+        if !self.notices.is_empty() && self.heartbeat.state() == State::Open {
+            self.tick_if_due(Instant::now());
+        }
         loop {
             if let Some(notice) = self.notices.pop_front() {
                 return Some(notice);
@@ -237,20 +242,30 @@ where
         }
     }
 
+    fn tick_if_due(&mut self, now: Instant) -> bool {
+        let is_due = self.heartbeat.deadline().is_some_and(|at| at <= now);
+        if is_due {
+            // The tick has the time from before the reads: up to then everything
+            // was read that had come. What is left unread may be an answer, too.
+            if !self.read_all() {
+                self.step(Event::Received, None, now);
+            }
+            self.step(Event::Tick, None, now);
+        }
+        is_due
+    }
+
     /// A tick, a dial, or a round of writing and reading.
     fn turn(&mut self, now: Instant, until: Option<Instant>) {
-        if self.heartbeat.deadline().is_some_and(|at| at <= now) {
-            // The tick has the time from before the reads: up to then everything
-            // was read that had come.
-            self.read_all();
-            self.step(Event::Tick, None, now);
-        } else if self.is_dial_due {
-            self.dial();
-        } else {
-            self.write();
-            if self.notices.is_empty() {
-                self.wait(until);
-            }
+        if self.tick_if_due(now) {
+            return;
+        }
+        if self.is_dial_due {
+            return self.dial();
+        }
+        self.write();
+        if self.notices.is_empty() {
+            self.wait(until);
         }
     }
 
@@ -268,12 +283,10 @@ where
         }
     }
 
-    fn read_all(&mut self) {
-        for _ in 0..READ_BATCH {
-            if !self.read(Instant::now()) {
-                return;
-            }
-        }
+    /// Whether nothing is left unread.
+    fn read_all(&mut self) -> bool {
+        let room = READ_BATCH.saturating_sub(self.notices.len());
+        (0..=room).any(|_| !self.read(Instant::now()))
     }
 
     /// Reads one message, or what there is of one by then. Whether there may be
@@ -298,8 +311,7 @@ where
         }
     }
 
-    /// It is the bytes that are life, when they come: a message may lie in a
-    /// buffer for long.
+    /// It is the bytes that are life, before they are a message.
     fn note_received(&mut self) {
         let connection = self.connection.as_ref();
         if let Some(at) = connection.and_then(|connection| connection.link().take_received()) {

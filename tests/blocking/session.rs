@@ -430,6 +430,43 @@ fn an_application_that_was_away_reads_before_it_judges() {
     }
 }
 
+/// It asks for the next message after a while, again and again: the pings go out
+/// in between.
+#[test]
+fn a_slow_application_does_not_hold_the_pings() {
+    let (url, server) = peer(|listener| {
+        let mut socket = accept(&listener);
+        for _ in 0..500 {
+            socket.write(Message::text("more")).unwrap();
+        }
+        socket.flush().unwrap();
+        let (mut last, mut longest) = (Instant::now(), Duration::ZERO);
+        while let Ok(message) = socket.read() {
+            if message.is_ping() || message.is_close() {
+                longest = longest.max(last.elapsed());
+                last = Instant::now();
+            }
+        }
+        longest
+    });
+    let config = settings().send_interval(Some(millis(200)));
+    let mut session = Session::client(config.build().unwrap(), 1, |dial: &Dial| {
+        dial.connect(url.as_str())
+    });
+    for _ in 0..100 {
+        wait_for(&mut session, "more", |notice| {
+            assert!(!matches!(notice, Notice::Down { .. }), "{notice:?}");
+            message(notice)
+        });
+        std::thread::sleep(millis(50));
+    }
+    session.stop();
+    assert_stops(&mut session);
+    let longest = server.join().unwrap();
+    println!("the longest silence was {longest:?}");
+    assert!(longest < millis(1500), "{longest:?}");
+}
+
 #[test]
 fn a_request_of_the_users_is_signed_afresh_for_each_dial() {
     let (sender, receiver) = mpsc::channel();

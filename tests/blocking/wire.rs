@@ -469,36 +469,3 @@ fn a_write_that_was_blocked_goes_on_soon() {
     println!("a peer that took nothing for 400 ms had all after {took:?}");
     assert!(took < millis(400) + NOISE, "{took:?}");
 }
-
-/// What lies in the adapter's own buffers is no sign of life.
-#[test]
-fn messages_that_came_long_ago_do_not_hide_a_death() {
-    const MESSAGES: usize = 4000;
-    let (url, _server) = peer(|listener| {
-        let mut socket = accept_raw(&listener);
-        let mut frame = header(1);
-        frame.push(b'.');
-        socket.write_all(&frame.repeat(MESSAGES)).unwrap();
-        let _ = socket.read_to_end(&mut Vec::new());
-    });
-    let config = settings().build().unwrap();
-    let mut session = Session::client(config, 1, |dial: &Dial| dial.connect(url.as_str()));
-    wait_for(&mut session, "opened", opened);
-    let begin = Instant::now();
-    let mut messages = 0;
-    wait_for(&mut session, "down", |notice| match notice {
-        Notice::Message(_) => {
-            messages += 1;
-            // The application takes its time.
-            thread::sleep(millis(2));
-            None
-        }
-        Notice::Down { .. } => Some(()),
-        _ => None,
-    });
-    println!(
-        "convicted after {:?} and {messages} messages",
-        begin.elapsed()
-    );
-    assert!(messages < MESSAGES);
-}
