@@ -10,19 +10,20 @@ use tungstenite::http::{HeaderName, HeaderValue, Uri};
 const ABOUT: &str = "\
 Watches a WebSocket server with a heartbeat.
 
-Without a URL it shows what a heartbeat does: a server in the same process \
-misbehaves on cue, which takes about 20 s. With one it watches that server, one \
-line an event, until Ctrl-C, --count or --for; a connection that is lost is dialled \
-again, whatever the reason.";
+Without a URL it shows what a heartbeat does: a server in the same process
+misbehaves on cue, which takes about 20 s.
+
+With a URL it watches that server, one line an event, until Ctrl-C, --count or
+--for. A connection that is lost is dialled again, whatever the reason.";
 
 const AFTER: &str = "\
-Durations are written as 500ms, 2s or 1m 30s, from 1 ms to 24 h.
+Durations are written as 500ms, 2s or 1m30s, from 1ms to 24h.
 
 Exit codes:
-  0  the watch came to its end (Ctrl-C, --count, --for); in the show, every fault
-     was detected in time and healed
-  1  --fail-fast, and the server could not be reached; in the show, a fault was not
-     detected in time or not healed
+  0  the watch came to its end (Ctrl-C, --count, --for); in the show, every
+     fault was noticed in time and healed
+  1  --fail-fast, and the server could not be reached; in the show, a fault was
+     not noticed in time or not healed
   2  the arguments are wrong";
 
 /// What the handshake writes itself.
@@ -34,22 +35,26 @@ const RESERVED: [&str; 5] = [
     "sec-websocket-extensions",
 ];
 
+/// The bounds of the settings' durations, which hold for the others as well.
+const SHORTEST: Duration = Duration::from_millis(1);
+const LONGEST: Duration = Duration::from_secs(24 * 60 * 60);
+
 /// How long the server has to answer the close handshake at the end.
 pub(crate) const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
 
 #[derive(Debug, Parser)]
-#[command(name = "watch", about = ABOUT, after_help = AFTER, max_term_width = 90)]
+#[command(name = "watch", about = ABOUT, after_help = AFTER)]
 pub(crate) struct Args {
     /// The server to watch, ws://... or wss://...
     #[arg(value_name = "URL", value_parser = url)]
     pub(crate) url: Option<Uri>,
 
-    /// A ping after this long without a message
+    /// A ping goes out after this long without a message
     #[arg(long, value_name = "DURATION", default_value = "2s", value_parser = duration)]
     #[arg(requires = "url")]
     pub(crate) interval: Duration,
 
-    /// The server is dead when nothing came for this long after a ping
+    /// The server is dead when nothing comes for this long after it
     #[arg(long, value_name = "DURATION", default_value = "10s", value_parser = duration)]
     #[arg(requires = "url")]
     pub(crate) timeout: Duration,
@@ -64,12 +69,11 @@ pub(crate) struct Args {
     #[arg(requires = "url")]
     pub(crate) lasts: Option<Duration>,
 
-    /// Ping with this text message instead of the protocol's pings; the next
-    /// message is the answer
+    /// Ping with this text; the next message is the answer
     #[arg(long, value_name = "TEXT", requires = "url")]
     pub(crate) text: Option<String>,
 
-    /// Send this header in the handshake, 'Name: value'; may be repeated
+    /// 'Name: value' for the handshake; may be repeated
     #[arg(long = "header", value_name = "HEADER", value_parser = header)]
     #[arg(requires = "url")]
     pub(crate) headers: Vec<(HeaderName, HeaderValue)>,
@@ -117,19 +121,26 @@ fn come_back(code: Option<CloseCode>) -> Retry {
 }
 
 fn url(text: &str) -> Result<Uri, String> {
+    if matches!(text, "ws://" | "wss://") {
+        return Err("it names no host".to_owned());
+    }
     let url: Uri = text.parse().map_err(|error| format!("{error}"))?;
     if uri_mode(&url).is_err() {
         return Err("a WebSocket URL begins with ws:// or wss://".to_owned());
     }
     let authority = url.authority().map_or("", |authority| authority.as_str());
+    let host = url.host().unwrap_or_default();
+    if host.is_empty() {
+        return Err("it names no host".to_owned());
+    }
     if authority.contains('@') {
         return Err(
             "name and password do not go into the URL, but into --header 'Authorization: ...'"
                 .to_owned(),
         );
     }
-    if url.port().is_some() && url.port_u16().is_none_or(|port| port == 0) {
-        return Err("the port is from 1 to 65535".to_owned());
+    if authority != host && url.port_u16().is_none_or(|port| port == 0) {
+        return Err("a port is a number from 1 to 65535".to_owned());
     }
     url.into_client_request()
         .map(|request| request.uri().clone())
@@ -138,10 +149,14 @@ fn url(text: &str) -> Result<Uri, String> {
 
 fn duration(text: &str) -> Result<Duration, String> {
     let parsed = text.parse::<SignedDuration>().ok();
-    parsed
+    let duration = parsed
         .and_then(|duration| Duration::try_from(duration).ok())
-        .filter(|duration| !duration.is_zero())
-        .ok_or_else(|| "a duration is written as 500ms, 2s or 1m 30s".to_owned())
+        .ok_or("a duration is written as 500ms, 2s or 1m30s")?;
+    if (SHORTEST..=LONGEST).contains(&duration) {
+        Ok(duration)
+    } else {
+        Err("a duration is from 1ms to 24h".to_owned())
+    }
 }
 
 fn header(text: &str) -> Result<(HeaderName, HeaderValue), String> {

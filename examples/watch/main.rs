@@ -48,15 +48,8 @@ fn run(args: &Args, config: Config) -> io::Result<ExitCode> {
     watch::run(watcher, args, &url.to_string())
 }
 
-/// A setting that is out of bounds is a wrong argument.
 fn refuse(error: &ConfigError) -> ! {
-    let option = match error.field() {
-        "ping_interval" => "--interval",
-        "pong_timeout" => "--timeout",
-        other => other,
-    };
-    let message = error.to_string().replacen(error.field(), option, 1);
     Args::command()
-        .error(ErrorKind::ValueValidation, message)
+        .error(ErrorKind::ValueValidation, error)
         .exit()
 }

@@ -126,11 +126,12 @@ impl Watch<'_> {
                 Some(at) => news.recv_timeout(at.saturating_duration_since(Instant::now())),
                 None => news.recv().map_err(|_| RecvTimeoutError::Disconnected),
             };
-            let Ok(News::Seen(sighting)) = next else {
+            let Ok(News::Seen(mut sighting)) = next else {
                 return Ok(ExitCode::SUCCESS);
             };
+            let is_fatal = self.args.fail_fast && give_up(&mut sighting.seen);
             self.note(&sighting)?;
-            if self.args.fail_fast && is_failed_dial(&sighting.seen) {
+            if is_fatal {
                 return Ok(ExitCode::FAILURE);
             }
             let is_enough = self
@@ -172,8 +173,15 @@ impl Watch<'_> {
     }
 }
 
-fn is_failed_dial(seen: &Seen) -> bool {
-    matches!(seen, Seen::Down(down) if down.is_dial)
+/// Whether it is a dial that failed; there is not to be another one.
+fn give_up(seen: &mut Seen) -> bool {
+    match seen {
+        Seen::Down(down) if down.is_dial => {
+            down.retry = None;
+            true
+        }
+        _ => false,
+    }
 }
 
 pub(crate) fn local() -> Value {
