@@ -51,7 +51,7 @@ impl Printer {
         }
     }
 
-    /// An object, the time first; nothing for people.
+    /// An object, with its time; nothing for people.
     pub(crate) fn object(&self, time: Value, value: Value) -> io::Result<()> {
         if self.style != Style::Json {
             return Ok(());

@@ -421,6 +421,8 @@ impl Show {
         let Some(healed) = healed else {
             return self.remark(Tone::Bad, "not healed");
         };
+        let object = json!({"event": "healed", "took_s": healed.as_secs_f64()});
+        self.printer.object(local(), object)?;
         let line = format!("healed, connected again after {}", text::took(healed));
         self.remark(Tone::Good, &line)
     }
