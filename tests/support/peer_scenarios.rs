@@ -334,7 +334,17 @@ pub fn an_end_is_told_once<C: Client>(end: End, why: &str) {
             serve(&mut socket);
         }
     });
-    let story = run_until_down::<C>(settings(), &url);
+    // Up to the next dial, or the plan for it where a code puts it off.
+    let waits = matches!(end, End::Code(_));
+    let config = settings().build().unwrap();
+    let mut story = C::run(config, &url, |told| match told {
+        Told::Down { .. } if waits => Order::Quit,
+        Told::Connecting(1) => Order::Quit,
+        _ => Order::Nothing,
+    });
+    if !waits {
+        assert_eq!(story.0.pop().unwrap().1, Told::Connecting(1));
+    }
     assert_once_down(&story, why);
     peer.join().unwrap();
 }
