@@ -60,6 +60,7 @@ impl Client for Blocking {
         let mut story = Vec::new();
         while let Some(notice) = session.next_before(end) {
             let now = Instant::now();
+            assert!(now < end, "no end of {story:?}");
             let told = told(notice, now);
             let order = app(&told);
             story.push((now, told));

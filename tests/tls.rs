@@ -71,6 +71,9 @@ fn wait_for<T>(session: &mut Client, mut pick: impl FnMut(Notice) -> Option<T>) 
         if let Some(found) = pick(notice) {
             return found;
         }
+        if Instant::now() >= end {
+            break;
+        }
     }
     panic!("never")
 }

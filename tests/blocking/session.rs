@@ -30,6 +30,9 @@ where
         if let Some(found) = pick(notice) {
             return found;
         }
+        if Instant::now() >= end {
+            break;
+        }
     }
     panic!("never {what}");
 }
