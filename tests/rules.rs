@@ -92,3 +92,17 @@ fn a_verdict_that_was_put_off_comes_by_the_new_settings_too() {
     heartbeat.reconfigure(hasty, seconds(1002)).for_each(drop);
     assert_eq!(heartbeat.deadline(), Some(seconds(1012)));
 }
+
+/// Red in a release build of Rust 1.95 where the machine leaves the compiler a
+/// chance to take the ping that is not out for one that was due at the origin.
+#[test]
+fn a_change_of_network_after_an_answer_moves_no_deadline() {
+    let now = Duration::from_secs(3);
+    let mut heartbeat = Heartbeat::new(Config::article(), 1);
+    handle(&mut heartbeat, Event::Opened, now);
+    handle(&mut heartbeat, Event::NetworkChanged, now);
+    handle(&mut heartbeat, Event::Received, now);
+    let deadline = heartbeat.deadline();
+    assert_eq!(handle(&mut heartbeat, Event::NetworkChanged, now), []);
+    assert_eq!(heartbeat.deadline(), deadline);
+}

@@ -113,6 +113,23 @@ pub struct Entry {
     pub views: Views,
 }
 
+impl Entry {
+    pub fn new(
+        input: Input,
+        now: Duration,
+        actions: Vec<Action<Duration>>,
+        machine: &impl Machine,
+    ) -> Self {
+        Self {
+            input,
+            now,
+            actions,
+            deadline: machine.deadline(),
+            views: machine.views(),
+        }
+    }
+}
+
 /// All steps of a heartbeat since it was made.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Trace {
@@ -185,13 +202,8 @@ impl<M: Machine> Watched<M> {
         told: Option<(Input, Duration)>,
     ) -> Vec<Action<Duration>> {
         let actions = told.map_or_else(Vec::new, |(told, now)| self.heartbeat.take(told, now));
-        self.trace.entries.push(Entry {
-            input,
-            now,
-            actions: actions.clone(),
-            deadline: self.heartbeat.deadline(),
-            views: self.heartbeat.views(),
-        });
+        let entry = Entry::new(input, now, actions.clone(), &self.heartbeat);
+        self.trace.entries.push(entry);
         actions
     }
 
@@ -350,12 +362,13 @@ fn is_ping(action: &Action<Duration>) -> bool {
     matches!(action, Action::SendPing(_))
 }
 
-struct Broken {
-    invariant: usize,
-    text: String,
+#[derive(Debug)]
+pub struct Broken {
+    pub invariant: usize,
+    pub text: String,
 }
 
-type Checked<T = ()> = Result<T, Broken>;
+pub type Checked<T = ()> = Result<T, Broken>;
 
 macro_rules! ensure {
     ($holds:expr, $invariant:expr, $($text:tt)+) => {{
@@ -367,6 +380,7 @@ macro_rules! ensure {
 }
 
 /// The time inside: the greatest `now` so far, and where it ends.
+#[derive(Clone)]
 struct Clock {
     origin: Option<Duration>,
     now: Duration,
@@ -418,6 +432,7 @@ impl Clock {
     }
 }
 
+#[derive(Clone)]
 enum Phase {
     Idle,
     Connecting { due: Duration, spared: bool },
@@ -427,6 +442,7 @@ enum Phase {
     Stopped,
 }
 
+#[derive(Clone)]
 struct Waiting {
     at: Duration,
     /// No change of network brings the dial before this.
@@ -434,6 +450,7 @@ struct Waiting {
     hurried: bool,
 }
 
+#[derive(Clone)]
 struct Open {
     opened: Duration,
     received: Duration,
@@ -459,6 +476,7 @@ struct Open {
 }
 
 /// The last ping.
+#[derive(Clone)]
 struct Ping {
     id: PingId,
     /// The round trip counts from here.
@@ -468,6 +486,7 @@ struct Ping {
 }
 
 /// What the bound of a detection is made of, since something last came in.
+#[derive(Clone)]
 struct Silence {
     since: Duration,
     lateness: Duration,
@@ -622,7 +641,9 @@ fn watched_interval(config: &Config) -> Duration {
 /// What an entry did, apart from arming a deadline.
 type Did<'a> = &'a [Action<Duration>];
 
-struct Oracle {
+/// Follows a trace, entry by entry.
+#[derive(Clone)]
+pub struct Oracle {
     config: Config,
     clock: Clock,
     /// Before the entry that is followed.
@@ -641,7 +662,7 @@ struct Oracle {
 }
 
 impl Oracle {
-    fn new(config: Config) -> Self {
+    pub fn new(config: Config) -> Self {
         Self {
             config,
             clock: Clock {
@@ -671,7 +692,7 @@ impl Oracle {
         }
     }
 
-    fn follow(&mut self, entry: &Entry) -> Checked {
+    pub fn follow(&mut self, entry: &Entry) -> Checked {
         if let Input::From(epoch, event) = entry.input {
             if epoch != self.views.epoch {
                 return self.drops(entry);
@@ -706,6 +727,11 @@ impl Oracle {
         self.deadline = entry.deadline;
         self.views = entry.views;
         Ok(())
+    }
+
+    /// Whether a tick came late in this silence.
+    pub fn is_late(&self) -> bool {
+        matches!(&self.phase, Phase::Open(open) if !open.silence.lateness.is_zero())
     }
 
     fn drops(&self, entry: &Entry) -> Checked {
@@ -819,7 +845,7 @@ impl Oracle {
         match self.phase {
             Phase::Idle => self.in_idle(event, did),
             Phase::Connecting { .. } => self.in_connecting(event, did),
-            Phase::Open(_) => self.in_open(event, did),
+            Phase::Open(_) => self.in_open(event, entry, did),
             Phase::Closing { .. } => self.in_closing(event, did),
             Phase::Waiting(_) => self.in_waiting(event, did),
             Phase::Stopped => self.in_stopped(event, did),
@@ -983,7 +1009,7 @@ impl Oracle {
         Ok(false)
     }
 
-    fn in_open(&mut self, event: Event, did: Did) -> Checked<bool> {
+    fn in_open(&mut self, event: Event, entry: &Entry, did: Did) -> Checked<bool> {
         let code = match event {
             Event::Closed(closed) => closed,
             _ => Closed::default(),
@@ -993,7 +1019,7 @@ impl Oracle {
             Event::Tick => self.beats(did),
             Event::Closed(_) => self.goes_down(None, StopReason::Closed(code.code), code, did),
             Event::Error => self.goes_down(None, StopReason::Error, code, did),
-            Event::NetworkChanged => self.probes(did),
+            Event::NetworkChanged => self.probes(did, entry),
             Event::ReconnectNow => self.dials(Some(CloseReason::Reconnect), did),
             Event::Stop => {
                 self.settles_attempts();
@@ -1129,20 +1155,24 @@ impl Oracle {
         Ok(())
     }
 
-    fn probes(&mut self, did: Did) -> Checked<bool> {
+    fn probes(&mut self, did: Did, entry: &Entry) -> Checked<bool> {
         let (now, config) = (self.clock.now, self.config);
         let Phase::Open(open) = &mut self.phase else {
             return Ok(false);
         };
         let recently = |urged: Duration| self.clock.since(urged) < SECOND;
-        if config.listen_only() {
-            return does_nothing(5, Event::NetworkChanged, did);
+        let is_out = open.probe.is_some();
+        if config.listen_only() || (!is_out && open.urged.is_some_and(recently)) {
+            ensure!(did.is_empty(), 5, "no ping is asked for");
+            let before = self.deadline;
+            ensure!(entry.deadline == before, 0, "the deadline was {before:?}");
+            return Ok(false);
         }
-        if open.probe.is_none() && !open.urged.is_some_and(recently) {
+        if is_out {
+            ensure!(did.is_empty(), 5, "a ping is out");
+        } else {
             open.urged = Some(now);
             self.pings(did)?;
-        } else {
-            ensure!(did.is_empty(), 5, "no ping is asked for");
         }
         let patience = timeout(&config, self.views.round_trip).min(5 * SECOND);
         let hurried = self.clock.hence(patience);
