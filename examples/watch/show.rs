@@ -180,10 +180,14 @@ of a second by which timers are late. Lines begin with the seconds since the sta
             "Nobody has anything to say, so the heartbeat asks whether the server is there.",
         )?;
         self.stay_calm(5 * self.config.ping_interval())?;
+        let pings = text::count(self.tally.pings, "ping");
+        let pongs = text::count(self.tally.pongs, "pong");
+        self.remark(Tone::Good, &format!("{pings}, {pongs}: it is there"))?;
         let chat = text::setting(CHAT);
         self.tell(&format!(
-            "\nNow it sends a message every {chat}. Each of them shows that it lives, so there is\n\
-             nothing to ask."
+            "
+Now it sends a message every {chat}. Each of them shows that it lives, so there is
+nothing to ask."
         ))?;
         let pings = self.tally.pings;
         let messages = self.tally.messages;
@@ -205,11 +209,13 @@ for an end without a close code.)",
         )?;
         let cue = self.cue(Mood::Frozen)?;
         self.detect("goes mute", cue, 1)?;
-        self.tell(
-            "\nThe connection is abandoned at once, since the dead do not answer a close either.\n\
-             The dial that follows hangs: the port is open, but nobody shakes hands. So dials\n\
-             have a deadline too, 1 s here.",
-        )?;
+        let patience = text::setting(self.config.connect_timeout());
+        self.tell(&format!(
+            "
+The connection is abandoned at once, since the dead do not answer a close either.
+The dial that follows hangs: the port is open, but nobody shakes hands. So dials
+have a deadline too, {patience} here."
+        ))?;
         self.detect_dials("lets a dial hang", 1)?;
         self.heal("The server comes back.")
     }
@@ -229,12 +235,15 @@ drawn at random, or a thousand clients would come back in the same moment.",
     }
 
     fn drops(&mut self) -> io::Result<()> {
+        let stable = text::setting(self.config.stable_after());
         self.scene(
             "The server accepts, and drops at once",
-            "\
+            &format!(
+                "\
 Each dial succeeds, and is worth nothing. A client that counts from 1 again whenever
 it is open would dial hundreds of times a second. This one counts on, until a
-connection has lasted for 1 s.",
+connection has lasted for {stable}."
+            ),
         )?;
         let cue = self.cue(Mood::Drops)?;
         self.detect("accepts and drops", cue, 1 + TIMES)?;
@@ -409,7 +418,10 @@ impl Show {
         let opened = self.await_for(PATIENCE, |seen| matches!(seen, Seen::Opened))?;
         let pongs = self.tally.pongs;
         self.stay_calm(CALM)?;
-        let answers = self.tally.pongs > pongs;
+        let answers = self.tally.pongs > pongs
+            || self
+                .await_for(PATIENCE, |seen| matches!(seen, Seen::Pong { .. }))?
+                .is_some();
         let healed = opened
             .map(|at| at.saturating_duration_since(cue))
             .filter(|_| answers);
