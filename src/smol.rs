@@ -1,4 +1,4 @@
-//! Parts for a [`Session`](crate::session::Session) on [smol](https://docs.rs/smol)
+//! Parts for a [`Session`] on [smol](https://docs.rs/smol)
 //! with [async-tungstenite](https://docs.rs/async-tungstenite) 0.35.
 //!
 //! ```no_run

@@ -1,4 +1,4 @@
-//! Parts for a [`Session`](crate::session::Session) on [tokio](https://docs.rs/tokio)
+//! Parts for a [`Session`] on [tokio](https://docs.rs/tokio)
 //! with [tokio-tungstenite](https://docs.rs/tokio-tungstenite) 0.30.
 //!
 //! ```no_run
