@@ -174,6 +174,6 @@ pub use notice::{Cause, Notice, Planned};
 pub use rtt::RoundTrip;
 pub use time::Instant;
 
-#[cfg(all(doctest, feature = "blocking"))]
+#[cfg(all(doctest, feature = "blocking", feature = "tokio"))]
 #[doc = include_str!("../README.md")]
 struct Readme;
