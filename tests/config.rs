@@ -1,0 +1,270 @@
+//! Settings: what is in bounds is taken, what is not is named, and as text they have
+//! human durations and the same bounds.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+use core::time::Duration;
+
+use keepalive::{Config, ConfigBuilder, ConfigError, Retry, default_close_policy};
+
+const NANOSECOND: Duration = Duration::from_nanos(1);
+const SHORTEST: Duration = Duration::from_millis(1);
+const LONGEST: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// Sets one setting.
+type Setter = fn(ConfigBuilder, Duration) -> ConfigBuilder;
+
+/// Every duration, and how it is set.
+const DURATIONS: [(&str, Setter); 14] = [
+    ("ping_interval", ConfigBuilder::ping_interval),
+    ("send_interval", |builder, value| {
+        builder.send_interval(Some(value))
+    }),
+    ("pong_timeout", ConfigBuilder::pong_timeout),
+    ("adaptive_timeout", |builder, value| {
+        builder.adaptive_timeout(Some(value))
+    }),
+    ("late_tolerance", ConfigBuilder::late_tolerance),
+    ("idle_timeout", ConfigBuilder::idle_timeout),
+    ("connect_timeout", ConfigBuilder::connect_timeout),
+    ("close_timeout", ConfigBuilder::close_timeout),
+    ("first_spread", ConfigBuilder::first_spread),
+    ("backoff_floor", ConfigBuilder::backoff_floor),
+    ("backoff_base", ConfigBuilder::backoff_base),
+    ("backoff_cap", ConfigBuilder::backoff_cap),
+    ("stable_after", ConfigBuilder::stable_after),
+    ("max_elapsed", |builder, value| {
+        builder.max_elapsed(Some(value))
+    }),
+];
+
+/// With this value everywhere, so that no setting contradicts another.
+fn all(value: Duration) -> ConfigBuilder {
+    DURATIONS
+        .iter()
+        .fold(Config::builder(), |builder, (_, set)| set(builder, value))
+}
+
+#[test]
+fn the_bounds_themselves_are_taken() {
+    for value in [SHORTEST, LONGEST] {
+        all(value).build().unwrap();
+    }
+    for jitter in [0.0, 0.5] {
+        let config = Config::builder().jitter(jitter).build().unwrap();
+        assert_eq!(config.jitter(), jitter);
+    }
+    for factor in [1.0, 100.0] {
+        let config = Config::builder().backoff_factor(factor).build().unwrap();
+        assert_eq!(config.backoff_factor(), factor);
+    }
+    for missed in [1, 100] {
+        let config = Config::builder().max_missed(missed).build().unwrap();
+        assert_eq!(config.max_missed(), missed);
+    }
+    for attempts in [None, Some(1), Some(u32::MAX)] {
+        let config = Config::builder().max_attempts(attempts).build().unwrap();
+        assert_eq!(config.max_attempts(), attempts);
+    }
+}
+
+#[test]
+fn a_duration_out_of_bounds_is_named_with_its_value_and_the_bounds() {
+    for (name, set) in DURATIONS {
+        let wrong = [
+            Duration::ZERO,
+            SHORTEST - NANOSECOND,
+            LONGEST + NANOSECOND,
+            Duration::MAX,
+        ];
+        for wrong in wrong {
+            // The others may neither be in the way nor be named.
+            let error = set(all(SHORTEST), wrong).build().unwrap_err();
+            let expected = ConfigError::Duration {
+                field: name,
+                value: wrong,
+                least: SHORTEST,
+                greatest: LONGEST,
+            };
+            assert_eq!(error, expected);
+            assert_eq!(error.field(), name);
+            let text = format!("{name} is {wrong:?}, but must be from 1ms to 86400s");
+            assert_eq!(error.to_string(), text);
+        }
+    }
+}
+
+#[test]
+fn a_ratio_out_of_bounds_is_named_and_so_is_what_is_no_number() {
+    for wrong in [-0.001, 0.501, f64::NAN, f64::INFINITY, f64::NEG_INFINITY] {
+        let error = Config::builder().jitter(wrong).build().unwrap_err();
+        let text = format!("jitter is {wrong}, but must be from 0 to 0.5");
+        assert_eq!(error.to_string(), text);
+        assert_eq!(error.field(), "jitter");
+    }
+    for wrong in [0.999, 100.001, f64::NAN, f64::INFINITY] {
+        let error = Config::builder().backoff_factor(wrong).build().unwrap_err();
+        let text = format!("backoff_factor is {wrong}, but must be from 1 to 100");
+        assert_eq!(error.to_string(), text);
+        assert_eq!(error.field(), "backoff_factor");
+    }
+}
+
+#[test]
+fn a_count_out_of_bounds_is_named() {
+    for wrong in [0, 101, u32::MAX] {
+        let error = Config::builder().max_missed(wrong).build().unwrap_err();
+        let text = format!("max_missed is {wrong}, but must be from 1 to 100");
+        assert_eq!(error.to_string(), text);
+        assert_eq!(error.field(), "max_missed");
+    }
+    let error = Config::builder().max_attempts(Some(0)).build().unwrap_err();
+    let text = "max_attempts is 0, but must be from 1 to 4294967295";
+    assert_eq!(error.to_string(), text);
+    assert_eq!(error.field(), "max_attempts");
+}
+
+#[test]
+fn settings_that_contradict_each_other_are_named_both() {
+    let millis = Duration::from_millis;
+    let contradictions: [(ConfigBuilder, &str, &str); 3] = [
+        (
+            Config::builder().backoff_floor(millis(2001)),
+            "backoff_base",
+            "backoff_base is 2s, but must be at least backoff_floor, which is 2.001s",
+        ),
+        (
+            Config::builder().backoff_cap(millis(1999)),
+            "backoff_cap",
+            "backoff_cap is 1.999s, but must be at least backoff_base, which is 2s",
+        ),
+        (
+            Config::builder().adaptive_timeout(Some(millis(19_999))),
+            "adaptive_timeout",
+            "adaptive_timeout is 19.999s, but must be at least pong_timeout, which is 20s",
+        ),
+    ];
+    for (builder, field, text) in contradictions {
+        let error = builder.build().unwrap_err();
+        assert_eq!((error.field(), error.to_string().as_str()), (field, text));
+    }
+    let equal = Config::builder().adaptive_timeout(Some(millis(20_000)));
+    equal.build().unwrap();
+}
+
+#[test]
+fn the_settings_of_the_article_are_as_in_the_article() {
+    let article = Config::article();
+    assert_eq!(article.ping_interval(), Duration::from_secs(2));
+    assert_eq!(article.pong_timeout(), Duration::from_secs(10));
+    assert_eq!(article.send_interval(), None);
+    assert_eq!(article.max_missed(), 1);
+    assert_eq!(article.jitter(), 0.0);
+    assert!(!article.random_phase());
+    assert_eq!(article.to_builder().build(), Ok(article));
+}
+
+#[test]
+fn a_listener_has_the_defaults_but_sends_no_pings() {
+    let listener = Config::listener();
+    assert!(listener.listen_only());
+    assert_eq!(listener.idle_timeout(), Duration::from_secs(45));
+    let defaults = listener.to_builder().listen_only(false).build().unwrap();
+    assert_eq!(defaults, Config::default());
+    assert_eq!(ConfigBuilder::default().build(), Ok(Config::default()));
+    assert_eq!(Config::try_from(Config::builder()), Ok(Config::default()));
+}
+
+#[test]
+fn a_close_policy_of_the_applications_tells_settings_apart() {
+    let config = Config::default();
+    let forgiving = config.to_builder().close_policy(|_| Retry::Backoff);
+    let forgiving = forgiving.build().unwrap();
+    assert_eq!((forgiving.close_policy())(None), Retry::Backoff);
+    assert_eq!((config.close_policy())(None), default_close_policy(None));
+    assert_ne!(forgiving, config);
+    assert_eq!(forgiving, forgiving.to_builder().build().unwrap());
+    assert!(format!("{forgiving:?}").contains("close_policy: custom"));
+    assert!(format!("{config:?}").contains("close_policy: default"));
+}
+
+#[cfg(feature = "serde")]
+mod as_text {
+    use super::*;
+
+    #[test]
+    fn durations_are_written_as_people_write_them() {
+        let text = serde_json::to_value(Config::default()).unwrap();
+        assert_eq!(text["ping_interval"], "25s");
+        assert_eq!(text["send_interval"], "25s");
+        assert_eq!(text["backoff_cap"], "1m");
+        assert_eq!(text["max_elapsed"], serde_json::Value::Null);
+        assert_eq!(text["jitter"], 0.2);
+        assert_eq!(text["reconnect"], true);
+        assert_eq!(text.get("close_policy"), None);
+    }
+
+    #[test]
+    fn what_was_written_is_read_again() {
+        let odd = Config::builder()
+            .ping_interval(Duration::new(86_399, 999_999_999))
+            .send_interval(None)
+            .max_elapsed(Some(LONGEST))
+            .max_attempts(Some(7))
+            .adaptive_timeout(Some(Duration::from_micros(20_000_001)));
+        let configs = [
+            Config::default(),
+            Config::article(),
+            Config::listener(),
+            all(SHORTEST).build().unwrap(),
+            odd.build().unwrap(),
+        ];
+        for config in configs {
+            let text = serde_json::to_string(&config).unwrap();
+            assert_eq!(read(&text).unwrap(), config, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_duration_is_read_in_every_common_way() {
+        for text in ["90s", "1m30s", "1m 30s", "90 seconds", "PT1M30S", "90000ms"] {
+            let config = read(&format!(r#"{{"ping_interval": "{text}"}}"#)).unwrap();
+            assert_eq!(config.ping_interval(), Duration::from_secs(90), "{text}");
+        }
+    }
+
+    #[test]
+    fn what_is_missing_has_its_default_and_null_is_off() {
+        assert_eq!(read("{}").unwrap(), Config::default());
+        let off = read(r#"{"send_interval": null}"#).unwrap();
+        assert_eq!(off.send_interval(), None);
+        let rest = off.to_builder();
+        let rest = rest.send_interval(Config::default().send_interval());
+        assert_eq!(rest.build(), Ok(Config::default()));
+    }
+
+    #[test]
+    fn the_bounds_hold_for_text_too() {
+        let wrong = [
+            (r#"{"pong_timeout": "0s"}"#, "pong_timeout is 0ns"),
+            (r#"{"connect_timeout": "25h"}"#, "connect_timeout is 90000s"),
+            (r#"{"jitter": 0.6}"#, "jitter is 0.6"),
+            (r#"{"max_missed": 0}"#, "max_missed is 0"),
+            (r#"{"backoff_cap": "1s"}"#, "backoff_cap is 1s"),
+            (
+                r#"{"ping_intervall": "5s"}"#,
+                "unknown field `ping_intervall`",
+            ),
+            (r#"{"ping_interval": "-5s"}"#, "negative"),
+            (r#"{"ping_interval": "soon"}"#, "expected duration"),
+        ];
+        for (text, expected) in wrong {
+            let error = read(text).unwrap_err();
+            assert!(error.contains(expected), "{text}: {error}");
+        }
+    }
+
+    fn read(text: &str) -> Result<Config, String> {
+        serde_json::from_str(text).map_err(|error| error.to_string())
+    }
+}
