@@ -27,6 +27,7 @@
 //! Each was seen to fail with the machine broken in that point.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+#![allow(clippy::indexing_slicing)]
 
 use core::time::Duration;
 use std::collections::BTreeSet;
