@@ -305,9 +305,12 @@ where
 
     /// The time when something was read, if it was.
     fn read(&mut self, context: &mut Context<'_>) -> Option<T::Instant> {
-        let Poll::Ready(read) = self.socket.as_mut()?.poll_read(context) else {
+        let socket = self.socket.as_mut()?;
+        let Poll::Ready(read) = socket.poll_read(context) else {
             return None;
         };
+        // What came with a message is no news at the next tick.
+        self.bytes = (self.progress)(socket.transport());
         let now = self.timer.now();
         match read {
             Read::Message(message) => self.hear(message, now),
