@@ -155,6 +155,8 @@ mod rtt;
 pub mod session;
 #[cfg(feature = "smol")]
 pub mod smol;
+#[cfg(any(feature = "blocking", feature = "smol", feature = "tokio"))]
+mod stall;
 mod time;
 #[cfg(feature = "tokio")]
 pub mod tokio;

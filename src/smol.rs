@@ -24,7 +24,7 @@ use core::pin::Pin;
 use core::task::{Context, Poll};
 use std::future::ready;
 use std::io;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use async_tungstenite::{WebSocketStream, client_async};
 use smol::io::{AsyncRead, AsyncWrite};
@@ -34,9 +34,9 @@ use tungstenite::error::UrlError;
 use tungstenite::stream::Mode;
 use tungstenite::{Error, Message};
 
-use crate::Config;
 use crate::session::{self, Accepted, Connect, Counted, Counter, Session, Transport};
 use crate::tungstenite::{ProtocolPings, authority, ending};
+use crate::{Config, stall};
 
 /// smol's timer. It allocates nothing.
 #[derive(Debug)]
@@ -136,18 +136,37 @@ where
     Ok(Counted::new(socket, counter))
 }
 
-/// A byte stream whose incoming bytes are counted, to stand below TLS and
-/// tungstenite.
+/// A byte stream whose incoming bytes are counted, and whose writes end when they
+/// stall; to stand below TLS and tungstenite.
 #[derive(Debug)]
 pub struct Tap<T> {
     stream: T,
     counter: Counter,
+    limit: stall::Limit,
 }
 
 impl<T> Tap<T> {
     /// This stream, counted.
     pub const fn new(stream: T, counter: Counter) -> Self {
-        Self { stream, counter }
+        let limit = stall::Limit::new(stall::TIMEOUT);
+        Self {
+            stream,
+            counter,
+            limit,
+        }
+    }
+
+    /// For how long the system may take no byte of what is to be written until the
+    /// stream has failed, with `TimedOut`; 20 s by default.
+    ///
+    /// Like TCP's user timeout this is the transport's own end: a peer that sends
+    /// but never reads is alive, and would hold what is written for ever. It is
+    /// looked at when the session writes, which it does at least once a ping
+    /// interval; the time in between counts as a quarter of the timeout at most.
+    #[must_use]
+    pub const fn with_stall_timeout(mut self, timeout: Duration) -> Self {
+        self.limit = stall::Limit::new(timeout);
+        self
     }
 }
 
@@ -157,6 +176,7 @@ impl<T: AsyncRead + Unpin> AsyncRead for Tap<T> {
         context: &mut Context<'_>,
         buffer: &mut [u8],
     ) -> Poll<io::Result<usize>> {
+        self.limit.check()?;
         let result = Pin::new(&mut self.stream).poll_read(context, buffer);
         if let Poll::Ready(Ok(read)) = &result {
             self.counter.add(*read);
@@ -171,7 +191,8 @@ impl<T: AsyncWrite + Unpin> AsyncWrite for Tap<T> {
         context: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write(context, bytes)
+        let written = Pin::new(&mut self.stream).poll_write(context, bytes);
+        self.limit.judge(written, Instant::now)
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {

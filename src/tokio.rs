@@ -32,7 +32,7 @@ use core::pin::Pin;
 use core::task::{Context, Poll};
 use std::future::ready;
 use std::io;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use futures_core::Stream;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
@@ -45,9 +45,9 @@ use tungstenite::error::UrlError;
 use tungstenite::stream::Mode;
 use tungstenite::{Error, Message};
 
-use crate::Config;
 use crate::session::{self, Accepted, Connect, Counted, Counter, Session, Transport};
 use crate::tungstenite::{ProtocolPings, authority, ending};
+use crate::{Config, stall};
 
 /// tokio's clock and a timer on it, paused where a test pauses it. It allocates
 /// once, when it is first set.
@@ -178,18 +178,37 @@ where
     Ok(Counted::new(socket, counter))
 }
 
-/// A byte stream whose incoming bytes are counted, to stand below TLS and
-/// tungstenite.
+/// A byte stream whose incoming bytes are counted, and whose writes end when they
+/// stall; to stand below TLS and tungstenite.
 #[derive(Debug)]
 pub struct Tap<T> {
     stream: T,
     counter: Counter,
+    limit: stall::Limit,
 }
 
 impl<T> Tap<T> {
     /// This stream, counted.
     pub const fn new(stream: T, counter: Counter) -> Self {
-        Self { stream, counter }
+        let limit = stall::Limit::new(stall::TIMEOUT);
+        Self {
+            stream,
+            counter,
+            limit,
+        }
+    }
+
+    /// For how long the system may take no byte of what is to be written until the
+    /// stream has failed, with `TimedOut`; 20 s by default.
+    ///
+    /// Like TCP's user timeout this is the transport's own end: a peer that sends
+    /// but never reads is alive, and would hold what is written for ever. It is
+    /// looked at when the session writes, which it does at least once a ping
+    /// interval; the time in between counts as a quarter of the timeout at most.
+    #[must_use]
+    pub const fn with_stall_timeout(mut self, timeout: Duration) -> Self {
+        self.limit = stall::Limit::new(timeout);
+        self
     }
 }
 
@@ -199,6 +218,7 @@ impl<T: AsyncRead + Unpin> AsyncRead for Tap<T> {
         context: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
+        self.limit.check()?;
         let before = buffer.filled().len();
         let result = Pin::new(&mut self.stream).poll_read(context, buffer);
         let after = buffer.filled().len();
@@ -213,7 +233,8 @@ impl<T: AsyncWrite + Unpin> AsyncWrite for Tap<T> {
         context: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write(context, bytes)
+        let written = Pin::new(&mut self.stream).poll_write(context, bytes);
+        self.limit.judge(written, || TokioInstant::now().into_std())
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -229,7 +250,8 @@ impl<T: AsyncWrite + Unpin> AsyncWrite for Tap<T> {
         context: &mut Context<'_>,
         slices: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write_vectored(context, slices)
+        let written = Pin::new(&mut self.stream).poll_write_vectored(context, slices);
+        self.limit.judge(written, || TokioInstant::now().into_std())
     }
 
     fn is_write_vectored(&self) -> bool {

@@ -10,11 +10,10 @@ use super::connection::{Connection, End, Read};
 use super::dial::Dial;
 use super::error::SendError;
 use super::wire::Link;
-use crate::trace;
 use crate::tungstenite::{ProtocolPings, ending};
 use crate::{
     Action, Actions, Cause, CloseReason, Closed, Codec, Config, Epoch, Event, Heartbeat, Incoming,
-    PingId, State,
+    PingId, State, stall, trace,
 };
 
 /// What a [`Session`] tells.
@@ -388,10 +387,7 @@ where
             self.step(Event::PingSent(id), None, now);
         }
         if stalled >= self.stall_timeout() {
-            self.end(End::Failed(Error::Io(io::Error::new(
-                io::ErrorKind::TimedOut,
-                "no byte could be written for too long",
-            ))));
+            self.end(End::Failed(Error::Io(stall::error())));
         }
     }
 

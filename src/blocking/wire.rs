@@ -4,6 +4,8 @@ use std::net::TcpStream;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use crate::stall::Stall;
+
 /// A longer timeout can come late by an eighth on Linux, whose timers are the
 /// coarser the longer they are: 2 s late after 20 s. So less is asked for, and then
 /// what is left.
@@ -165,7 +167,7 @@ impl Link {
             is_news: false,
             is_read_cut: false,
             sent: 0,
-            stall: None,
+            stall: Stall::default(),
             write_end: WriteEnd::Open,
         })))
     }
@@ -223,10 +225,7 @@ impl Link {
 
     /// For how long the system has taken no byte of what is to be written.
     pub(super) fn stalled(&self) -> Duration {
-        self.lock()
-            .stall
-            .as_ref()
-            .map_or(Duration::ZERO, |stall| stall.lasted)
+        self.lock().stall.lasted()
     }
 
     /// Why nothing can be written any more, once. A write does not say so, for
@@ -267,7 +266,7 @@ struct State {
     is_news: bool,
     is_read_cut: bool,
     sent: u64,
-    stall: Option<Stall>,
+    stall: Stall,
     write_end: WriteEnd,
 }
 
@@ -285,11 +284,6 @@ enum Attempt {
     /// It found something, or is under way.
     Busy,
     Idle,
-}
-
-struct Stall {
-    last_try: Instant,
-    lasted: Duration,
 }
 
 enum WriteEnd {
@@ -372,7 +366,7 @@ impl State {
         match result {
             Ok(bytes) => {
                 self.sent = self.sent.saturating_add(bytes as u64);
-                self.stall = None;
+                self.stall.end();
                 Ok(bytes)
             }
             Err(error) if self.is_open => {
@@ -385,12 +379,6 @@ impl State {
 
     fn was_blocked(&mut self) {
         self.write.last = Attempt::Idle;
-        let now = Instant::now();
-        let stall = self.stall.get_or_insert(Stall {
-            last_try: now,
-            lasted: Duration::ZERO,
-        });
-        stall.lasted += now.duration_since(stall.last_try).min(LONGEST_GAP);
-        stall.last_try = now;
+        self.stall.go_on(Instant::now(), LONGEST_GAP);
     }
 }
