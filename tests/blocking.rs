@@ -44,12 +44,11 @@ mod wire;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use keepalive::blocking::{Dial, Notice, Session};
-use keepalive::{Cause, Config};
-use tungstenite::Error;
+use keepalive::Config;
+use keepalive::blocking::{Dial, Session};
 
-use peer::millis;
-use scenarios::{Client, End, Order, Story, Told, Why};
+use scenarios::{Client, Order, Story, Told, words_of};
+use tungstenite::Message;
 
 struct Blocking;
 
@@ -57,181 +56,35 @@ impl Client for Blocking {
     fn run(config: Config, url: &str, mut app: impl FnMut(&Told) -> Order) -> Story {
         let mut session = Session::client(config, 7, |dial: &Dial| dial.connect(url));
         let end = Instant::now() + peer::PATIENCE;
-        let mut story = Vec::new();
-        while let Some(notice) = session.next_before(end) {
-            let now = Instant::now();
-            assert!(now < end, "no end of {story:?}");
-            let told = told(notice, now);
-            let order = app(&told);
-            story.push((now, told));
+        let mut story = Story::default();
+        let mut order = app(&Told::Idle);
+        loop {
             match order {
                 Order::Nothing => {}
                 Order::Send(message) => drop(session.send(message)),
                 Order::Stop => session.stop(),
-                Order::Quit => return Story(story),
+                Order::ReconnectNow => session.reconnect_now(),
+                Order::NetworkChanged => session.network_changed(),
+                Order::Quit => return story,
             }
+            let notice = session.next_before(end);
+            assert!(Instant::now() < end, "no end of {story:?}");
+            let Some(notice) = notice else {
+                return story;
+            };
+            let told = Told::of(notice, Instant::now(), Message::len, words_of);
+            order = story.tell(told, &mut app);
         }
-        assert!(Instant::now() < end, "no end of {story:?}");
-        Story(story)
     }
 }
 
-fn told(notice: Notice, now: Instant) -> Told {
-    match notice {
-        Notice::Connecting { attempt } => Told::Connecting(attempt),
-        Notice::Opened => Told::Opened,
-        Notice::Message(message) => Told::Message(message.len()),
-        Notice::Ping(_) => Told::Ping,
-        Notice::Pong { .. } => Told::Pong,
-        Notice::Down { cause, retry } => Told::Down {
-            why: match cause {
-                Cause::Closed(code) => Why::Closed(code.map(|code| code.0)),
-                Cause::Failed(Error::Io(error)) if error.raw_os_error().is_some() => {
-                    Why::Failed(error.kind().to_string())
-                }
-                Cause::Failed(error) => Why::Failed(error.to_string()),
-                Cause::TimedOut(reason) => Why::TimedOut(reason),
-                other => panic!("{other:?}"),
-            },
-            attempt: retry.map(|planned| planned.attempt),
-            delay: retry.map_or(Duration::ZERO, |planned| {
-                planned.at.saturating_duration_since(now)
-            }),
-        },
-        Notice::Stopped(reason) => Told::Stopped(reason),
-        other => panic!("{other:?}"),
-    }
-}
-
-#[test]
-#[ignore = "the child of other tests"]
-fn child_serves() {
-    if peer::role().is_some() {
-        scenarios::serve_as_a_process();
-    }
-}
-
-#[test]
-fn a_stopped_process_is_convicted() {
-    scenarios::a_stopped_process_is_convicted::<Blocking>("child_serves");
-}
-
-#[test]
-fn a_mute_peer_is_convicted() {
-    scenarios::a_mute_peer_is_convicted::<Blocking>();
-}
+scenarios::test_all!(Blocking);
 
 /// Side by side, for each takes 10 s.
 #[test]
 fn a_byte_a_second_and_a_frame_of_1_mb_over_10_s_are_life() {
     const LASTS: Duration = Duration::from_secs(10);
-    let frame = thread::spawn(|| {
-        scenarios::a_frame_that_takes_long_is_life::<Blocking>(1_000_000, LASTS);
-    });
-    scenarios::a_byte_now_and_then_is_life::<Blocking>(Duration::from_secs(1), LASTS);
+    let frame = thread::spawn(|| scenarios::a_slow_frame_is_life::<Blocking>(1_000_000, LASTS));
+    scenarios::a_drip_is_life::<Blocking>(Duration::from_secs(1), LASTS);
     frame.join().unwrap();
-}
-
-#[test]
-fn a_flood_starves_neither_ticks_nor_writes() {
-    scenarios::a_flood_starves_neither_ticks_nor_writes::<Blocking>();
-}
-
-#[test]
-fn sending_much_starves_neither_pings_nor_reads() {
-    scenarios::sending_much_starves_neither_pings_nor_reads::<Blocking>();
-}
-
-#[test]
-fn a_reset_is_told_once() {
-    scenarios::an_end_is_told_once::<Blocking>(End::Reset, "connection reset");
-}
-
-#[test]
-fn an_end_of_file_is_told_once() {
-    scenarios::an_end_is_told_once::<Blocking>(End::Fin, "closed");
-}
-
-#[test]
-fn a_close_code_is_told_once() {
-    for code in [1001, 1011, 1012, 1013, 4000] {
-        let why = format!("closed {code}");
-        scenarios::an_end_is_told_once::<Blocking>(End::Code(code), &why);
-    }
-}
-
-#[test]
-fn a_normal_close_is_the_end() {
-    scenarios::a_normal_close_is_the_end::<Blocking>();
-}
-
-#[test]
-fn code_1012_keeps_away_for_5_to_30_s() {
-    let bounds = (Duration::from_secs(5), Duration::from_secs(30));
-    scenarios::a_close_code_decides_the_delay::<Blocking>(1012, bounds.0, bounds.1);
-}
-
-#[test]
-fn code_1013_is_spread_out() {
-    scenarios::a_close_code_decides_the_delay::<Blocking>(1013, millis(2000), millis(3000));
-}
-
-#[test]
-fn a_close_is_graceful() {
-    scenarios::a_close_is_graceful::<Blocking>();
-}
-
-#[test]
-fn a_close_that_lingers_is_abandoned() {
-    scenarios::a_close_that_lingers_is_abandoned::<Blocking>();
-}
-
-#[test]
-fn a_close_without_an_answer_is_abandoned() {
-    scenarios::a_close_without_an_answer_is_abandoned::<Blocking>();
-}
-
-#[test]
-fn a_refused_dial_is_tried_again() {
-    scenarios::a_refused_dial_is_tried_again::<Blocking>();
-}
-
-#[test]
-fn accept_and_drop_counts_attempts() {
-    scenarios::accept_and_drop_counts_attempts::<Blocking>();
-}
-
-#[test]
-fn a_lost_connection_is_dialled_again() {
-    scenarios::a_lost_connection_is_dialled_again::<Blocking>();
-}
-
-#[test]
-fn a_dial_that_hangs_in_connect_is_given_up() {
-    scenarios::a_dial_that_hangs_in_connect_is_given_up::<Blocking>();
-}
-
-#[test]
-fn a_dial_that_hangs_in_the_handshake_is_given_up() {
-    scenarios::a_dial_that_hangs_in_the_handshake_is_given_up::<Blocking>();
-}
-
-#[test]
-fn a_dial_that_drips_is_given_up() {
-    scenarios::a_dial_that_drips_is_given_up::<Blocking>();
-}
-
-#[test]
-fn a_hint_in_the_handshake_is_heeded() {
-    scenarios::a_hint_in_the_handshake_is_heeded::<Blocking>();
-}
-
-#[test]
-fn a_reader_that_is_stuck_is_given_up() {
-    scenarios::a_reader_that_is_stuck_is_given_up::<Blocking>();
-}
-
-#[test]
-fn a_close_code_is_read_though_a_write_failed() {
-    scenarios::a_close_code_is_read_though_a_write_failed::<Blocking>();
 }

@@ -71,9 +71,12 @@ pub fn serve_all(listener: &TcpListener) {
 
 /// The header of an unmasked binary frame with a payload of this length.
 pub fn header(length: u32) -> Vec<u8> {
-    let mut bytes = vec![0x82, 127, 0, 0, 0, 0];
-    bytes.extend(length.to_be_bytes());
-    bytes
+    let [.., high, low] = length.to_be_bytes();
+    match length {
+        ..126 => vec![0x82, low],
+        126..0x1_0000 => vec![0x82, 126, high, low],
+        _ => [&[0x82, 127, 0, 0, 0, 0], &length.to_be_bytes()[..]].concat(),
+    }
 }
 
 /// Ends the connection with a reset.

@@ -1,0 +1,168 @@
+//! One driver on every runtime: what happens to a client is told there as the
+//! blocking adapter tells it, the same events in the same order.
+#![cfg(unix)]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+#![allow(clippy::indexing_slicing)]
+
+#[path = "support/peer.rs"]
+mod peer;
+#[path = "support/peer_scenarios.rs"]
+mod scenarios;
+#[path = "../examples/support/websockets.rs"]
+mod websockets;
+
+use std::future::ready;
+use std::time::Instant;
+
+use futures_core::Stream;
+use keepalive::session::{Connect, Counted, Session, Timer, Transport};
+use keepalive::{Codec, Config};
+use tungstenite::Message;
+
+use peer::PATIENCE;
+use scenarios::{Client, Order, Story, Told, words_of, words_of_io};
+
+/// Lets this session run until the application has had enough.
+async fn tell<C, T, K, O, M, E>(
+    mut session: Session<C, T, K, O>,
+    send: impl Fn(Message),
+    length: impl Fn(&M) -> usize,
+    words: impl Fn(&E) -> String,
+    mut app: impl FnMut(&Told) -> Order,
+) -> Story
+where
+    C: Connect,
+    C::Socket: Transport<Message = M, Fault = E>,
+    T: Timer<Instant = Instant>,
+    K: Codec<M>,
+    O: Stream<Item = M> + Unpin,
+{
+    let mut story = Story::default();
+    let mut order = app(&Told::Idle);
+    loop {
+        match order {
+            Order::Nothing => {}
+            Order::Send(message) => send(message),
+            Order::Stop => session.stop(),
+            Order::ReconnectNow => session.reconnect_now(),
+            Order::NetworkChanged => session.network_changed(),
+            Order::Quit => return story,
+        }
+        let Some(notice) = session.next().await else {
+            return story;
+        };
+        let told = Told::of(notice, Instant::now(), &length, &words);
+        order = story.tell(told, &mut app);
+    }
+}
+
+/// How many messages may wait in the application's channel.
+const ROOM: usize = 16;
+
+mod on_tokio {
+    use super::*;
+    use keepalive::tokio::{Channel, client, connect_over};
+    use tokio::sync::mpsc;
+
+    struct Tokio;
+
+    impl Client for Tokio {
+        fn run(config: Config, url: &str, app: impl FnMut(&Told) -> Order) -> Story {
+            let (sender, outgoing) = mpsc::channel(ROOM);
+            let stall = config.pong_timeout();
+            let dial = |_| connect_over(url, move |tap| ready(Ok(tap.with_stall_timeout(stall))));
+            let session = client(config, 7, dial)
+                .with_progress(Counted::progress)
+                .sending(Channel(outgoing));
+            let send = |message| drop(sender.try_send(message));
+            block_on(tell(session, send, Message::len, words_of, app))
+        }
+    }
+
+    pub(super) fn block_on(story: impl Future<Output = Story>) -> Story {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .unwrap();
+        let story = async { tokio::time::timeout(PATIENCE, story).await };
+        runtime.block_on(story).expect("no end")
+    }
+
+    scenarios::test_all!(Tokio);
+}
+
+mod on_smol {
+    use super::*;
+    use keepalive::smol::{client, connect_over};
+
+    struct Smol;
+
+    impl Client for Smol {
+        fn run(config: Config, url: &str, app: impl FnMut(&Told) -> Order) -> Story {
+            let (sender, outgoing) = smol::channel::bounded(ROOM);
+            let stall = config.pong_timeout();
+            let dial = |_| connect_over(url, move |tap| ready(Ok(tap.with_stall_timeout(stall))));
+            let session = client(config, 7, dial)
+                .with_progress(Counted::progress)
+                .sending(Box::pin(outgoing));
+            let send = |message| drop(sender.try_send(message));
+            let patience = async {
+                smol::Timer::after(PATIENCE).await;
+                panic!("no end")
+            };
+            let story = tell(session, send, Message::len, words_of, app);
+            smol::block_on(smol::future::or(story, patience))
+        }
+    }
+
+    scenarios::test_all!(Smol);
+}
+
+/// A library with messages and errors of its own.
+mod on_tokio_websockets {
+    use super::*;
+    use crate::websockets::{Pings, connect, ending};
+    use keepalive::tokio::{Channel, Timer};
+    use tokio::sync::mpsc;
+    use tokio_websockets::{Error, Message as Theirs, upgrade};
+
+    struct TokioWebsockets;
+
+    impl Client for TokioWebsockets {
+        const HEARS_HINTS: bool = false;
+        const LINGERS: bool = false;
+
+        fn run(config: Config, url: &str, app: impl FnMut(&Told) -> Order) -> Story {
+            let (sender, outgoing) = mpsc::channel(ROOM);
+            let dial = |_| connect(url.parse().unwrap(), config.pong_timeout());
+            let session = Session::client(config, 7, Pings, Timer::new(), dial)
+                .with_endings(ending)
+                .with_progress(Counted::progress)
+                .sending(Channel(outgoing));
+            let send = |message| drop(sender.try_send(translated(message)));
+            let length = |message: &Theirs| message.as_payload().len();
+            on_tokio::block_on(tell(session, send, length, words, app))
+        }
+    }
+
+    fn translated(message: Message) -> Theirs {
+        match message {
+            Message::Binary(payload) => Theirs::binary(payload),
+            Message::Text(text) => Theirs::text(text.to_string()),
+            other => panic!("{other}"),
+        }
+    }
+
+    /// As tungstenite says it.
+    fn words(error: &Error) -> String {
+        match error {
+            Error::Io(error) => words_of_io(error),
+            Error::Upgrade(upgrade::Error::DidNotSwitchProtocols(503)) => {
+                "HTTP error: 503 Service Unavailable".to_owned()
+            }
+            error => error.to_string(),
+        }
+    }
+
+    scenarios::test_all!(TokioWebsockets);
+}
