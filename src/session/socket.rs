@@ -132,12 +132,14 @@ impl<S: Transport> Socket<S> {
         O: Stream<Item = S::Message> + Unpin,
     {
         let mut written = 0;
+        let mut is_full = false;
         while self.takes_more() {
             if written == WRITE_BATCH {
                 context.waker().wake_by_ref();
                 break;
             }
             let Poll::Ready(ready) = Pin::new(&mut self.transport).poll_ready(context) else {
+                is_full = true;
                 break;
             };
             ready?;
@@ -154,6 +156,10 @@ impl<S: Transport> Socket<S> {
             };
             flushed?;
             self.needs_flush = false;
+            if is_full {
+                // It was this flush that made room, so nobody else will say so.
+                context.waker().wake_by_ref();
+            }
         }
         if matches!(self.closing, Closing::Close) {
             if let Poll::Ready(closed) = Pin::new(&mut self.transport).poll_close(context) {

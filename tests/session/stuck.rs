@@ -1,0 +1,103 @@
+//! A peer that is stuck: the sink takes nothing, or flushes nothing, ever.
+
+use crate::rig::{Msg, Rig, Wire, config, millis, seconds};
+
+/// The ways of being stuck.
+fn ways() -> [fn(&Wire); 3] {
+    [
+        |wire| wire.line().room = Some(0),
+        |wire| wire.line().passes = Some(0),
+        |wire| {
+            wire.line().room = Some(3);
+            wire.line().passes = Some(0);
+        },
+    ]
+}
+
+/// Within the interval and the timeout, and a millisecond for the runtime to tell
+/// what has come; and the socket is dropped at that very instant.
+#[test]
+fn a_stuck_peer_is_convicted_and_dropped() {
+    for stick in ways() {
+        let (mut rig, wire) = Rig::open(config());
+        stick(&wire);
+        (0..100).for_each(|number| rig.outbox.send(number));
+        rig.run(seconds(13));
+        let down = rig.when("down: no pong in time, retry 1");
+        assert!(down >= seconds(12) && down <= millis(12_001), "{down:?}");
+        assert_eq!(wire.dropped(), Some(down));
+        assert_eq!(wire.got(), []);
+    }
+}
+
+/// Nor is the wait longer for what a slow peer takes now and then.
+#[test]
+fn a_peer_that_takes_a_message_now_and_then_is_convicted() {
+    let (mut rig, wire) = Rig::open(config());
+    wire.line().room = Some(1);
+    wire.line().passes = Some(0);
+    wire.line().is_mute = true;
+    rig.outbox.never_ends();
+    for second in 1..=12 {
+        let slow = wire.clone();
+        rig.world.at(seconds(second), move || slow.pass_one());
+    }
+    rig.run(seconds(15));
+    // The ping left the buffer a second late, and its deadline counts from there.
+    let down = rig.when("down: no pong in time, retry 1");
+    assert!(down >= seconds(12) && down <= millis(13_001), "{down:?}");
+    assert_eq!(wire.dropped(), Some(down));
+}
+
+#[test]
+fn a_stop_is_over_in_time_on_a_stuck_peer() {
+    for stick in ways() {
+        let (mut rig, wire) = Rig::open(config());
+        stick(&wire);
+        (0..100).for_each(|number| rig.outbox.send(number));
+        rig.run(seconds(1));
+        rig.session.stop();
+        rig.run(seconds(7));
+        assert_eq!(rig.lines(), ["6000 over: stopped"]);
+        assert_eq!(wire.dropped(), Some(seconds(6)));
+    }
+}
+
+#[test]
+fn a_second_stop_does_not_wait_for_a_stuck_peer() {
+    let (mut rig, wire) = Rig::open(config());
+    wire.line().passes = Some(0);
+    rig.session.stop();
+    rig.run(seconds(1));
+    rig.session.stop();
+    assert_eq!(wire.dropped(), Some(seconds(1)));
+    rig.run(seconds(7));
+    assert_eq!(rig.lines(), ["1000 over: stopped"]);
+}
+
+/// The close handshake comes behind what was queued, once the peer reads again.
+#[test]
+fn a_stop_waits_for_a_peer_that_wakes_up() {
+    let (mut rig, wire) = Rig::open(config());
+    wire.line().room = Some(0);
+    rig.outbox.send(1);
+    rig.session.stop();
+    let awake = wire.clone();
+    rig.world.at(seconds(4), move || awake.unstick());
+    rig.run(seconds(7));
+    assert_eq!(wire.got(), [Msg::Text(1), Msg::Close(1000)]);
+    assert!(wire.line().has_closed);
+    assert_eq!(rig.lines(), ["4000 over: stopped"]);
+}
+
+/// What the peer says is life, stuck as it is.
+#[test]
+fn a_peer_that_talks_and_never_reads_is_alive() {
+    let (mut rig, wire) = Rig::open(config());
+    wire.line().room = Some(0);
+    for second in 1..60 {
+        wire.say_at(seconds(second), Msg::Text(0));
+    }
+    rig.run(seconds(60));
+    assert_eq!(wire.dropped(), None);
+}
