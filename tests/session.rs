@@ -9,5 +9,7 @@ mod paused;
 mod rig;
 #[path = "session/stuck.rs"]
 mod stuck;
+#[path = "session/turns.rs"]
+mod turns;
 #[path = "session/wakers.rs"]
 mod wakers;

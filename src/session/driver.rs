@@ -49,8 +49,10 @@ pub struct Session<C: Connect, T: Timer, K, O = Silent<Message<C>>> {
     progress: fn(&C::Socket) -> u64,
     dial: Option<Pin<Box<C::Dial>>>,
     socket: Option<Socket<C::Socket>>,
-    /// What [`progress`](Self::progress) said last.
+    /// What [`progress`](Self::progress) said last, and when the last message came
+    /// that had come by then.
     bytes: u64,
+    heard: Option<T::Instant>,
     /// What to say when the connection is closed.
     goodbye: Option<Message<C>>,
     notices: Queue<Told<C, T>>,
@@ -87,6 +89,7 @@ impl<C: Connect, T: Timer, K: Codec<Message<C>>> Session<C, T, K> {
             dial: None,
             socket: None,
             bytes: 0,
+            heard: None,
             goodbye: None,
             notices: Queue::new(),
             due: None,
@@ -133,6 +136,7 @@ impl<C: Connect, T: Timer, K, O> Session<C, T, K, O> {
             dial: self.dial,
             socket: self.socket,
             bytes: self.bytes,
+            heard: self.heard,
             goodbye: self.goodbye,
             notices: self.notices,
             due: self.due,
@@ -159,6 +163,7 @@ impl<C: Connect, T: Timer, K, O> Session<C, T, K, O> {
             dial: self.dial,
             socket: self.socket,
             bytes: self.bytes,
+            heard: self.heard,
             goodbye: self.goodbye,
             notices: self.notices,
             due: self.due,
@@ -183,6 +188,7 @@ impl<C: Connect, T: Timer, K, O> Session<C, T, K, O> {
     #[must_use]
     pub fn with_progress(mut self, progress: fn(&C::Socket) -> u64) -> Self {
         self.progress = progress;
+        self.bytes = self.socket().map_or(0, progress);
         self
     }
 
@@ -391,21 +397,35 @@ where
     /// what came in while this task was not asked may lie unread until its
     /// reactor has turned. Whether it ticked.
     fn tick(&mut self, has_read: bool, now: T::Instant) -> bool {
-        let may_convict = self.heartbeat.is_ping_out() || self.heartbeat.config().listen_only();
-        if self.socket.is_some() && may_convict && !has_read && self.found_due.is_none() {
+        if self.socket.is_some() && self.may_convict() && !has_read && self.found_due.is_none() {
             self.found_due = Some(now);
             self.due = Some(now.saturating_add(MILLISECOND));
             return false;
         }
         let now = self.found_due.take().unwrap_or(now);
-        if let Some(socket) = &self.socket {
-            let bytes = (self.progress)(socket.transport());
-            if bytes != core::mem::replace(&mut self.bytes, bytes) {
-                self.heartbeat.handle(Event::Received, now).for_each(drop);
-            }
-        }
+        self.note_progress(now);
         self.step(Event::Tick, None, now);
         true
+    }
+
+    fn may_convict(&self) -> bool {
+        self.heartbeat.is_ping_out() || self.heartbeat.config().listen_only()
+    }
+
+    /// The bytes of a message that is not whole yet are life. Where a message has
+    /// come since the last look they may be its own, and then they only avert a
+    /// verdict.
+    fn note_progress(&mut self, now: T::Instant) {
+        let Some(socket) = &self.socket else {
+            return;
+        };
+        let bytes = (self.progress)(socket.transport());
+        let has_grown = bytes != core::mem::replace(&mut self.bytes, bytes);
+        let has_heard = self.heartbeat.last_received() != self.heard;
+        if has_grown && (!has_heard || self.may_convict()) {
+            self.heartbeat.handle(Event::Received, now).for_each(drop);
+        }
+        self.heard = self.heartbeat.last_received();
     }
 
     fn write(&mut self, context: &mut Context<'_>) {
@@ -429,6 +449,7 @@ where
 
     fn open(&mut self, socket: C::Socket, now: T::Instant) {
         self.bytes = (self.progress)(&socket);
+        self.heard = None;
         self.socket = Some(Socket::new(socket));
         self.step(Event::Opened, None, now);
         self.notices.push(Notice::Opened);
