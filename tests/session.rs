@@ -3,6 +3,8 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 #![allow(clippy::indexing_slicing)]
 
+#[path = "session/late.rs"]
+mod late;
 #[path = "session/paused.rs"]
 mod paused;
 #[path = "session/rig.rs"]

@@ -58,9 +58,7 @@ pub struct Session<C: Connect, T: Timer, K, O = Silent<Message<C>>> {
     notices: Queue<Told<C, T>>,
     /// When to tick.
     due: Option<T::Instant>,
-    /// When a verdict was found due. It waits until the runtime has told what came
-    /// in before.
-    found_due: Option<T::Instant>,
+    verdict: Option<Verdict<T::Instant>>,
     /// What the timer is set to, and whom it wakes.
     set: Option<T::Instant>,
     waker: Option<Waker>,
@@ -93,7 +91,7 @@ impl<C: Connect, T: Timer, K: Codec<Message<C>>> Session<C, T, K> {
             goodbye: None,
             notices: Queue::new(),
             due: None,
-            found_due: None,
+            verdict: None,
             set: None,
             waker: None,
             has_moved: false,
@@ -140,7 +138,7 @@ impl<C: Connect, T: Timer, K, O> Session<C, T, K, O> {
             goodbye: self.goodbye,
             notices: self.notices,
             due: self.due,
-            found_due: self.found_due,
+            verdict: self.verdict,
             set: self.set,
             waker: self.waker,
             has_moved: self.has_moved,
@@ -167,7 +165,7 @@ impl<C: Connect, T: Timer, K, O> Session<C, T, K, O> {
             goodbye: self.goodbye,
             notices: self.notices,
             due: self.due,
-            found_due: self.found_due,
+            verdict: self.verdict,
             set: self.set,
             waker: self.waker,
             has_moved: self.has_moved,
@@ -393,23 +391,32 @@ where
         self.step(Event::Closed(closed), Some(cause), now);
     }
 
-    /// Ticks, but for a verdict that the runtime has not had the chance to avert:
-    /// what came in while this task was not asked may lie unread until its
-    /// reactor has turned. Whether it ticked.
+    /// Ticks, but for a verdict that the runtime has not had the chance to avert.
+    /// Whether it ticked.
     fn tick(&mut self, has_read: bool, now: T::Instant) -> bool {
-        if self.socket.is_some() && self.may_convict() && !has_read && self.found_due.is_none() {
-            self.found_due = Some(now);
-            self.due = Some(now.saturating_add(MILLISECOND));
-            return false;
+        let mut now = now;
+        if self.may_convict() && !has_read {
+            let found = self.verdict.get_or_insert(Verdict {
+                found: now,
+                has_turned: false,
+            });
+            if !found.has_turned {
+                return false;
+            }
+            now = found.found;
         }
-        let now = self.found_due.take().unwrap_or(now);
+        self.verdict = None;
         self.note_progress(now);
         self.step(Event::Tick, None, now);
         true
     }
 
     fn may_convict(&self) -> bool {
-        self.heartbeat.is_ping_out() || self.heartbeat.config().listen_only()
+        match self.heartbeat.state() {
+            State::Connecting => true,
+            State::Open => self.heartbeat.is_ping_out() || self.heartbeat.config().listen_only(),
+            _ => false,
+        }
     }
 
     /// The bytes of a message that is not whole yet are life. Where a message has
@@ -484,8 +491,11 @@ where
                 Action::ScheduleReconnect { .. } | Action::ArmDeadline(_) | Action::Stopped(_) => {}
             }
         }
-        self.due = self.heartbeat.deadline();
-        self.found_due = None;
+        let due = self.heartbeat.deadline();
+        if due != self.due {
+            self.due = due;
+            self.verdict = None;
+        }
     }
 
     fn close(&mut self, reason: CloseReason) {
@@ -501,9 +511,12 @@ where
     /// Sees to it that the task is awake when something is due. A busy connection
     /// touches the timer only when the deadline has moved.
     fn set_timer(&mut self, context: &mut Context<'_>, now: T::Instant) {
-        let Some(due) = self.due else {
+        let Some(mut due) = self.due else {
             return;
         };
+        if let Some(verdict) = &self.verdict {
+            due = verdict.found.saturating_add(MILLISECOND);
+        }
         let is_awake_for_nothing = !core::mem::take(&mut self.has_moved);
         let is_set = self.set == Some(due);
         let wakes = |waker: &Waker| waker.will_wake(context.waker());
@@ -519,6 +532,9 @@ where
         if self.timer.poll(context).is_ready() {
             // Early, or just now.
             self.set = None;
+            if let Some(verdict) = &mut self.verdict {
+                verdict.has_turned = true;
+            }
             context.waker().wake_by_ref();
         }
     }
@@ -551,6 +567,14 @@ where
             .field("heartbeat", &self.heartbeat)
             .finish_non_exhaustive()
     }
+}
+
+/// A verdict that is due. What came in while this task was not asked may lie unread
+/// until the runtime's reactor has turned, however long the task is kept awake; when
+/// the timer fires, it has.
+struct Verdict<I> {
+    found: I,
+    has_turned: bool,
 }
 
 /// The application's messages; a stream that has ended is not asked again.

@@ -1,0 +1,139 @@
+//! An executor that is late, while the answer lies unread.
+
+use std::pin::pin;
+use std::sync::atomic::Ordering;
+use std::task::Poll;
+use std::time::Duration;
+
+use keepalive::{Config, Notice};
+
+use crate::rig::{Dialled, Msg, Rig, config, millis, seconds};
+
+/// No late clock is forgiven, so it is the order of reading and judging alone.
+fn unforgiving() -> Config {
+    let day = Duration::from_secs(24 * 60 * 60);
+    let settings = config().to_builder().late_tolerance(day);
+    settings.build().unwrap()
+}
+
+/// Another task holds the executor. When it lets go, the reactor turns.
+#[test]
+fn an_executor_that_was_blocked_accuses_nobody() {
+    let (mut rig, wire) = Rig::open(unforgiving());
+    wire.line().is_mute = true;
+    answer_late(&wire);
+    let world = rig.world.clone();
+    rig.world.at(millis(2050), move || world.block(seconds(20)));
+    rig.run(seconds(23));
+    assert_eq!(wire.dropped(), None);
+    assert_eq!(rig.lines()[..2], ["2000 ping", "22050 pong"]);
+}
+
+/// The task itself does. It is polled again before the reactor turns.
+#[test]
+fn a_task_that_was_blocked_accuses_nobody() {
+    let (mut rig, wire) = Rig::open(unforgiving());
+    wire.line().is_mute = true;
+    answer_late(&wire);
+    let world = rig.world.clone();
+    rig.live(seconds(23), |session, context| {
+        let polled = pin!(session.next()).poll(context);
+        if matches!(polled, Poll::Ready(Some(Notice::Ping(_)))) {
+            world.block(seconds(15));
+        }
+        polled
+    });
+    assert_eq!(wire.dropped(), None);
+    assert!(rig.when("pong") < millis(17_002), "{:?}", rig.lines());
+}
+
+/// It stays awake for other reasons, and the reactor does not turn for a long time.
+#[test]
+fn a_task_that_is_kept_awake_accuses_nobody() {
+    let (mut rig, wire) = Rig::open(unforgiving());
+    wire.line().is_mute = true;
+    answer_late(&wire);
+    let (world, awake) = (rig.world.clone(), rig.awake.clone());
+    rig.live(seconds(23), |session, context| {
+        let polled = pin!(session.next()).poll(context);
+        match polled {
+            Poll::Ready(Some(Notice::Ping(_))) => world.block(seconds(15)),
+            Poll::Pending if world.now() > seconds(3) && world.now() < seconds(20) => {
+                world.block(millis(100));
+                awake.0.store(true, Ordering::Relaxed);
+            }
+            _ => {}
+        }
+        polled
+    });
+    assert_eq!(wire.dropped(), None);
+    assert!(
+        rig.told.iter().any(|(_, words)| words == "pong"),
+        "{:?}",
+        rig.lines()
+    );
+}
+
+/// The dial has come to its end, which it was not asked for.
+#[test]
+fn a_task_that_was_blocked_does_not_give_a_dial_up() {
+    let mut rig = Rig::dialling(config(), |world, _| {
+        Dialled::Later(seconds(1), world.wire())
+    });
+    let world = rig.world.clone();
+    rig.live(seconds(22), |session, context| {
+        let polled = pin!(session.next()).poll(context);
+        if matches!(polled, Poll::Ready(Some(Notice::Connecting { .. }))) {
+            world.block(millis(20_500));
+        }
+        polled
+    });
+    assert_eq!(rig.outline(), ["connecting 0", "opened"]);
+}
+
+/// A dead peer is found though the application never leaves the session alone.
+#[test]
+fn a_verdict_is_not_put_off_by_calls() {
+    let (mut rig, wire) = Rig::open(config());
+    wire.line().is_mute = true;
+    let (world, awake) = (rig.world.clone(), rig.awake.clone());
+    for half in 0..30_000 {
+        let awake = awake.clone();
+        world.at(millis(half) / 2, move || {
+            awake.0.store(true, Ordering::Relaxed)
+        });
+    }
+    rig.live(seconds(14), |session, context| {
+        session.healthy();
+        pin!(session.next()).poll(context)
+    });
+    let down = rig.when("down: no pong in time");
+    assert!(down >= seconds(12) && down <= millis(12_002), "{down:?}");
+}
+
+/// And though it floods the peer, so that the session never sleeps.
+#[test]
+fn a_verdict_is_not_put_off_by_what_goes_out() {
+    let (mut rig, wire) = Rig::open(config());
+    wire.line().is_mute = true;
+    rig.outbox.never_ends();
+    rig.run_in_steps(seconds(14), Duration::from_micros(200));
+    let down = rig.when("down: no pong in time");
+    assert!(down >= seconds(12) && down <= millis(12_030), "{down:?}");
+    assert_eq!(wire.dropped(), Some(down));
+}
+
+/// Three seconds after the ping.
+fn answer_late(wire: &crate::rig::Wire) {
+    let answer = wire.clone();
+    let answer = move || {
+        let got = answer.got();
+        let ping = got.iter().find_map(|message| match message {
+            Msg::Ping(id) => Some(*id),
+            _ => None,
+        });
+        answer.say(Msg::Pong(ping.unwrap()));
+        answer.line().is_mute = false;
+    };
+    wire.world().at(seconds(5), answer);
+}
