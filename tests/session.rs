@@ -9,6 +9,8 @@ mod late;
 mod paused;
 #[path = "session/rig.rs"]
 mod rig;
+#[path = "../examples/late_clock/rounds.rs"]
+mod rounds;
 #[path = "session/stuck.rs"]
 mod stuck;
 #[path = "session/turns.rs"]

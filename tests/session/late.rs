@@ -1,13 +1,17 @@
-//! An executor that is late, while the answer lies unread.
+//! An executor that is late, while the answer lies unread: in virtual time, and on
+//! tokio with real sockets.
 
 use std::pin::pin;
 use std::sync::atomic::Ordering;
 use std::task::Poll;
+use std::thread;
 use std::time::Duration;
 
+use keepalive::tokio::{client, connect};
 use keepalive::{Config, Notice};
 
 use crate::rig::{Dialled, Msg, Rig, config, millis, seconds};
+use crate::rounds::Rounds;
 
 /// No late clock is forgiven, so it is the order of reading and judging alone.
 fn unforgiving() -> Config {
@@ -136,4 +140,55 @@ fn answer_late(wire: &crate::rig::Wire) {
         answer.line().is_mute = false;
     };
     wire.world().at(seconds(5), answer);
+}
+
+const ROUNDS: Rounds = Rounds {
+    connections: 20,
+    interval: millis(200),
+    timeout: millis(1000),
+    block: millis(1500),
+};
+
+/// What `examples/late_clock/run` shows beside Python's `websockets`.
+#[test]
+fn none_of_20_healthy_peers_is_convicted_by_a_blocked_executor() {
+    let url = ROUNDS.serve().unwrap();
+    let convicted = ROUNDS.convicted(&url).unwrap();
+    println!("blocked for 1.5 s: convicted {convicted} of 20");
+    assert_eq!(convicted, 0);
+}
+
+/// Each in an executor of its own, blocked by the task that asks for the notices.
+#[test]
+fn none_of_20_healthy_peers_is_convicted_by_a_blocked_task() {
+    let url = ROUNDS.serve().unwrap();
+    let settings = unforgiving().to_builder();
+    let settings = settings.ping_interval(ROUNDS.interval);
+    let config = settings.pong_timeout(ROUNDS.timeout).build().unwrap();
+    let tasks: Vec<_> = (0..20)
+        .map(|seed| {
+            let url = url.clone();
+            thread::spawn(move || blocked_task(config, seed, &url))
+        })
+        .collect();
+    let fine = tasks.into_iter().filter_map(|task| task.join().ok());
+    assert_eq!(fine.count(), 20);
+}
+
+#[tokio::main(flavor = "current_thread")]
+async fn blocked_task(config: Config, seed: u64, url: &str) {
+    let mut session = client(config, seed, |_| connect(url));
+    let mut has_pinged = false;
+    while let Some(notice) = session.next().await {
+        match notice {
+            Notice::Ping(_) => {
+                assert!(!has_pinged);
+                thread::sleep(ROUNDS.block);
+                has_pinged = true;
+            }
+            Notice::Pong { .. } => return,
+            Notice::Down { cause, .. } => panic!("{cause}"),
+            _ => {}
+        }
+    }
 }
