@@ -113,11 +113,17 @@ pub fn ending(error: &Error) -> Option<Closed> {
         | Error::Protocol(ProtocolError::ResetWithoutClosingHandshake) => Some(Closed::default()),
         Error::Http(response) => {
             let value = response.headers().get("Retry-After")?;
-            let seconds = value.to_str().ok()?.trim().parse().ok()?;
-            Some(Closed::default().retry_after(Duration::from_secs(seconds)))
+            let hint = seconds(value.to_str().ok()?.trim())?;
+            Some(Closed::default().retry_after(hint))
         }
         _ => None,
     }
+}
+
+/// Digits and nothing else; those that are too many to count are still long.
+fn seconds(digits: &str) -> Option<Duration> {
+    let is_number = !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit());
+    is_number.then(|| Duration::from_secs(digits.parse().unwrap_or(u64::MAX)))
 }
 
 /// What the protocol's own frames are; `None` for the application's.

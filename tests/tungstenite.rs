@@ -1,0 +1,45 @@
+//! What the adapters read of tungstenite's messages and errors.
+
+#![cfg(feature = "tungstenite")]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+use core::time::Duration;
+
+use keepalive::Closed;
+use keepalive::tungstenite::ending;
+use tungstenite::Error;
+use tungstenite::http::Response;
+
+fn refused_with(retry_after: &str) -> Option<Closed> {
+    let response = Response::builder()
+        .status(503)
+        .header("Retry-After", retry_after)
+        .body(None)
+        .unwrap();
+    ending(&Error::Http(Box::new(response)))
+}
+
+fn away(hint: Duration) -> Option<Closed> {
+    Some(Closed::default().retry_after(hint))
+}
+
+#[test]
+fn a_pause_is_read_in_seconds() {
+    assert_eq!(refused_with("120"), away(Duration::from_secs(120)));
+    assert_eq!(refused_with(" 0 "), away(Duration::ZERO));
+    assert_eq!(refused_with("Fri, 31 Dec 1999 23:59:59 GMT"), None);
+    assert_eq!(refused_with(""), None);
+}
+
+#[test]
+fn a_pause_too_long_to_count_is_no_pause_too_short_to_keep() {
+    let longest = Duration::from_secs(u64::MAX);
+    assert_eq!(refused_with("18446744073709551616"), away(longest));
+    assert_eq!(refused_with(&"9".repeat(100)), away(longest));
+}
+
+#[test]
+fn a_pause_with_a_sign_is_none() {
+    assert_eq!(refused_with("+5"), None);
+    assert_eq!(refused_with("-5"), None);
+}
