@@ -4,7 +4,7 @@ use crate::action::{Action, Actions, CloseReason, StopReason};
 use crate::backoff;
 use crate::config::{Config, LONGEST};
 use crate::event::{Closed, Epoch, Event, PingId};
-use crate::open::{Beat, Open, grace};
+use crate::open::{Beat, Open};
 use crate::random::Rng;
 use crate::rtt::RoundTrip;
 use crate::time::{Clock, Instant, MILLISECOND, SECOND, Time};
@@ -126,8 +126,8 @@ impl<I: Instant> Heartbeat<I> {
     /// their deadlines. What is now overdue is asked for 1 ms later.
     pub fn reconfigure(&mut self, config: Config, now: I) -> Actions<I> {
         let now = self.settle(now);
-        let before = core::mem::replace(&mut self.config, config);
-        let actions = self.machine.reconfigure(&before, &self.config, now);
+        self.config = config;
+        let actions = self.machine.reconfigure(&self.config, now);
         self.translate(actions)
     }
 
@@ -350,16 +350,12 @@ impl Machine {
         actions
     }
 
-    fn reconfigure(&mut self, before: &Config, config: &Config, now: Time) -> Actions<Time> {
+    fn reconfigure(&mut self, config: &Config, now: Time) -> Actions<Time> {
         self.advance(now);
         let armed = self.deadline;
         if let Phase::Open(open) = &mut self.phase {
             open.reconfigure(config, &mut self.rng, self.now);
-            let mut at = open.next_look(config, self.now);
-            if open.is_put_off(before) && config.listen_only() {
-                let latest = self.now.after(grace(config));
-                at = armed.map_or(at, |armed| at.max(armed.min(latest)));
-            }
+            let at = open.next_look(config, self.now);
             self.arm(at);
         }
         Actions {
@@ -550,12 +546,11 @@ impl Machine {
         match &mut self.phase {
             Phase::Open(open) => {
                 let is_urged = open.is_urged(config, self.now);
-                let actions = if is_urged {
-                    self.ping(config)
-                } else {
-                    Actions::none()
-                };
-                self.hurry(config);
+                let mut actions = Actions::none();
+                if is_urged {
+                    actions = self.ping(config);
+                }
+                self.hurry(config, is_urged);
                 actions
             }
             Phase::Waiting { earliest, hurried } if !*hurried => {
@@ -575,8 +570,11 @@ impl Machine {
         }
     }
 
-    fn hurry(&mut self, config: &Config) {
+    fn hurry(&mut self, config: &Config, is_urged: bool) {
         if let Phase::Open(open) = &mut self.phase {
+            if is_urged {
+                open.urged();
+            }
             if let (Some(probe), Some(armed)) = (open.hurry(config, self.now), self.deadline) {
                 if probe < armed {
                     self.arm(probe);

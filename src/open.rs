@@ -10,7 +10,7 @@ use crate::config::Config;
 use crate::event::{Epoch, PingId};
 use crate::random::{Fraction, Rng};
 use crate::rtt::RoundTrip;
-use crate::time::{SECOND, Time};
+use crate::time::{SECOND, Time, nanos};
 
 /// After a change of network an answer has at most this long.
 const URGENT: Duration = Duration::from_secs(5);
@@ -27,22 +27,32 @@ pub(crate) struct Open {
     probe: Option<Time>,
     /// From where the round trip of the last ping counts.
     pinged: Time,
-    /// When a change of network last made a ping.
-    urged: Option<Time>,
+    /// A late clock was forgiven in this silence, and where no ping can be sent
+    /// the verdict put off until then.
+    spared: Option<Time>,
     round_trip: Option<RoundTrip>,
     /// How many pings this connection has had.
     pings: u32,
     /// The drawn share of both intervals, until the next ping.
     share: Fraction,
+    /// How long before `pinged` a change of network last made a ping, in
+    /// nanoseconds; the greatest if it is long ago.
+    urged: u32,
     missed: u8,
     heard: bool,
     healthy: bool,
-    /// The last ping has no pong yet.
-    awaited: bool,
-    /// The last ping has left the write buffer.
-    flushed: bool,
-    /// A late clock was forgiven in this silence.
-    spared: bool,
+    answer: Answer,
+}
+
+/// What the last ping waits for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Answer {
+    /// Nothing: its pong came, or there was no ping.
+    NotAwaited,
+    /// Its pong, and `PingSent` may come before.
+    Awaited,
+    /// Its pong; it has left the write buffer.
+    AwaitedSinceFlush,
 }
 
 /// What a tick at the deadline finds.
@@ -61,16 +71,15 @@ impl Open {
             sent: now,
             probe: None,
             pinged: now,
-            urged: None,
+            spared: None,
             round_trip: None,
             pings: 0,
             share: first_share(config, rng),
+            urged: u32::MAX,
             missed: 0,
             heard: false,
             healthy: false,
-            awaited: false,
-            flushed: false,
-            spared: false,
+            answer: Answer::NotAwaited,
         }
     }
 
@@ -80,12 +89,12 @@ impl Open {
         self.heard = true;
         self.probe = None;
         self.missed = 0;
-        self.spared = false;
+        self.spared = None;
     }
 
     pub(crate) fn pong(&mut self, id: PingId, epoch: Epoch, now: Time) {
         if self.awaited_ping(epoch) == Some(id) {
-            self.awaited = false;
+            self.answer = Answer::NotAwaited;
             let sample = now.since(self.pinged);
             self.round_trip = Some(RoundTrip::with(self.round_trip, sample));
         }
@@ -99,14 +108,14 @@ impl Open {
     /// The time in the write buffer is not the peer's: the deadline moves by it,
     /// by at most one timeout.
     pub(crate) fn ping_sent(&mut self, id: PingId, epoch: Epoch, config: &Config, now: Time) {
-        if self.flushed || self.awaited_ping(epoch) != Some(id) {
+        if self.answer != Answer::Awaited || self.awaited_ping(epoch) != Some(id) {
             return;
         }
         if let Some(deadline) = self.probe {
             let buffered = now.since(self.pinged).min(self.timeout(config));
             self.probe = Some(deadline.after(buffered));
-            self.pinged = now;
-            self.flushed = true;
+            self.counts_from(now);
+            self.answer = Answer::AwaitedSinceFlush;
         }
     }
 
@@ -129,7 +138,7 @@ impl Open {
     fn miss(&mut self, config: &Config, deadline: Time, now: Time) -> Beat {
         let missed = self.missed.saturating_add(1);
         let is_last = u32::from(missed) >= config.max_missed();
-        if is_last && self.forgives(config, deadline, now) {
+        if is_last && self.forgives(config, deadline, now, Duration::ZERO) {
             return Beat::Ping;
         }
         self.missed = missed;
@@ -142,10 +151,8 @@ impl Open {
 
     fn judge_silence(&mut self, config: &Config, now: Time) -> Beat {
         let deadline = self.silent_until(config);
-        if now < deadline {
-            Beat::Wait(deadline)
-        } else if self.forgives(config, deadline, now) {
-            Beat::Wait(now.after(grace(config)))
+        if now < deadline || self.forgives(config, deadline, now, grace(config)) {
+            Beat::Wait(self.next_look(config, now))
         } else {
             Beat::Dead(CloseReason::IdleTimeout)
         }
@@ -153,9 +160,11 @@ impl Open {
 
     /// Whether this tick is so late that it was this process that was away. Once
     /// per silence.
-    fn forgives(&mut self, config: &Config, deadline: Time, now: Time) -> bool {
-        let forgives = !self.spared && now.since(deadline) > config.late_tolerance();
-        self.spared |= forgives;
+    fn forgives(&mut self, config: &Config, deadline: Time, now: Time, grace: Duration) -> bool {
+        let forgives = self.spared.is_none() && now.since(deadline) > config.late_tolerance();
+        if forgives {
+            self.spared = Some(now.after(grace));
+        }
         forgives
     }
 
@@ -168,24 +177,33 @@ impl Open {
         now: Time,
     ) -> PingId {
         self.pings = self.pings.wrapping_add(1);
-        self.pinged = now;
+        self.counts_from(now);
         self.sent = now;
-        self.awaited = true;
-        self.flushed = false;
+        self.answer = Answer::Awaited;
         self.probe = Some(now.after(self.timeout(config)));
         self.share = Fraction::jittered(config.jitter(), rng);
         PingId::new(epoch, self.pings)
     }
 
+    fn counts_from(&mut self, now: Time) {
+        let urged = nanos(self.since_urged(now));
+        self.urged = u32::try_from(urged).unwrap_or(u32::MAX);
+        self.pinged = now;
+    }
+
+    fn since_urged(&self, now: Time) -> Duration {
+        let before = Duration::from_nanos(u64::from(self.urged));
+        now.since(self.pinged).saturating_add(before)
+    }
+
     /// Whether a change of network asks for a ping at once.
-    pub(crate) fn is_urged(&mut self, config: &Config, now: Time) -> bool {
-        let recently = |urged: Time| now.since(urged) < SECOND;
-        let asks =
-            !config.listen_only() && self.probe.is_none() && !self.urged.is_some_and(recently);
-        if asks {
-            self.urged = Some(now);
-        }
-        asks
+    pub(crate) fn is_urged(&self, config: &Config, now: Time) -> bool {
+        !config.listen_only() && self.probe.is_none() && self.since_urged(now) >= SECOND
+    }
+
+    /// The ping that was just sent is owed to a change of network.
+    pub(crate) fn urged(&mut self) {
+        self.urged = 0;
     }
 
     /// After a change of network the ping that is out has little time left.
@@ -200,6 +218,8 @@ impl Open {
 
     pub(crate) fn reconfigure(&mut self, config: &Config, rng: &mut Rng, now: Time) {
         self.shorten(now.after(self.timeout(config)));
+        let latest = now.after(grace(config));
+        self.spared = self.spared.map(|until| until.min(latest));
         self.share = if self.pings == 0 {
             first_share(config, rng)
         } else {
@@ -219,7 +239,10 @@ impl Open {
     /// ends the probe does not move the deadline.
     pub(crate) fn next_look(&mut self, config: &Config, now: Time) -> Time {
         if config.listen_only() {
-            return self.silent_until(config);
+            let silent_until = self.silent_until(config);
+            return self
+                .spared
+                .map_or(silent_until, |until| until.max(silent_until));
         }
         match self.probe {
             None => self.quiet_until(config),
@@ -244,11 +267,6 @@ impl Open {
         } else {
             self.quiet_until(config).max(deadline)
         }
-    }
-
-    /// Whether the verdict on a silence was put off, without a ping.
-    pub(crate) fn is_put_off(&self, config: &Config) -> bool {
-        config.listen_only() && self.spared
     }
 
     /// Until when neither silence asks for a ping.
@@ -289,7 +307,7 @@ impl Open {
     }
 
     pub(crate) fn awaited_ping(&self, epoch: Epoch) -> Option<PingId> {
-        self.awaited.then(|| PingId::new(epoch, self.pings))
+        (self.answer != Answer::NotAwaited).then(|| PingId::new(epoch, self.pings))
     }
 
     pub(crate) fn is_ping_out(&self) -> bool {
@@ -310,7 +328,7 @@ impl Open {
 }
 
 /// For how long a late verdict in listen-only is put off.
-pub(crate) fn grace(config: &Config) -> Duration {
+fn grace(config: &Config) -> Duration {
     config.late_tolerance().min(config.idle_timeout())
 }
 

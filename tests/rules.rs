@@ -93,6 +93,40 @@ fn a_verdict_that_was_put_off_comes_by_the_new_settings_too() {
     assert_eq!(heartbeat.deadline(), Some(seconds(1012)));
 }
 
+fn listening(idle_timeout: u64) -> Config {
+    let builder = Config::listener().to_builder();
+    let idle_timeout = Duration::from_secs(idle_timeout);
+    builder.idle_timeout(idle_timeout).build().unwrap()
+}
+
+#[test]
+fn a_later_idle_timeout_gives_a_verdict_that_was_put_off_no_second_grace() {
+    let millis = Duration::from_millis;
+    let mut heartbeat = Heartbeat::new(listening(10), 1);
+    handle(&mut heartbeat, Event::Opened, millis(0));
+    handle(&mut heartbeat, Event::Tick, millis(12_000));
+    assert_eq!(heartbeat.deadline(), Some(millis(13_000)));
+    for (idle_timeout, now, deadline) in [(100, 12_500, 100_000), (5, 13_000, 13_001)] {
+        let config = listening(idle_timeout);
+        heartbeat.reconfigure(config, millis(now)).for_each(drop);
+        assert_eq!(heartbeat.deadline(), Some(millis(deadline)));
+    }
+}
+
+#[test]
+fn a_silence_that_a_ping_was_spared_in_is_put_off_by_no_later_settings() {
+    let millis = Duration::from_millis;
+    let mut heartbeat = Heartbeat::new(Config::article(), 1);
+    handle(&mut heartbeat, Event::Opened, millis(0));
+    handle(&mut heartbeat, Event::Tick, millis(2_000));
+    handle(&mut heartbeat, Event::Tick, millis(20_000));
+    for (idle_timeout, now, deadline) in [(100, 20_000, 100_000), (10, 20_500, 20_501)] {
+        let config = listening(idle_timeout);
+        heartbeat.reconfigure(config, millis(now)).for_each(drop);
+        assert_eq!(heartbeat.deadline(), Some(millis(deadline)));
+    }
+}
+
 /// Red in a release build of Rust 1.95 where the machine leaves the compiler a
 /// chance to take the ping that is not out for one that was due at the origin.
 #[test]

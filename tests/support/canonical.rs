@@ -63,19 +63,21 @@ pub fn canonical(heartbeat: &Heartbeat<Duration>, now: Duration) -> String {
                 since("received", nanos(config.ping_interval())).filter(|_| probe.is_none())
             };
             let sent = config.send_interval().and_then(|most| since("sent", nanos(most)));
-            let is_buffered = probe.is_some() && fields.is("awaited") && !fields.is("flushed");
+            let answer = fields.values["answer"];
+            let is_buffered = probe.is_some() && answer == "Awaited";
             let pinged = since("pinged", nanos(config.pong_timeout())).filter(|_| is_buffered);
-            let urged = since("urged", SECOND).is_some_and(|at| at > -SECOND);
+            let urged = fields.time("pinged").map(|at| at - fields.number("urged"));
+            let urged = urged.is_some_and(|at| at > -SECOND);
             let opened = since("opened", nanos(config.stable_after()));
             let stable = match (fields.is("healthy"), fields.is("heard")) {
                 (true, _) => None,
                 (false, heard) => Some((opened, heard)),
             };
             let missed = fields.number("missed");
-            let (awaited, spared) = (fields.is("awaited"), fields.is("spared"));
+            let (awaited, spared) = (answer != "NotAwaited", since("spared", 0));
             write!(
                 key,
-                "{probe:?} {silent:?} {sent:?} {pinged:?} {urged} {stable:?} {missed} {awaited} {spared}"
+                "{probe:?} {silent:?} {sent:?} {pinged:?} {urged} {stable:?} {missed} {awaited} {spared:?}"
             )
         }
         _ => Ok(()),
@@ -101,7 +103,7 @@ struct Fields<'a> {
 
 impl<'a> Fields<'a> {
     fn of(shown: &'a str) -> Self {
-        const KNOWN: [&str; 20] = [
+        const KNOWN: [&str; 19] = [
             "now",
             "deadline",
             "first_down",
@@ -120,8 +122,7 @@ impl<'a> Fields<'a> {
             "missed",
             "heard",
             "healthy",
-            "awaited",
-            "flushed",
+            "answer",
         ];
         let (_, machine) = shown.split_once("machine: Machine { ").unwrap();
         let (_, phase) = machine.split_once("phase: ").unwrap();

@@ -467,7 +467,7 @@ struct Open {
     pings: u32,
     missed: u32,
     spared: bool,
-    /// Until when the verdict of listen-only was put off.
+    /// Until when a verdict was put off, where no ping can be sent.
     put_off: Duration,
     urged: Option<Duration>,
     /// What was overdue after a change is asked for by then.
@@ -1191,11 +1191,8 @@ impl Oracle {
         self.asks_again();
         if let Phase::Open(open) = &mut self.phase {
             open.probe = open.probe.map(|due| due.min(latest));
-            if was_listening && open.spared {
-                let armed = self.deadline.unwrap_or_default();
-                let grace = config.late_tolerance().min(config.idle_timeout());
-                open.put_off = armed.min(self.clock.hence(grace));
-            }
+            let grace = config.late_tolerance().min(config.idle_timeout());
+            open.put_off = open.put_off.min(self.clock.hence(grace));
             if was_listening != config.listen_only() {
                 open.silence = Silence::new(self.clock.now, &config);
                 open.silence.forgiven = true;
