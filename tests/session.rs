@@ -3,6 +3,10 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 #![allow(clippy::indexing_slicing)]
 
+#[path = "session/dials.rs"]
+mod dials;
+#[path = "session/ends.rs"]
+mod ends;
 #[path = "session/late.rs"]
 mod late;
 #[path = "session/paused.rs"]

@@ -246,6 +246,7 @@ where
     pub fn stop_with(&mut self, goodbye: Message<C>) {
         self.goodbye = Some(goodbye);
         self.stop();
+        self.goodbye = None;
     }
 
     /// Begins a new connection at once, whatever the state. What is open is
@@ -310,12 +311,16 @@ where
     /// The time when something was read, if it was.
     fn read(&mut self, context: &mut Context<'_>) -> Option<T::Instant> {
         let socket = self.socket.as_mut()?;
-        let Poll::Ready(read) = socket.poll_read(context) else {
-            return None;
+        let (read, now) = match socket.poll_read(context) {
+            Poll::Ready(read) => (read, self.timer.now()),
+            Poll::Pending if socket.is_broken() => {
+                // The peer's close code may lie unread.
+                let now = self.timer.now();
+                Verdict::of(&mut self.verdict, now)?;
+                (socket.end(None), now)
+            }
+            Poll::Pending => return None,
         };
-        // What came with a message is no news at the next tick.
-        self.bytes = (self.progress)(socket.transport());
-        let now = self.timer.now();
         match read {
             Read::Message(message) => self.hear(message, now),
             Read::End(None) => self.end(Closed::default(), now),
@@ -375,12 +380,11 @@ where
         let Some(socket) = &mut self.socket else {
             return;
         };
-        socket.touch();
         if self.heartbeat.state() == State::Open {
-            // The answer to the close frame, if the socket takes it at once.
-            let mut nothing = Silent(PhantomData);
-            socket.write(&mut nothing, &mut Context::from_waker(Waker::noop()));
+            socket.flush_at_once();
             self.end(closed, now);
+        } else {
+            socket.touch();
         }
     }
 
@@ -396,14 +400,10 @@ where
     fn tick(&mut self, has_read: bool, now: T::Instant) -> bool {
         let mut now = now;
         if self.may_convict() && !has_read {
-            let found = self.verdict.get_or_insert(Verdict {
-                found: now,
-                has_turned: false,
-            });
-            if !found.has_turned {
+            let Some(found) = Verdict::of(&mut self.verdict, now) else {
                 return false;
-            }
-            now = found.found;
+            };
+            now = found;
         }
         self.verdict = None;
         self.note_progress(now);
@@ -423,16 +423,18 @@ where
     /// come since the last look they may be its own, and then they only avert a
     /// verdict.
     fn note_progress(&mut self, now: T::Instant) {
-        let Some(socket) = &self.socket else {
-            return;
-        };
-        let bytes = (self.progress)(socket.transport());
-        let has_grown = bytes != core::mem::replace(&mut self.bytes, bytes);
         let has_heard = self.heartbeat.last_received() != self.heard;
-        if has_grown && (!has_heard || self.may_convict()) {
+        if self.looks_grown() && (!has_heard || self.may_convict()) {
             self.heartbeat.handle(Event::Received, now).for_each(drop);
+            self.heard = self.heartbeat.last_received();
         }
+    }
+
+    /// Whether bytes came in since the last look.
+    fn looks_grown(&mut self) -> bool {
         self.heard = self.heartbeat.last_received();
+        let bytes = self.socket().map_or(0, self.progress);
+        bytes != core::mem::replace(&mut self.bytes, bytes)
     }
 
     fn write(&mut self, context: &mut Context<'_>) {
@@ -455,10 +457,9 @@ where
     }
 
     fn open(&mut self, socket: C::Socket, now: T::Instant) {
-        self.bytes = (self.progress)(&socket);
-        self.heard = None;
         self.socket = Some(Socket::new(socket));
         self.step(Event::Opened, None, now);
+        self.looks_grown();
         self.notices.push(Notice::Opened);
     }
 
@@ -486,6 +487,8 @@ where
                     if let Some(socket) = &mut self.socket {
                         socket.ping(id, message);
                     }
+                    // What comes from here on answers it.
+                    self.looks_grown();
                 }
                 Action::Close(reason) => self.close(reason),
                 Action::ScheduleReconnect { .. } | Action::ArmDeadline(_) | Action::Stopped(_) => {}
@@ -511,12 +514,10 @@ where
     /// Sees to it that the task is awake when something is due. A busy connection
     /// touches the timer only when the deadline has moved.
     fn set_timer(&mut self, context: &mut Context<'_>, now: T::Instant) {
-        let Some(mut due) = self.due else {
+        let verdict = self.verdict.as_ref().map(Verdict::due);
+        let Some(due) = verdict.or(self.due) else {
             return;
         };
-        if let Some(verdict) = &self.verdict {
-            due = verdict.found.saturating_add(MILLISECOND);
-        }
         let is_awake_for_nothing = !core::mem::take(&mut self.has_moved);
         let is_set = self.set == Some(due);
         let wakes = |waker: &Waker| waker.will_wake(context.waker());
@@ -575,6 +576,21 @@ where
 struct Verdict<I> {
     found: I,
     has_turned: bool,
+}
+
+impl<I: crate::Instant> Verdict<I> {
+    /// When it was found, if the reactor has turned since.
+    fn of(verdict: &mut Option<Self>, now: I) -> Option<I> {
+        let verdict = verdict.get_or_insert(Self {
+            found: now,
+            has_turned: false,
+        });
+        verdict.has_turned.then_some(verdict.found)
+    }
+
+    fn due(&self) -> I {
+        self.found.saturating_add(MILLISECOND)
+    }
 }
 
 /// The application's messages; a stream that has ended is not asked again.

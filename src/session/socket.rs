@@ -1,5 +1,5 @@
 use core::pin::Pin;
-use core::task::{Context, Poll};
+use core::task::{Context, Poll, Waker};
 
 use futures_core::Stream;
 
@@ -85,20 +85,31 @@ impl<S: Transport> Socket<S> {
         self.needs_flush = true;
     }
 
+    /// Sends what it has, and an answer of the library's own to a close frame, as far
+    /// as that goes without a wait.
+    pub(super) fn flush_at_once(&mut self) {
+        let mut context = Context::from_waker(Waker::noop());
+        let _ = Pin::new(&mut self.transport).poll_flush(&mut context);
+    }
+
+    /// Whether nothing can be written any more. What the peer said last is still to
+    /// be read.
+    pub(super) const fn is_broken(&self) -> bool {
+        self.broken.is_some()
+    }
+
     pub(super) fn poll_read(&mut self, context: &mut Context<'_>) -> Poll<Read<S>> {
         match Pin::new(&mut self.transport).poll_next(context) {
             Poll::Ready(Some(Ok(message))) => Poll::Ready(Read::Message(message)),
-            // What broke the writes came first.
-            Poll::Ready(Some(Err(fault))) => {
-                Poll::Ready(Read::End(Some(self.broken.take().unwrap_or(fault))))
-            }
-            Poll::Ready(None) => Poll::Ready(Read::End(self.broken.take())),
-            // A close code that came before the writes broke was read above.
-            Poll::Pending => match self.broken.take() {
-                Some(fault) => Poll::Ready(Read::End(Some(fault))),
-                None => Poll::Pending,
-            },
+            Poll::Ready(Some(Err(fault))) => Poll::Ready(self.end(Some(fault))),
+            Poll::Ready(None) => Poll::Ready(self.end(None)),
+            Poll::Pending => Poll::Pending,
         }
+    }
+
+    /// The end. What broke the writes came first.
+    pub(super) fn end(&mut self, fault: Option<S::Fault>) -> Read<S> {
+        Read::End(self.broken.take().or(fault))
     }
 
     /// Writes what the sink takes: the ping, the answer, a number of the

@@ -198,6 +198,10 @@ impl World {
                 }
                 assert!(spins < SPIN, "spins at {since:?}");
             }
+            self.turn();
+            if awake.0.load(Ordering::Relaxed) {
+                continue;
+            }
             match self.next().filter(|at| *at <= until) {
                 Some(at) => self.pass(at),
                 None if self.now() >= until => return None,
@@ -312,6 +316,10 @@ pub struct Line {
     /// What is said about the bytes that came in, and how often it was asked.
     pub bytes: u64,
     pub asked: Cell<usize>,
+    /// Our close frame is on its way.
+    says_close: bool,
+    /// The peer has closed, so nothing can be sent any more.
+    was_closed: bool,
     pub has_closed: bool,
     pub dropped: Option<Duration>,
 }
@@ -460,7 +468,10 @@ impl Stream for Socket {
     fn poll_next(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         let line = &mut *self.0.line();
         if let Some(item) = line.inbox.pop_front() {
-            line.owes |= item == Some(Ok(Msg::Control));
+            let has_closed = matches!(item, Some(Ok(Msg::Close(_))));
+            let is_answer = has_closed && line.says_close;
+            line.owes |= has_closed && !is_answer || item == Some(Ok(Msg::Control));
+            line.was_closed |= has_closed;
             return Poll::Ready(item);
         }
         if let Some((message, takes)) = line.flood {
@@ -491,7 +502,12 @@ impl Sink<Msg> for Socket {
     }
 
     fn start_send(self: Pin<&mut Self>, message: Msg) -> Result<(), Fault> {
-        self.0.line().taken.push_back(message);
+        if self.0.line().was_closed {
+            return Err("sent after the close");
+        }
+        let line = &mut *self.0.line();
+        line.says_close |= matches!(message, Msg::Close(_));
+        line.taken.push_back(message);
         Ok(())
     }
 
@@ -588,7 +604,7 @@ pub enum Dialled {
 /// A dial under way.
 pub struct Dial {
     dialled: Option<Dialled>,
-    timer: Manual,
+    timer: Option<Manual>,
     dials: Dials,
 }
 
@@ -598,7 +614,10 @@ impl Future for Dial {
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         let is_over = match &self.dialled {
             Some(Dialled::Hangs) => false,
-            Some(Dialled::Later(..)) => self.timer.poll(context).is_ready(),
+            Some(Dialled::Later(..)) => {
+                let timer = self.timer.as_mut().unwrap();
+                timer.poll(context).is_ready()
+            }
             _ => true,
         };
         if !is_over {
@@ -667,10 +686,15 @@ impl Rig {
         let connector: Connector = Box::new(move |attempt| {
             by.0.borrow_mut().attempts.push(attempt);
             by.0.borrow_mut().under_way += 1;
-            let (dialled, mut timer) = (script(&of, attempt), of.timer());
-            if let Dialled::Later(time, _) = &dialled {
-                timer.set(of.now() + *time);
-            }
+            let dialled = script(&of, attempt);
+            let timer = match &dialled {
+                Dialled::Later(time, _) => {
+                    let mut timer = of.timer();
+                    timer.set(of.now() + *time);
+                    Some(timer)
+                }
+                _ => None,
+            };
             Dial {
                 dialled: Some(dialled),
                 timer,
@@ -693,8 +717,8 @@ impl Rig {
     pub fn open(config: Config) -> (Self, Wire) {
         let first = Rc::new(RefCell::new(None));
         let wire = first.clone();
-        let mut rig = Self::dialling(config, move |world, attempt| {
-            if attempt > 0 {
+        let mut rig = Self::dialling(config, move |world, _| {
+            if !world.wires().is_empty() {
                 return Dialled::Hangs;
             }
             let new = world.wire();

@@ -192,6 +192,21 @@ fn progress_does_not_put_the_verdict_off() {
     assert!(down >= seconds(12) && down <= millis(12_102), "{down:?}");
 }
 
+/// Nor do they answer a ping that was sent between two looks.
+#[test]
+fn progress_before_a_ping_is_no_answer_to_it() {
+    let (rig, wire) = Rig::open(config());
+    let mut rig = rig.with_progress();
+    wire.line().is_mute = true;
+    wire.say_at(millis(100), Msg::Text(1));
+    rig.run(seconds(1));
+    rig.session.network_changed();
+    rig.run(seconds(20));
+    // Five seconds after a change of network.
+    let down = rig.when("down: no pong in time");
+    assert!(down >= seconds(6) && down <= millis(6002), "{down:?}");
+}
+
 /// Nor are those that came before it was asked for.
 #[test]
 fn progress_counts_from_where_it_begins() {

@@ -1,0 +1,338 @@
+//! How a connection ends, and what is told of it.
+
+use std::task::{Context, Poll, Waker};
+
+use keepalive::session::Session;
+use keepalive::{Closed, Config, PingId, Retry, State};
+
+use crate::rig::{
+    Awake, Dialled, Msg, Outbox, Pings, Rig, Socket, Wire, World, config, millis, seconds, words,
+};
+
+/// A way of ending, and why it is told to have ended.
+type Way = (fn(&Wire), &'static str);
+
+const WAYS: [Way; 8] = [
+    (Wire::end, "closed without a code"),
+    (|wire| wire.fail("reset"), "reset"),
+    (
+        |wire| {
+            wire.fail("reset");
+            wire.fail("reset again");
+            wire.end();
+        },
+        "reset",
+    ),
+    (|wire| wire.say(Msg::Close(1001)), "closed with code 1001"),
+    (
+        |wire| {
+            wire.say(Msg::Close(1001));
+            wire.fail("reset");
+        },
+        "closed with code 1001",
+    ),
+    (
+        |wire| wire.line().fails = Some("broken pipe"),
+        "broken pipe",
+    ),
+    // What the peer said before is heard, though the write fails first.
+    (
+        |wire| {
+            wire.line().fails = Some("broken pipe");
+            wire.say_at(wire.world().now(), Msg::Close(1001));
+        },
+        "closed with code 1001",
+    ),
+    // What broke the writes came first.
+    (
+        |wire| {
+            wire.line().fails = Some("broken pipe");
+            let reset = wire.clone();
+            wire.world()
+                .at(wire.world().now(), move || reset.fail("reset"));
+        },
+        "broken pipe",
+    ),
+];
+
+#[test]
+fn an_end_is_told_once() {
+    for (number, (end, why)) in WAYS.into_iter().enumerate() {
+        let (mut rig, wire) = Rig::open(config());
+        rig.run(millis(500));
+        end(&wire);
+        rig.outbox.send(1);
+        rig.run(millis(1500));
+        let down = format!("down: {why}, retry 1");
+        assert_eq!(rig.outline(), [&*down, "connecting 1"], "way {number}");
+        assert!(wire.dropped().is_some());
+        rig.run(seconds(19));
+        assert_eq!(rig.told.len(), 2, "{:?}", rig.lines());
+    }
+}
+
+#[test]
+fn an_error_may_be_an_orderly_end() {
+    let (mut rig, wire) = Rig::open(config());
+    rig.session = rig.session.with_endings(|fault| {
+        let away = Closed::default().retry_after(seconds(30));
+        (*fault == "reset").then_some(away)
+    });
+    wire.fail("reset");
+    rig.run(seconds(29));
+    assert_eq!(rig.outline(), ["down: closed without a code, retry 1"]);
+    rig.run(seconds(31));
+    assert_eq!(rig.when("connecting 1"), seconds(30) + millis(1));
+}
+
+#[test]
+fn a_close_frame_is_answered() {
+    let (mut rig, wire) = Rig::open(config());
+    wire.say_at(seconds(1), Msg::Close(1001));
+    rig.run(seconds(2));
+    assert_eq!(wire.got(), [Msg::Answer]);
+    assert_eq!(wire.dropped(), Some(seconds(1)));
+}
+
+/// The library takes no ping any more, and still has its answer to send.
+#[test]
+fn a_close_frame_is_answered_though_a_ping_waits() {
+    let (mut rig, wire) = Rig::open(config());
+    wire.line().room = Some(0);
+    let peer = wire.clone();
+    rig.world.at(seconds(3), move || {
+        peer.unstick();
+        peer.say(Msg::Close(1001));
+    });
+    rig.run(seconds(4));
+    assert_eq!(
+        rig.outline(),
+        ["down: closed with code 1001, retry 1", "connecting 1"]
+    );
+    assert_eq!(wire.got(), [Msg::Answer]);
+}
+
+#[test]
+fn a_close_frame_on_full_buffers_is_the_end() {
+    let (mut rig, wire) = Rig::open(config());
+    wire.line().room = Some(1);
+    wire.line().passes = Some(0);
+    (0..10).for_each(|number| rig.outbox.send(number));
+    wire.say_at(seconds(1), Msg::Close(1001));
+    rig.run(seconds(2));
+    assert_eq!(rig.when("down: closed with code 1001, retry 1"), seconds(1));
+    assert_eq!(wire.dropped(), Some(seconds(1)));
+}
+
+#[test]
+fn a_librarys_own_answer_leaves_at_once() {
+    let (mut rig, wire) = Rig::open(config());
+    wire.say_at(seconds(1), Msg::Control);
+    rig.run(seconds(2));
+    assert_eq!(wire.line().got, [(seconds(1), Msg::Answer)]);
+}
+
+/// Where it cannot leave, only the latest has to.
+#[test]
+fn a_peers_ping_is_answered_and_not_told() {
+    let (mut rig, wire) = Rig::open(config());
+    let ids = [1, 2, 3].map(|number| PingId::from_bytes([number; 8]));
+    wire.say_at(seconds(1), Msg::Ping(ids[0]));
+    rig.run(millis(1500));
+    assert_eq!(wire.line().got, [(seconds(1), Msg::Pong(ids[0]))]);
+    wire.line().room = Some(0);
+    wire.say(Msg::Ping(ids[1]));
+    wire.say(Msg::Ping(ids[2]));
+    rig.run(seconds(2));
+    wire.unstick();
+    rig.run(millis(2500));
+    assert_eq!(wire.got(), [Msg::Pong(ids[0]), Msg::Pong(ids[2])]);
+    assert_eq!(rig.told, []);
+}
+
+#[test]
+fn a_stop_says_goodbye_behind_what_is_queued() {
+    let (mut rig, wire) = Rig::open(config());
+    (1..=100).for_each(|number| rig.outbox.send(number));
+    rig.session.stop_with(Msg::Close(1001));
+    rig.run(seconds(1));
+    let mut expected: Vec<_> = (1..=100).map(Msg::Text).collect();
+    expected.push(Msg::Close(1001));
+    assert_eq!(wire.got(), expected);
+    assert!(wire.line().has_closed);
+    assert_eq!(rig.lines(), ["0 over: stopped"]);
+    assert!(is_over(&mut rig));
+}
+
+/// It waited for a connection that there was not.
+#[test]
+fn a_goodbye_is_not_kept_for_another_connection() {
+    let mut rig = Rig::dialling(config(), |world, _| Dialled::Open(world.wire()));
+    rig.session.stop_with(Msg::Close(4000));
+    rig.run(seconds(1));
+    rig.session.reconnect_now();
+    rig.run(seconds(2));
+    rig.session.stop();
+    rig.run(seconds(3));
+    assert_eq!(
+        rig.outline(),
+        ["over: stopped", "connecting 0", "opened", "over: stopped"]
+    );
+    assert_eq!(rig.world.wires()[0].got(), [Msg::Close(1000)]);
+}
+
+/// The peer has answered the close, and leaves the transport as it is.
+#[test]
+fn a_close_that_lingers_is_abandoned() {
+    let (mut rig, wire) = Rig::open(config());
+    wire.line().is_mute = true;
+    rig.session.stop();
+    wire.say_at(seconds(1), Msg::Close(1000));
+    rig.run(seconds(10));
+    assert_eq!(rig.lines(), ["5000 over: stopped"]);
+    assert_eq!(wire.dropped(), Some(seconds(5)));
+}
+
+/// Messages that come in while closing are told; so is nothing after the end.
+#[test]
+fn what_comes_while_closing_is_told() {
+    let (mut rig, wire) = Rig::open(config());
+    wire.line().is_mute = true;
+    rig.session.stop();
+    wire.say_at(seconds(1), Msg::Text(1));
+    let peer = wire.clone();
+    rig.world.at(seconds(2), move || {
+        peer.say(Msg::Text(2));
+        peer.end();
+        peer.say(Msg::Text(3));
+    });
+    rig.run(seconds(10));
+    assert_eq!(
+        rig.lines(),
+        ["1000 text 1", "2000 text 2", "2000 over: stopped"]
+    );
+}
+
+#[test]
+fn a_stop_works_in_every_state() {
+    type Case = (fn() -> Rig, State, &'static [&'static str]);
+    let cases: [Case; 5] = [
+        (
+            || Rig::dialling(config(), |_, _| Dialled::Hangs),
+            State::Idle,
+            &["over: stopped"],
+        ),
+        (
+            || Rig::dialling(config(), |_, _| Dialled::Hangs),
+            State::Connecting,
+            &["connecting 0", "over: stopped"],
+        ),
+        (|| Rig::open(config()).0, State::Open, &["over: stopped"]),
+        (
+            || Rig::dialling(waiting(), |_, _| Dialled::Fails("refused")),
+            State::Waiting,
+            &["connecting 0", "down: refused, retry 1", "over: stopped"],
+        ),
+        (
+            || {
+                let mut rig = Rig::dialling(config(), |_, _| Dialled::Hangs);
+                rig.session.stop();
+                rig
+            },
+            State::Stopped,
+            &["over: stopped"],
+        ),
+    ];
+    for (make, state, expected) in cases {
+        let mut rig = make();
+        if state != State::Idle {
+            rig.run(seconds(1));
+        }
+        assert_eq!(rig.session.heartbeat().state(), state);
+        rig.session.stop();
+        rig.run(seconds(100));
+        assert_eq!(rig.outline(), expected, "{state:?}");
+        assert_eq!(rig.dials.under_way(), 0, "{state:?}");
+        assert_eq!(rig.session.heartbeat().state(), State::Stopped);
+        assert!(is_over(&mut rig), "{state:?}");
+    }
+}
+
+#[test]
+fn a_reconnect_abandons_what_there_is() {
+    let (mut rig, wire) = Rig::open(config());
+    wire.line().is_mute = true;
+    rig.outbox.send(1);
+    rig.run(seconds(1));
+    rig.session.reconnect_now();
+    assert_eq!(wire.dropped(), Some(seconds(1)));
+    wire.say(Msg::Text(1));
+    wire.end();
+    rig.run(seconds(2));
+    rig.session.reconnect_now();
+    rig.run(seconds(3));
+    assert_eq!(rig.outline(), ["connecting 0", "connecting 0"]);
+    assert_eq!(rig.dials.under_way(), 1);
+}
+
+/// The accepted socket of a server is never dialled again, whatever the settings say.
+#[test]
+fn an_accepted_socket_is_over_when_it_is_over() {
+    for (end, why) in WAYS {
+        let world = World::default();
+        let wire = world.wire();
+        let timer = world.timer();
+        let outbox = Outbox::default();
+        let mut session = Session::accepted(config(), 42, Pings, timer, Socket(wire.clone()))
+            .sending(outbox.clone());
+        session.reconfigure(config());
+        let awake = Awake::new();
+        wire.say(Msg::Text(1));
+        wire.say(Msg::Control);
+        let mut told = Vec::new();
+        let mut live = |until| {
+            let next = std::future::poll_fn(|context| {
+                loop {
+                    match session.poll_notice(context) {
+                        Poll::Ready(Some(notice)) => told.push(words(&notice)),
+                        Poll::Ready(None) => return Poll::Ready(()),
+                        Poll::Pending => return Poll::Pending,
+                    }
+                }
+            });
+            world.run(&awake, std::pin::pin!(next), until)
+        };
+        assert_eq!(live(seconds(3)), None);
+        end(&wire);
+        outbox.send(1);
+        assert_eq!(live(seconds(20)), Some(()));
+        let ends = [format!("down: {why}"), format!("over: {}", over(why))];
+        told.retain(|words| !matches!(&**words, "ping" | "pong"));
+        assert_eq!(told[..2], ["opened", "text 1"]);
+        assert_eq!(told[2..], ends);
+    }
+}
+
+fn over(why: &str) -> &str {
+    match why {
+        "reset" | "broken pipe" => "the transport failed",
+        other => other,
+    }
+}
+
+/// The retry is a long way off.
+fn waiting() -> Config {
+    config()
+        .to_builder()
+        .close_policy(|_| Retry::Between {
+            least: seconds(50),
+            greatest: seconds(60),
+        })
+        .build()
+        .unwrap()
+}
+
+fn is_over(rig: &mut Rig) -> bool {
+    let mut context = Context::from_waker(Waker::noop());
+    matches!(rig.session.poll_notice(&mut context), Poll::Ready(None))
+}
