@@ -1,0 +1,160 @@
+//! A server's accepted socket, without an allocation: neither when the session is
+//! made, nor in all that follows, but for what its parts do.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+use std::collections::VecDeque;
+use std::future::poll_fn;
+use std::pin::{Pin, pin};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use allocation_counter::measure;
+use futures_core::Stream;
+use futures_sink::Sink;
+use keepalive::session::{Accepted, Session, Silent, Timer};
+use keepalive::{CloseCode, Closed, Codec, Config, Incoming, Notice, PingId, StopReason};
+use tokio::time::{Instant, sleep, sleep_until};
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Msg {
+    Ping(PingId),
+    Pong(PingId),
+    Text(u32),
+    Close,
+}
+
+struct Pings;
+
+impl Codec<Msg> for Pings {
+    fn ping(&mut self, id: PingId) -> Msg {
+        Msg::Ping(id)
+    }
+
+    fn read(&mut self, message: &Msg) -> Incoming<Msg> {
+        match *message {
+            Msg::Ping(id) => Incoming::Ping(Msg::Pong(id)),
+            Msg::Pong(id) => Incoming::Pong(id),
+            Msg::Text(_) => Incoming::Message,
+            Msg::Close => Incoming::Closed(Closed::with_code(CloseCode::NORMAL)),
+        }
+    }
+}
+
+/// Answers pings, until it has got as many as this.
+struct Socket {
+    inbox: VecDeque<Msg>,
+    pings: u32,
+}
+
+impl Socket {
+    fn new(pings: u32) -> Self {
+        let mut inbox = VecDeque::with_capacity(64);
+        inbox.extend((0..10).map(Msg::Text));
+        Self { inbox, pings }
+    }
+}
+
+impl Stream for Socket {
+    type Item = Result<Msg, &'static str>;
+
+    fn poll_next(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        let message = self.inbox.pop_front();
+        message.map_or(Poll::Pending, |message| Poll::Ready(Some(Ok(message))))
+    }
+}
+
+impl Sink<Msg> for Socket {
+    type Error = &'static str;
+
+    fn poll_ready(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn start_send(mut self: Pin<&mut Self>, message: Msg) -> Result<(), Self::Error> {
+        if let Msg::Ping(id) = message {
+            self.pings = self.pings.saturating_sub(1);
+            let answer = if self.pings == 0 {
+                Msg::Close
+            } else {
+                Msg::Pong(id)
+            };
+            self.inbox.push_back(answer);
+        }
+        Ok(())
+    }
+
+    fn poll_flush(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Result<(), Self::Error>> {
+        context.waker().wake_by_ref(); // the answer is there
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_close(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
+        Poll::Ready(Ok(()))
+    }
+}
+
+type Watched<T> = Session<Accepted<Socket>, T, Pings, Silent<Msg>>;
+
+/// Makes a session, lives with it, and counts the allocations in the meantime: in the
+/// making, and in all polls.
+async fn live<T: Timer>(timer: T, pings: u32) -> (Vec<&'static str>, u64) {
+    let socket = Socket::new(pings);
+    let mut told = Vec::with_capacity(1000);
+    let mut session: Option<Watched<T>> = None;
+    let mut count = measure(|| {
+        session = Some(Session::accepted(
+            Config::article(),
+            42,
+            Pings,
+            timer,
+            socket,
+        ));
+    })
+    .count_total;
+    let mut session = session.unwrap();
+    loop {
+        let notice = poll_fn(|context| {
+            let mut polled = Poll::Pending;
+            count += measure(|| polled = session.poll_notice(context)).count_total;
+            polled
+        });
+        let Some(notice) = notice.await else {
+            return (told, count);
+        };
+        told.push(match notice {
+            Notice::Opened => "opened",
+            Notice::Message(_) => "message",
+            Notice::Ping(_) => "ping",
+            Notice::Pong { .. } => "pong",
+            Notice::Down { retry: None, .. } => "down",
+            Notice::Stopped(StopReason::Closed(_)) => "over",
+            _ => panic!("what is this?"),
+        });
+    }
+}
+
+/// On tokio, with a sleep that the caller has pinned.
+#[tokio::test(start_paused = true)]
+async fn an_accepted_session_allocates_nothing() {
+    // What the runtime allocates for its first sleep is not the session's.
+    sleep(Duration::from_millis(1)).await;
+    let sleep = pin!(sleep_until(Instant::now()));
+    let (told, count) = live(sleep, 5).await;
+    let first = ["opened"].into_iter().chain(["message"; 10]);
+    let then = ["ping", "pong"]
+        .repeat(4)
+        .into_iter()
+        .chain(["ping", "down", "over"]);
+    assert_eq!(told, first.chain(then).collect::<Vec<_>>());
+    assert_eq!(count, 0);
+}
+
+/// The same is seen where there is something to see: the timer that boxes its sleep.
+#[tokio::test(start_paused = true)]
+async fn a_timer_that_allocates_is_seen() {
+    let (_, count) = live(keepalive::tokio::Timer::new(), 5).await;
+    assert!(count >= 1, "{count}");
+}
