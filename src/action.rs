@@ -32,6 +32,22 @@ pub enum Action<I> {
     Stopped(StopReason),
 }
 
+impl<I> Action<I> {
+    fn filter_map_instant<J>(self, instant: impl Fn(I) -> Option<J>) -> Option<Action<J>> {
+        Some(match self {
+            Self::Connect => Action::Connect,
+            Self::SendPing(id) => Action::SendPing(id),
+            Self::Close(reason) => Action::Close(reason),
+            Self::ScheduleReconnect { at, attempt } => {
+                let at = instant(at)?;
+                Action::ScheduleReconnect { at, attempt }
+            }
+            Self::ArmDeadline(at) => Action::ArmDeadline(instant(at)?),
+            Self::Stopped(reason) => Action::Stopped(reason),
+        })
+    }
+}
+
 /// Why a transport is to be ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
@@ -158,6 +174,17 @@ impl<I> Actions<I> {
         self.close = reason;
         self
     }
+
+    /// The same at other instants; without what has none there.
+    pub(crate) fn filter_map_instants<J>(self, instant: impl Fn(I) -> Option<J>) -> Actions<J> {
+        Actions {
+            close: self.close,
+            next: self
+                .next
+                .and_then(|action| action.filter_map_instant(&instant)),
+            deadline: self.deadline.and_then(instant),
+        }
+    }
 }
 
 impl<I> Iterator for Actions<I> {
@@ -182,3 +209,40 @@ impl<I> Iterator for Actions<I> {
 
 impl<I> ExactSizeIterator for Actions<I> {}
 impl<I> FusedIterator for Actions<I> {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_action_is_the_same_at_other_instants_and_none_without_one() {
+        let id = PingId::from_bytes([7; 8]);
+        let (at, attempt) = (1_u32, 3);
+        for (here, there, is_timed) in [
+            (Action::Connect, Action::Connect, false),
+            (Action::SendPing(id), Action::SendPing(id), false),
+            (
+                Action::Close(CloseReason::Stop),
+                Action::Close(CloseReason::Stop),
+                false,
+            ),
+            (
+                Action::ScheduleReconnect { at, attempt },
+                Action::ScheduleReconnect { at: 2_u64, attempt },
+                true,
+            ),
+            (Action::ArmDeadline(at), Action::ArmDeadline(2), true),
+            (
+                Action::Stopped(StopReason::Error),
+                Action::Stopped(StopReason::Error),
+                false,
+            ),
+        ] {
+            let elsewhere = |instant: fn(u32) -> Option<u64>| here.filter_map_instant(instant);
+            let with = elsewhere(|at| Some(u64::from(at) + 1));
+            assert_eq!(with, Some(there));
+            let without = elsewhere(|_| None);
+            assert_eq!(without, Some(there).filter(|_| !is_timed));
+        }
+    }
+}

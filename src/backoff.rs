@@ -85,19 +85,15 @@ pub(crate) fn delay(
 
 /// min(cap, base * factor^doublings).
 fn ceiling(config: &Config, doublings: u32) -> Duration {
-    let cap = config.backoff_cap();
+    let cap = config.backoff_cap().as_nanos() as f64;
     let grown = config.backoff_base().as_nanos() as f64 * power(config.backoff_factor(), doublings);
-    if grown < cap.as_nanos() as f64 {
-        Duration::from_nanos(grown as u64)
-    } else {
-        cap
-    }
+    Duration::from_nanos(grown.min(cap) as u64)
 }
 
-/// By squaring: at most 32 rounds for any exponent; overflows to infinity.
+/// By squaring: 32 rounds for any exponent; overflows to infinity.
 fn power(base: f64, exponent: u32) -> f64 {
     let (mut result, mut square, mut left) = (1.0, base, exponent);
-    while left > 0 {
+    for _ in 0..u32::BITS {
         if left & 1 == 1 {
             result *= square;
         }

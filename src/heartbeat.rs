@@ -205,25 +205,20 @@ impl<I: Instant> Heartbeat<I> {
     /// time.
     #[must_use]
     pub fn last_received(&self) -> Option<I> {
-        let (mut clock, mut machine) = (self.clock, self.machine);
-        if let Some(at) = self.inbound {
-            machine.received(clock.time(at));
-        }
-        match machine.phase {
-            Phase::Open(open) => clock.instant(open.last_received()?),
-            _ => None,
-        }
+        self.clock.instant(self.open()?.last_received()?)
     }
 
     /// The open connection, with what came in noted.
     fn open(&self) -> Option<Open> {
-        let Phase::Open(mut open) = self.machine.phase else {
-            return None;
-        };
+        let mut machine = self.machine;
         if let Some(at) = self.inbound {
-            open.received(self.machine.now.max({ self.clock }.time(at)));
+            let at = { self.clock }.time(at);
+            let _ = machine.step(&self.config, Event::Received, at);
         }
-        Some(open)
+        match machine.phase {
+            Phase::Open(open) => Some(open),
+            _ => None,
+        }
     }
 
     fn step(&mut self, event: Event, now: I) -> Actions<I> {
@@ -235,29 +230,14 @@ impl<I: Instant> Heartbeat<I> {
     /// Lets the machine look at what came in before this event.
     fn settle(&mut self, now: I) -> Time {
         if let Some(at) = self.inbound.take() {
-            self.machine.received(self.clock.time(at));
+            let at = self.clock.time(at);
+            let _ = self.machine.step(&self.config, Event::Received, at);
         }
         self.clock.time(now)
     }
 
     fn translate(&self, actions: Actions<Time>) -> Actions<I> {
-        let next = match actions.next {
-            Some(Action::Connect) => Some(Action::Connect),
-            Some(Action::SendPing(id)) => Some(Action::SendPing(id)),
-            Some(Action::Close(reason)) => Some(Action::Close(reason)),
-            Some(Action::Stopped(reason)) => Some(Action::Stopped(reason)),
-            Some(Action::ScheduleReconnect { at, attempt }) => self
-                .clock
-                .instant(at)
-                .map(|at| Action::ScheduleReconnect { at, attempt }),
-            Some(Action::ArmDeadline(at)) => self.clock.instant(at).map(Action::ArmDeadline),
-            None => None,
-        };
-        Actions {
-            close: actions.close,
-            next,
-            deadline: actions.deadline.and_then(|at| self.clock.instant(at)),
-        }
+        actions.filter_map_instants(|at| self.clock.instant(at))
     }
 }
 
@@ -338,11 +318,13 @@ impl Machine {
             Event::NetworkChanged => self.network_changed(config),
             Event::ReconnectNow => self.reconnect_now(config),
             Event::Stop => self.stop(config),
-            Event::Received
-            | Event::Pong(_)
-            | Event::Sent
-            | Event::PingSent(_)
-            | Event::Healthy => self.note(config, event),
+            Event::Received => self.note(|open, _, now| open.received(now)),
+            Event::Pong(id) => self.note(|open, epoch, now| open.pong(id, epoch, now)),
+            Event::Sent => self.note(|open, _, now| open.sent(now)),
+            Event::PingSent(id) => {
+                self.note(|open, epoch, now| open.ping_sent(id, epoch, config, now))
+            }
+            Event::Healthy => self.note(|open, _, _| open.healthy()),
         };
         if matches!(event, Event::Tick) || self.deadline != armed {
             actions.deadline = self.deadline;
@@ -385,22 +367,14 @@ impl Machine {
         self.deadline = Some(next).filter(|_| self.now != Time::MAX);
     }
 
-    fn received(&mut self, now: Time) {
-        self.advance(now);
-        if let Phase::Open(open) = &mut self.phase {
-            open.received(self.now);
-        }
+    /// Whether this comes before the tick that is asked for.
+    fn is_sooner(&self, at: Time) -> bool {
+        self.deadline.is_some_and(|armed| at < armed)
     }
 
-    fn note(&mut self, config: &Config, event: Event) -> Actions<Time> {
+    fn note(&mut self, fact: impl FnOnce(&mut Open, Epoch, Time)) -> Actions<Time> {
         if let Phase::Open(open) = &mut self.phase {
-            match event {
-                Event::Pong(id) => open.pong(id, self.epoch, self.now),
-                Event::Sent => open.sent(self.now),
-                Event::PingSent(id) => open.ping_sent(id, self.epoch, config, self.now),
-                Event::Healthy => open.healthy(),
-                _ => {}
-            }
+            fact(open, self.epoch, self.now);
         }
         Actions::none()
     }
@@ -430,18 +404,15 @@ impl Machine {
     }
 
     fn tick(&mut self, config: &Config) -> Actions<Time> {
-        let Some(deadline) = self.deadline else {
-            return Actions::none();
-        };
-        if self.now < deadline {
-            if let Phase::Open(open) = &self.phase {
-                self.deadline = Some(open.look_again(config, deadline));
+        let due = self.deadline.filter(|&deadline| deadline <= self.now);
+        match (&mut self.phase, due) {
+            (Phase::Open(open), None) => {
+                let again = |deadline| open.look_again(config, deadline);
+                self.deadline = self.deadline.map(again);
+                Actions::none()
             }
-            return Actions::none();
-        }
-        match &mut self.phase {
-            Phase::Idle | Phase::Stopped => Actions::none(),
-            Phase::Connecting { spared } => {
+            (Phase::Idle | Phase::Stopped, _) | (_, None) => Actions::none(),
+            (Phase::Connecting { spared }, Some(deadline)) => {
                 if !*spared && self.now.since(deadline) > config.late_tolerance() {
                     *spared = true;
                     let grace = config.late_tolerance().min(config.connect_timeout());
@@ -450,30 +421,28 @@ impl Machine {
                 }
                 self.convict(config, CloseReason::ConnectTimeout)
             }
-            Phase::Open(open) => match open.tick(config, self.now) {
+            (Phase::Open(open), Some(_)) => match open.tick(config, self.now) {
                 Beat::Wait(at) => {
                     self.arm(at);
                     Actions::none()
                 }
-                Beat::Ping => self.ping(config),
+                Beat::Ping => {
+                    let ping = open.ping(config, &mut self.rng, self.epoch, self.now);
+                    self.send(ping)
+                }
                 Beat::Dead(reason) => self.convict(config, reason),
             },
-            Phase::Closing => {
+            (Phase::Closing, Some(_)) => {
                 self.leave(config);
                 self.stopped(StopReason::Requested)
                     .after_close(Some(CloseReason::CloseTimeout))
             }
-            Phase::Waiting { .. } => self.dial(config),
+            (Phase::Waiting { .. }, Some(_)) => self.dial(config),
         }
     }
 
-    fn ping(&mut self, config: &Config) -> Actions<Time> {
-        let Phase::Open(open) = &mut self.phase else {
-            return Actions::none();
-        };
-        let id = open.ping(config, &mut self.rng, self.epoch, self.now);
-        let at = open.next_look(config, self.now);
-        self.arm(at);
+    fn send(&mut self, (id, look): (PingId, Time)) -> Actions<Time> {
+        self.arm(look);
         Actions::of(Action::SendPing(id))
     }
 
@@ -536,7 +505,10 @@ impl Machine {
             earliest,
             hurried: false,
         };
-        let at = hinted.after(delay);
+        self.plan(hinted.after(delay))
+    }
+
+    fn plan(&mut self, at: Time) -> Actions<Time> {
         self.arm(at);
         let attempt = self.attempt;
         Actions::of(Action::ScheduleReconnect { at, attempt })
@@ -545,41 +517,28 @@ impl Machine {
     fn network_changed(&mut self, config: &Config) -> Actions<Time> {
         match &mut self.phase {
             Phase::Open(open) => {
-                let is_urged = open.is_urged(config, self.now);
-                let mut actions = Actions::none();
-                if is_urged {
-                    actions = self.ping(config);
+                let ping = open.is_urged(config, self.now).then(|| {
+                    let ping = open.ping(config, &mut self.rng, self.epoch, self.now);
+                    open.urged();
+                    ping
+                });
+                let probe = open.hurry(config, self.now);
+                let actions = ping.map_or_else(Actions::none, |ping| self.send(ping));
+                if let Some(at) = probe.filter(|&at| self.is_sooner(at)) {
+                    self.arm(at);
                 }
-                self.hurry(config, is_urged);
                 actions
             }
             Phase::Waiting { earliest, hurried } if !*hurried => {
                 *hurried = true;
                 let draw = self.rng.between(Duration::ZERO, SECOND);
                 let at = self.now.after(draw).max(*earliest);
-                match self.deadline {
-                    Some(planned) if at < planned => {
-                        self.arm(at);
-                        let attempt = self.attempt;
-                        Actions::of(Action::ScheduleReconnect { at, attempt })
-                    }
-                    _ => Actions::none(),
+                if !self.is_sooner(at) {
+                    return Actions::none();
                 }
+                self.plan(at)
             }
             _ => Actions::none(),
-        }
-    }
-
-    fn hurry(&mut self, config: &Config, is_urged: bool) {
-        if let Phase::Open(open) = &mut self.phase {
-            if is_urged {
-                open.urged();
-            }
-            if let (Some(probe), Some(armed)) = (open.hurry(config, self.now), self.deadline) {
-                if probe < armed {
-                    self.arm(probe);
-                }
-            }
         }
     }
 
@@ -657,10 +616,7 @@ mod tests {
     #[test]
     fn is_at_most_160_bytes_without_its_settings() {
         let whole = size_of::<Heartbeat<std::time::Instant>>();
-        assert!(
-            whole - size_of::<Config>() <= 160,
-            "{}",
-            whole - size_of::<Config>()
-        );
+        let own = whole - size_of::<Config>();
+        assert!(own <= 160, "{own}");
     }
 }

@@ -168,21 +168,21 @@ impl Open {
         forgives
     }
 
-    /// The next ping. Only where none is out.
+    /// The next ping, and when to look then. Only where none is out.
     pub(crate) fn ping(
         &mut self,
         config: &Config,
         rng: &mut Rng,
         epoch: Epoch,
         now: Time,
-    ) -> PingId {
+    ) -> (PingId, Time) {
         self.pings = self.pings.wrapping_add(1);
         self.counts_from(now);
         self.sent = now;
         self.answer = Answer::Awaited;
         self.probe = Some(now.after(self.timeout(config)));
         self.share = Fraction::jittered(config.jitter(), rng);
-        PingId::new(epoch, self.pings)
+        (PingId::new(epoch, self.pings), self.next_look(config, now))
     }
 
     fn counts_from(&mut self, now: Time) {

@@ -81,9 +81,9 @@ mod tests {
         let (mut rng, whole) = (Rng::new(1), Duration::from_secs(10));
         for _ in 0..1000 {
             let part = Fraction::jittered(0.2, &mut rng).of(whole);
-            assert!(part <= whole && part >= Duration::from_secs(8));
+            assert!((Duration::from_secs(8)..=whole).contains(&part));
             let part = Fraction::phase(&mut rng).of(whole);
-            assert!(part <= whole && part >= MILLISECOND);
+            assert!((MILLISECOND..=whole).contains(&part));
         }
         assert_eq!(Fraction::jittered(0.0, &mut rng).of(whole), whole);
     }

@@ -93,6 +93,17 @@ mod tests {
     }
 
     #[test]
+    fn rounds_to_the_nearest_microsecond() {
+        let micros = Duration::from_micros;
+        let first = RoundTrip::with(None, micros(100));
+        for (sample, smoothed, variance) in [(103, 100, 38), (104, 101, 39), (96, 100, 39)] {
+            let second = RoundTrip::with(Some(first), micros(sample));
+            assert_eq!(second.smoothed(), micros(smoothed), "after {sample}");
+            assert_eq!(second.variance(), micros(variance), "after {sample}");
+        }
+    }
+
+    #[test]
     fn saturates_at_both_ends() {
         let short = RoundTrip::with(None, Duration::ZERO);
         assert_eq!(short.last(), Duration::from_micros(1));

@@ -101,8 +101,8 @@ impl<I: Instant> Clock<I> {
 
     /// `None` where nothing was ever handled, so that there is no origin.
     pub(crate) fn instant(self, time: Time) -> Option<I> {
-        let origin = self.origin?;
-        Some(origin.saturating_add(time.since(Time::ORIGIN)))
+        let since = time.since(Time::ORIGIN);
+        self.origin.map(|origin| origin.saturating_add(since))
     }
 }
 
