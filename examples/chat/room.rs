@@ -1,18 +1,19 @@
 //! The room: who is in it, and who is no more.
 
 use std::collections::BTreeMap;
-use std::hash::{BuildHasher, RandomState};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use axum::Router;
-use axum::extract::ws::{CloseFrame, Message, Utf8Bytes, WebSocket, WebSocketUpgrade, close_code};
+use axum::extract::ws::{Message, Utf8Bytes, WebSocket, WebSocketUpgrade};
 use axum::extract::{Path, State};
 use axum::response::Html;
 use axum::routing::{any, get};
-use keepalive::session::Session;
-use keepalive::tokio::{Channel, Timer};
-use keepalive::{CloseCode, Closed, Codec, Config, Incoming, Notice, PingId, StopReason};
-use tokio::sync::{mpsc, watch};
+use guests::{Doors, Pings};
+use keepalive::{Config, Notice, StopReason};
+use tokio::sync::mpsc;
+
+#[path = "../support/guests.rs"]
+mod guests;
 
 /// How many messages wait for one client. Further ones are lost to it.
 const BACKLOG: usize = 64;
@@ -24,7 +25,7 @@ pub(crate) struct Room(Arc<Shared>);
 struct Shared {
     config: Config,
     members: Mutex<BTreeMap<u64, mpsc::Sender<Message>>>,
-    closing: watch::Sender<bool>,
+    doors: Doors,
 }
 
 impl Room {
@@ -33,7 +34,7 @@ impl Room {
         Self(Arc::new(Shared {
             config,
             members: Mutex::default(),
-            closing: watch::Sender::new(false),
+            doors: Doors::open(),
         }))
     }
 
@@ -56,31 +57,20 @@ impl Room {
     /// Sends everyone away with 1001. Done when they are gone, dead ones after the
     /// close timeout.
     pub(crate) async fn close(&self) {
-        self.0.closing.send_replace(true);
-        self.0.closing.closed().await;
+        self.0.doors.close().await;
     }
 
     /// Stays with a client until it is gone.
     async fn host(&self, name: &str, socket: WebSocket) {
-        let mut closing = self.0.closing.subscribe();
         let (number, outgoing) = self.enter();
+        let mut guest = self.0.doors.admit(self.0.config, Pings, socket, outgoing);
         self.tell(&format!("{name} joins"));
-        let seed = RandomState::new().hash_one(number);
-        let mut session = Session::accepted(self.0.config, seed, Pings, Timer::new(), socket)
-            .sending(Channel(outgoing));
-        let mut is_closing = false;
         let reason = loop {
-            tokio::select! {
-                notice = session.next() => match notice {
-                    Some(Notice::Message(Message::Text(text))) => self.tell(&format!("{name}: {text}")),
-                    Some(Notice::Stopped(reason)) => break reason,
-                    Some(_) => {}
-                    None => break StopReason::Requested,
-                },
-                _ = closing.wait_for(|closing| *closing), if !is_closing => {
-                    is_closing = true;
-                    session.stop_with(goodbye(close_code::AWAY));
-                }
+            match guest.next().await {
+                Some(Notice::Message(Message::Text(text))) => self.tell(&format!("{name}: {text}")),
+                Some(Notice::Stopped(reason)) => break reason,
+                Some(_) => {}
+                None => break StopReason::Requested,
             }
         };
         self.members().remove(&number);
@@ -108,39 +98,4 @@ impl Room {
         let members = self.0.members.lock();
         members.unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-/// The protocol's own pings, in axum's messages.
-struct Pings;
-
-impl Codec<Message> for Pings {
-    fn ping(&mut self, id: PingId) -> Message {
-        Message::Ping(id.to_bytes().to_vec().into())
-    }
-
-    fn read(&mut self, message: &Message) -> Incoming<Message> {
-        match message {
-            Message::Pong(payload) => {
-                let id = PingId::from_payload(payload);
-                id.map_or(Incoming::Control, Incoming::Pong)
-            }
-            Message::Ping(_) => Incoming::Control, // the library has answered
-            Message::Close(frame) => Incoming::Closed(Closed {
-                code: frame.as_ref().map(|frame| CloseCode(frame.code)),
-                ..Closed::default()
-            }),
-            Message::Text(_) | Message::Binary(_) => Incoming::Message,
-        }
-    }
-
-    fn goodbye(&mut self) -> Option<Message> {
-        Some(goodbye(close_code::NORMAL))
-    }
-}
-
-fn goodbye(code: u16) -> Message {
-    Message::Close(Some(CloseFrame {
-        code,
-        reason: Utf8Bytes::default(),
-    }))
 }
