@@ -2,6 +2,8 @@
 
 use std::pin::pin;
 
+use keepalive::Config;
+
 use crate::rig::{Dialled, Rig, config, millis, seconds, texts};
 
 /// Each attempt has a connection or a failure of its own.
@@ -40,10 +42,7 @@ fn the_connector_is_called_afresh_for_each_dial() {
 
 #[test]
 fn a_dial_that_hangs_is_dropped_when_it_is_given_up() {
-    let mut rig = Rig::dialling(config(), |_, attempt| match attempt {
-        0 => Dialled::Hangs,
-        _ => Dialled::Fails("refused"),
-    });
+    let mut rig = Rig::dialling(Config::article(), |_, _| Dialled::Hangs);
     rig.run(seconds(20));
     assert_eq!(rig.dials.under_way(), 1);
     rig.run(seconds(20) + millis(1));

@@ -65,16 +65,18 @@ fn a_sink_that_keeps_one_waker_wakes_the_ping_and_the_messages() {
     rig.run(seconds(3));
     assert_eq!(wire.got(), []);
     let awake = wire.clone();
-    rig.world.at(seconds(4), move || awake.unstick());
+    rig.world.at(millis(3500), move || awake.unstick());
     rig.run(seconds(5));
+    assert_eq!(wire.line().got[0].0, millis(3500));
     assert!(matches!(wire.got()[..], [Msg::Ping(_), Msg::Text(1)]));
     // So it is where the sink has taken them and the flush waits.
     wire.line().passes = Some(0);
     rig.outbox.send(2);
     let awake = wire.clone();
-    rig.world.at(seconds(5), move || awake.unstick());
+    rig.world.at(millis(5300), move || awake.unstick());
     rig.run(seconds(6));
     assert_eq!(wire.texts(), [1, 2]);
+    assert_eq!(wire.line().got[2].0, millis(5300));
 }
 
 #[test]
@@ -186,7 +188,12 @@ fn happens(world: &World, what: u64, number: u32) {
         20..24 => wire.say(Msg::Control),
         24..28 => wire.unstick(),
         28 => wire.line().passes = Some(0),
-        29..31 => wire.line().room = Some(1),
+        29 => wire.line().room = Some(0),
+        // Never more than there was.
+        30 => {
+            let room = wire.line().room;
+            wire.line().room = Some(room.unwrap_or(1).min(1));
+        }
         31 => wire.line().is_mute = true,
         32 => wire.end(),
         33 => wire.fail("reset"),
