@@ -2,6 +2,9 @@
 //! made, nor in all that follows, but for what its parts do.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+#[path = "session/rig.rs"]
+mod rig;
+
 use std::collections::VecDeque;
 use std::future::poll_fn;
 use std::pin::{Pin, pin};
@@ -12,33 +15,10 @@ use allocation_counter::measure;
 use futures_core::Stream;
 use futures_sink::Sink;
 use keepalive::session::{Accepted, Session, Silent, Timer};
-use keepalive::{CloseCode, Closed, Codec, Config, Incoming, Notice, PingId, StopReason};
+use keepalive::{Config, Notice, StopReason};
 use tokio::time::{Instant, sleep, sleep_until};
 
-#[derive(Clone, Copy, Debug, PartialEq)]
-enum Msg {
-    Ping(PingId),
-    Pong(PingId),
-    Text(u32),
-    Close,
-}
-
-struct Pings;
-
-impl Codec<Msg> for Pings {
-    fn ping(&mut self, id: PingId) -> Msg {
-        Msg::Ping(id)
-    }
-
-    fn read(&mut self, message: &Msg) -> Incoming<Msg> {
-        match *message {
-            Msg::Ping(id) => Incoming::Ping(Msg::Pong(id)),
-            Msg::Pong(id) => Incoming::Pong(id),
-            Msg::Text(_) => Incoming::Message,
-            Msg::Close => Incoming::Closed(Closed::with_code(CloseCode::NORMAL)),
-        }
-    }
-}
+use rig::{Fault, Msg, Pings};
 
 /// Answers pings, until it has got as many as this.
 struct Socket {
@@ -55,7 +35,7 @@ impl Socket {
 }
 
 impl Stream for Socket {
-    type Item = Result<Msg, &'static str>;
+    type Item = Result<Msg, Fault>;
 
     fn poll_next(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         let message = self.inbox.pop_front();
@@ -64,17 +44,17 @@ impl Stream for Socket {
 }
 
 impl Sink<Msg> for Socket {
-    type Error = &'static str;
+    type Error = Fault;
 
-    fn poll_ready(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
+    fn poll_ready(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Result<(), Fault>> {
         Poll::Ready(Ok(()))
     }
 
-    fn start_send(mut self: Pin<&mut Self>, message: Msg) -> Result<(), Self::Error> {
+    fn start_send(mut self: Pin<&mut Self>, message: Msg) -> Result<(), Fault> {
         if let Msg::Ping(id) = message {
             self.pings = self.pings.saturating_sub(1);
             let answer = if self.pings == 0 {
-                Msg::Close
+                Msg::Close(1000)
             } else {
                 Msg::Pong(id)
             };
@@ -83,15 +63,12 @@ impl Sink<Msg> for Socket {
         Ok(())
     }
 
-    fn poll_flush(
-        self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-    ) -> Poll<Result<(), Self::Error>> {
+    fn poll_flush(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Result<(), Fault>> {
         context.waker().wake_by_ref(); // the answer is there
         Poll::Ready(Ok(()))
     }
 
-    fn poll_close(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
+    fn poll_close(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Result<(), Fault>> {
         Poll::Ready(Ok(()))
     }
 }

@@ -384,7 +384,7 @@ where
             socket.flush_at_once();
             self.end(closed, now);
         } else {
-            socket.touch();
+            socket.closed_by_peer();
         }
     }
 

@@ -80,6 +80,14 @@ impl<S: Transport> Socket<S> {
         self.closing = Closing::Goodbye(goodbye);
     }
 
+    /// The peer has closed: the library answers that, and takes nothing more.
+    pub(super) fn closed_by_peer(&mut self) {
+        self.touch();
+        if matches!(self.closing, Closing::Goodbye(_)) {
+            self.closing = Closing::Close;
+        }
+    }
+
     /// The library may have an answer of its own to send.
     pub(super) fn touch(&mut self) {
         self.needs_flush = true;

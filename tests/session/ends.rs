@@ -181,6 +181,27 @@ fn a_goodbye_is_not_kept_for_another_connection() {
     assert_eq!(rig.world.wires()[0].got(), [Msg::Close(1000)]);
 }
 
+/// Our goodbye has not left yet, and cannot any more.
+#[test]
+fn a_close_frame_that_comes_before_the_goodbye_is_answered() {
+    let (mut rig, wire) = Rig::open(config());
+    wire.line().room = Some(0);
+    rig.outbox.send(1);
+    rig.session.stop();
+    let peer = wire.clone();
+    rig.world.at(seconds(1), move || {
+        peer.unstick();
+        peer.say(Msg::Close(1001));
+    });
+    let peer = wire.clone();
+    rig.world.at(seconds(2), move || peer.end());
+    rig.run(seconds(10));
+    assert_eq!(wire.line().got, [(seconds(1), Msg::Answer)]);
+    assert!(wire.line().has_closed);
+    assert_eq!(rig.lines(), ["2000 over: stopped"]);
+    assert_eq!(rig.outbox.len(), 1);
+}
+
 /// The peer has answered the close, and leaves the transport as it is.
 #[test]
 fn a_close_that_lingers_is_abandoned() {
