@@ -659,6 +659,7 @@ pub struct Oracle {
     is_measured: bool,
     epochs: HashSet<Epoch>,
     pings: HashSet<PingId>,
+    verdict: Option<(Duration, Duration)>,
 }
 
 impl Oracle {
@@ -689,6 +690,7 @@ impl Oracle {
             is_measured: false,
             epochs: HashSet::from([Epoch::default()]),
             pings: HashSet::new(),
+            verdict: None,
         }
     }
 
@@ -727,6 +729,11 @@ impl Oracle {
         self.deadline = entry.deadline;
         self.views = entry.views;
         Ok(())
+    }
+
+    /// How long the last silence was that ended in a verdict, and its bound.
+    pub fn verdict(&self) -> Option<(Duration, Duration)> {
+        self.verdict
     }
 
     /// Whether a tick came late in this silence.
@@ -1119,6 +1126,7 @@ impl Oracle {
                 8,
                 "after {silence:?} of silence; the bound is {bound:?}"
             );
+            self.verdict = Some((silence, bound));
         }
         self.goes_down(Some(close), stop, Closed::default(), did)
     }
