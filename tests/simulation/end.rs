@@ -5,7 +5,7 @@ use core::time::Duration;
 
 use keepalive::{Config, Heartbeat, PingId};
 
-use crate::support::oracle::{Checked, Entry, Input, Machine, Oracle};
+use super::oracle::{Checked, Entry, Input, Machine, Oracle};
 
 /// Makes the heartbeats of a world.
 pub type Make<M> = fn(Config, u64) -> M;
@@ -114,7 +114,11 @@ impl<M: Machine> End<M> {
         }
         if self.config.listen_only() {
             let is_early = now - self.last < self.config.idle_timeout();
-            return if is_early { Err("it is not silent for so long") } else { Ok(None) };
+            return if is_early {
+                Err("it is not silent for so long")
+            } else {
+                Ok(None)
+            };
         }
         if self.came {
             return Err("something came in after the ping");

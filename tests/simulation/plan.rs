@@ -4,7 +4,7 @@
 use core::time::Duration;
 
 use fastrand::Rng;
-use keepalive::{Closed, CloseCode, Config, ConfigBuilder};
+use keepalive::{CloseCode, Closed, Config, ConfigBuilder};
 
 /// How many clients a storm has.
 pub const CROWD: usize = 10_000;
@@ -85,26 +85,44 @@ pub enum What {
         lasting: bool,
     },
     /// What is sent arrives late, or much later.
-    Lossy { client: usize },
+    Lossy {
+        client: usize,
+    },
     /// A box on the way forgets the connection.
-    Forgotten { client: usize, noticed: bool },
-    /// The client's process does not run, and its clock may not either.
+    Forgotten {
+        client: usize,
+        noticed: bool,
+    },
+    /// The client's process does not run, and its clock may not either: from the
+    /// beginning, or from its next ping on, so that the answer lies unread.
     Suspended {
         client: usize,
         clock_stops: bool,
+        after_ping: bool,
         noticed: bool,
     },
     /// Timers fire at multiples of this only.
-    Throttled { client: usize, grain: Duration },
+    Throttled {
+        client: usize,
+        grain: Duration,
+    },
     /// Nothing leaves the client's write buffer.
-    Stuck { client: usize },
+    Stuck {
+        client: usize,
+    },
     /// The server ends, like this, and comes back.
-    Restart { says: Goodbye, meanwhile: Refusal },
+    Restart {
+        says: Goodbye,
+        meanwhile: Refusal,
+    },
     /// The server can take less.
     Overload(Capacity),
     /// The server's process does not run.
     Paused,
-    Whim { client: usize, whim: Whim },
+    Whim {
+        client: usize,
+        whim: Whim,
+    },
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -279,7 +297,10 @@ impl Plan {
         let of_client = self.clients.iter().map(|habits| {
             let (config, late) = (&habits.config, habits.lateness);
             let dial = config.connect_timeout() + config.late_tolerance() + 2 * late;
-            let wait = config.backoff_cap().max(config.first_spread()).max(seconds(30));
+            let wait = config
+                .backoff_cap()
+                .max(config.first_spread())
+                .max(seconds(30));
             let wait = wait + hint + late;
             let down = detection(config, late).max(dial);
             down + wait + dial + wait
@@ -374,7 +395,7 @@ fn habits(random: &mut Rng, builder: ConfigBuilder, server: &Config, heal: Durat
     let shortest = config.pong_timeout().min(server.pong_timeout());
     // Both ways together are less than half of any timeout.
     let farthest = shortest.min(seconds(5)) / 10;
-    let often = (random.u8(0..8) == 0).then(|| between(random, millis(300), seconds(2)));
+    let often = (random.u8(0..16) == 0).then(|| between(random, millis(300), seconds(2)));
     let mut talks = || {
         let rarely = of_any_size(random, seconds(3), seconds(100));
         [Some(often.unwrap_or(rarely)), None][random.usize(0..2)]
@@ -437,6 +458,7 @@ fn fault(random: &mut Rng, clients: usize, heal: Duration) -> Fault {
         7 | 8 => What::Suspended {
             client,
             clock_stops: random.bool(),
+            after_ping: random.u8(0..4) > 0,
             noticed,
         },
         9 => What::Throttled {

@@ -156,14 +156,21 @@ impl fmt::Display for Tally {
         detections.sort_by(f32::total_cmp);
         let [least, median, most, greatest] =
             [0, 50, 99, 100].map(|percent| percentile(&detections, percent));
+        let detected = if detections.is_empty() {
+            "nobody was found dead".into()
+        } else {
+            format!(
+                "found dead after: min {least:.3}, median {median:.3}, p99 {most:.3}, \
+                 max {greatest:.3} of the bound"
+            )
+        };
         let healing = self.healing.as_secs_f64();
         let share = self.healing_share;
         writeln!(
             formatter,
             "{worlds} worlds, {clients} clients, {hours:.1} simulated hours, {steps} steps\n\
              {mistakes} mistakes in {convictions} convictions; {troubles} troubles in all\n\
-             detected after: min {least:.3}, median {median:.3}, p99 {most:.3}, \
-             max {greatest:.3} of the bound\n\
+             {detected}\n\
              all open again: at most {healing:.1} s after the heal, {share:.3} of the bound\n\
              {dials} dials, {accepts} accepted, {refusals} refused"
         )

@@ -14,9 +14,9 @@ use fastrand::Rng;
 use keepalive::{Action, CloseCode, CloseReason, Closed, Epoch, Event, PingId, State};
 
 use super::end::{End, Make};
+use super::oracle::{Input, Machine};
 use super::plan::{Capacity, Goodbye, LEFTOVER, Plan, Refusal, What, Whim, between};
 use super::report::{Kind, Tally, Trouble};
-use crate::support::oracle::{Input, Machine};
 
 /// What a world is made of, and how it is looked at.
 #[derive(Debug)]
@@ -99,6 +99,8 @@ struct Client<M> {
     lossy: u32,
     stuck: u32,
     unsent: Vec<(usize, Packet)>,
+    /// The suspend that waits for its next ping.
+    ambush: Option<usize>,
     /// It wants to be open.
     is_on: bool,
     is_well: bool,
@@ -110,7 +112,10 @@ struct Server {
     capacity: Capacity,
     overload: Option<Capacity>,
     backlog: VecDeque<usize>,
-    is_working: bool,
+    /// The accept that it works on, and those before it.
+    working: Option<u32>,
+    works: u32,
+    /// All before that is work that it already has.
     free: Duration,
     down: u32,
     /// What becomes of a dial while it is down.
@@ -126,7 +131,7 @@ enum Due {
     Starts(usize),
     Begins(usize),
     Ends(usize),
-    Accepts,
+    Accepts(u32),
     Heals,
     Settled,
     Over,
@@ -177,7 +182,8 @@ impl<M: Machine> World<M> {
                 capacity: plan.capacity,
                 overload: None,
                 backlog: VecDeque::new(),
-                is_working: false,
+                working: None,
+                works: 0,
                 free: Duration::ZERO,
                 down: 0,
                 meanwhile: Refusal::Reset,
@@ -213,6 +219,7 @@ impl<M: Machine> World<M> {
                 lossy: 0,
                 stuck: 0,
                 unsent: Vec::new(),
+                ambush: None,
                 is_on: true,
                 is_well: false,
             });
@@ -270,8 +277,8 @@ impl<M: Machine> World<M> {
             Due::Starts(client) => self.starts(client),
             Due::Begins(fault) => self.begins(fault),
             Due::Ends(fault) => self.ends(fault),
-            Due::Accepts => self.accepts(),
-            Due::Heals => self.heals(),
+            Due::Accepts(work) => self.accepts(work),
+            Due::Heals => Ok(()),
             Due::Settled => self.is_settled(),
             Due::Over => Ok(()),
             Due::Ticks(who, number) => {
@@ -412,7 +419,9 @@ impl<M: Machine> World<M> {
                     end.pings(id, local);
                 }
                 self.tally.pings(self.now);
-                self.writes(who, Packet::Ping(id))
+                self.writes(who, Packet::Ping(id))?;
+                self.is_ambushed(who);
+                Ok(())
             }
             Action::Close(reason) => {
                 if matches!(reason, CloseReason::PongTimeout | CloseReason::IdleTimeout) {
@@ -716,18 +725,28 @@ impl<M: Machine> World<M> {
 
     fn works(&mut self) {
         let server = &self.server;
-        if server.is_working || server.backlog.is_empty() || server.process.away > 0 {
+        if server.working.is_some() || server.backlog.is_empty() || server.process.away > 0 {
             return;
         }
         let cost = Duration::from_secs_f64(1.0 / self.capacity().accepts_a_second);
         let at = self.server.free.max(self.now) + cost;
         self.server.free = at;
-        self.server.is_working = true;
-        self.plan_for(at, Due::Accepts);
+        self.server.works += 1;
+        self.server.working = Some(self.server.works);
+        self.plan_for(at, Due::Accepts(self.server.works));
     }
 
-    fn accepts(&mut self) -> Went {
-        self.server.is_working = false;
+    /// It is a server with other work, or with another capacity.
+    fn works_anew(&mut self) {
+        self.server.free = self.now;
+        self.server.working = None;
+        self.works();
+    }
+
+    fn accepts(&mut self, work: u32) -> Went {
+        if self.server.working.take_if(|at| *at == work).is_none() {
+            return Ok(());
+        }
         if self.server.process.away > 0 {
             return Ok(());
         }
@@ -827,8 +846,16 @@ impl<M: Machine> World<M> {
             What::Suspended {
                 client,
                 clock_stops,
+                after_ping,
                 ..
-            } => self.leaves(Who::Client(client), clock_stops),
+            } => {
+                let ambush = &mut self.clients[client].ambush;
+                if after_ping && ambush.is_none() {
+                    *ambush = Some(fault);
+                } else {
+                    self.leaves(Who::Client(client), clock_stops);
+                }
+            }
             What::Throttled { client, grain } => self.clients[client].process.grains.push(grain),
             What::Stuck { client } => self.clients[client].stuck += 1,
             What::Restart { says, meanwhile } => self.goes_down(says, meanwhile),
@@ -864,6 +891,10 @@ impl<M: Machine> World<M> {
             What::Suspended {
                 client, noticed, ..
             } => {
+                let ambush = &mut self.clients[client].ambush;
+                if ambush.take_if(|waiting| *waiting == fault).is_some() {
+                    return Ok(());
+                }
                 self.comes_back(Who::Client(client))?;
                 if noticed {
                     return self.fancies(client, Whim::NetworkChanged);
@@ -880,7 +911,7 @@ impl<M: Machine> World<M> {
             What::Restart { .. } => self.server.down -= 1,
             What::Overload(_) => {
                 self.server.overload = None;
-                self.server.free = self.now;
+                self.works_anew();
             }
             What::Paused => return self.comes_back(Who::Server(0)),
             What::Whim { client, whim } => {
@@ -915,6 +946,15 @@ impl<M: Machine> World<M> {
             }
         }
         Ok(())
+    }
+
+    fn is_ambushed(&mut self, who: Who) {
+        let Who::Client(at) = who else { return };
+        let waiting = self.clients[at].ambush.take();
+        let fault = waiting.map(|fault| &self.plan.faults[fault].what);
+        if let Some(&What::Suspended { clock_stops, .. }) = fault {
+            self.leaves(who, clock_stops);
+        }
     }
 
     fn leaves(&mut self, who: Who, clock_stops: bool) {
@@ -1005,6 +1045,7 @@ impl<M: Machine> World<M> {
             self.looks_after(Who::Client(client));
         }
         self.server.open.clear();
+        self.works_anew();
     }
 
     // What it comes to.
@@ -1017,8 +1058,8 @@ impl<M: Machine> World<M> {
         };
         let is_open = |who| self.state(who) == State::Open;
         let line = self.clients[client].line;
-        let is_well = is_open(Who::Client(client))
-            && line.is_some_and(|line| is_open(Who::Server(line)));
+        let is_well =
+            is_open(Who::Client(client)) && line.is_some_and(|line| is_open(Who::Server(line)));
         let before = mem::replace(&mut self.clients[client].is_well, is_well);
         match (before, is_well) {
             (false, true) => {
@@ -1030,11 +1071,6 @@ impl<M: Machine> World<M> {
             (true, false) => self.well -= 1,
             _ => {}
         }
-    }
-
-    fn heals(&mut self) -> Went {
-        self.server.free = self.now;
-        Ok(())
     }
 
     fn is_settled(&mut self) -> Went {
@@ -1061,7 +1097,11 @@ impl<M: Machine> World<M> {
     fn is_over(&self) -> Went {
         self.are_all_open()?;
         let lines = self.clients.iter().map(|client| client.line);
-        if self.settled.as_ref().is_none_or(|before| lines.ne(before.iter().copied())) {
+        if self
+            .settled
+            .as_ref()
+            .is_none_or(|before| lines.ne(before.iter().copied()))
+        {
             return Err(self.trouble(Kind::Restless, "a client", "it has another connection"));
         }
         Ok(())
