@@ -2,7 +2,7 @@
 //! glance, `support/reference.rs`: whatever happens, both do and show the same.
 //! The last test is about this one: that it sees a heartbeat that is a little off,
 //! where the invariants allow it too. More cases:
-//! `PROPTEST_CASES=100000 cargo test --release --test reference`.
+//! `PROPTEST_CASES=1000 cargo test --release --test reference`.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 #![allow(clippy::indexing_slicing)]
@@ -26,8 +26,19 @@ use support::oracle::{Input, Trace, Watched};
 use support::reference::Reference;
 use support::world::play;
 
+/// Many where they are quick.
+fn cases() -> ProptestConfig {
+    let ordinary = ProptestConfig::default();
+    let times = if cfg!(debug_assertions) { 1 } else { 40 };
+    ProptestConfig {
+        cases: ordinary.cases.saturating_mul(times),
+        failure_persistence: None,
+        ..ordinary
+    }
+}
+
 proptest! {
-    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(cases())]
 
     #[test]
     fn whatever_happens_both_machines_do_the_same(

@@ -56,7 +56,10 @@ enum Pause {
     ToDeadline,
     PastDeadline(Span),
     ShortOfDeadline(Span),
+    /// To the deadline, and there is a tick.
     Tick,
+    /// Between dials, and between urged pings.
+    Second,
     Years,
     ToTheEnd,
 }
@@ -108,14 +111,32 @@ enum Hint {
     Greatest,
 }
 
-/// From nothing to a month and a half, finer where it is shorter.
+/// So many of a unit: round, so that sums of them meet.
 #[derive(Arbitrary, Clone, Copy, Debug)]
 struct Span(u16);
 
 impl Span {
     fn duration(self) -> Duration {
-        let (count, unit) = (u64::from(self.0 & 0xfff), self.0 >> 12);
-        Duration::from_nanos(count << (unit * 5 / 2))
+        const NANOS: [u64; 16] = [
+            1,
+            10,
+            100,
+            1_000,
+            10_000,
+            100_000,
+            1_000_000,
+            1_000_000,
+            10_000_000,
+            100_000_000,
+            1_000_000_000,
+            1_000_000_000,
+            10_000_000_000,
+            60_000_000_000,
+            600_000_000_000,
+            3_600_000_000_000,
+        ];
+        let (count, unit) = (self.0 & 0xfff, self.0 >> 12);
+        Duration::from_nanos(u64::from(count) * NANOS[usize::from(unit)])
     }
 
     fn setting(self) -> Duration {
@@ -191,6 +212,7 @@ impl Pause {
             Self::ToDeadline | Self::Tick => Wait::ToDeadline,
             Self::PastDeadline(span) => Wait::PastDeadline(span.duration()),
             Self::ShortOfDeadline(span) => Wait::ShortOfDeadline(span.duration()),
+            Self::Second => Wait::For(Duration::from_secs(1)),
             Self::Years => Wait::For(DAY * 365 * 600),
             Self::ToTheEnd => Wait::ToTheEnd,
         }
