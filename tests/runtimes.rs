@@ -131,6 +131,7 @@ mod on_tokio_websockets {
     impl Client for TokioWebsockets {
         const HEARS_HINTS: bool = false;
         const LINGERS: bool = false;
+        const READS_ON: bool = false;
 
         fn run(config: Config, url: &str, app: impl FnMut(&Told) -> Order) -> Story {
             let (sender, outgoing) = mpsc::channel(ROOM);
