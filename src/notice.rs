@@ -10,6 +10,8 @@ use crate::event::{CloseCode, PingId};
 /// errors of type `E` and the instants of type `I` that it has to do with.
 #[derive(Debug)]
 #[non_exhaustive]
+// A narrower tag makes every copy of what it tags a misaligned one.
+#[repr(u64)]
 pub enum Notice<M, E, I> {
     /// A dial begins: the first one, or this retry.
     Connecting {

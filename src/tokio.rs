@@ -65,6 +65,7 @@ impl Timer {
 impl session::Timer for Timer {
     type Instant = Instant;
 
+    #[inline]
     fn now(&self) -> Instant {
         TokioInstant::now().into_std()
     }

@@ -20,6 +20,7 @@ impl Codec<Message> for ProtocolPings {
         Message::Ping(Bytes::copy_from_slice(&id.to_bytes()))
     }
 
+    #[inline]
     fn read(&mut self, message: &Message) -> Incoming<Message> {
         control(message).unwrap_or(Incoming::Message)
     }
@@ -127,6 +128,7 @@ fn seconds(digits: &str) -> Option<Duration> {
 }
 
 /// What the protocol's own frames are; `None` for the application's.
+#[inline]
 fn control(message: &Message) -> Option<Incoming<Message>> {
     match message {
         Message::Pong(payload) => {

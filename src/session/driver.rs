@@ -9,7 +9,7 @@ use futures_core::Stream;
 
 use super::connect::{Accepted, Connect, Transport};
 use super::queue::Queue;
-use super::socket::{Read, Socket};
+use super::socket::Socket;
 use super::timer::Timer;
 use crate::time::MILLISECOND;
 use crate::{
@@ -22,6 +22,8 @@ const READ_BATCH: usize = 64;
 
 type Message<C> = <<C as Connect>::Socket as Transport>::Message;
 type Fault<C> = <<C as Connect>::Socket as Transport>::Fault;
+/// What a socket yields; `None` at its end.
+type Read<C> = Option<Result<Message<C>, Fault<C>>>;
 type Told<C, T> = Notice<Message<C>, Fault<C>, <T as Timer>::Instant>;
 
 /// A WebSocket that is kept alive on any async runtime: pinged, watched, closed
@@ -215,19 +217,31 @@ where
     }
 
     /// Polls for the next notice.
+    #[inline]
     pub fn poll_notice(&mut self, context: &mut Context<'_>) -> Poll<Option<Told<C, T>>> {
         for _ in 0..READ_BATCH {
-            if let Some(notice) = self.notices.pop() {
-                return Poll::Ready(Some(notice));
+            if !self.notices.is_empty() {
+                return Poll::Ready(self.notices.pop());
             }
             match self.heartbeat.state() {
                 State::Stopped => return Poll::Ready(None),
                 State::Idle => self.step(Event::Start, None, self.timer.now()),
-                _ => {
-                    if self.turn(context).is_pending() {
-                        return Poll::Pending;
+                _ => match self.poll_read(context) {
+                    Poll::Ready(Some(Ok(message))) => {
+                        let now = self.timer.now();
+                        let is_notice = self.hear(&message, now);
+                        let _ = self.go_on(true, context, now);
+                        if is_notice {
+                            // Past the queue, which is empty: it costs to move them.
+                            return Poll::Ready(Some(Notice::Message(message)));
+                        }
                     }
-                }
+                    read => {
+                        if self.turn(read, context).is_pending() {
+                            return Poll::Pending;
+                        }
+                    }
+                },
             }
         }
         context.waker().wake_by_ref();
@@ -277,13 +291,29 @@ where
         self.act(actions, None);
     }
 
-    /// Reads one message, ticks, and writes. Pending where nothing came of it.
-    fn turn(&mut self, context: &mut Context<'_>) -> Poll<()> {
-        let came = self.dial(context).or_else(|| self.read(context));
+    #[inline]
+    fn poll_read(&mut self, context: &mut Context<'_>) -> Poll<Read<C>> {
+        match &mut self.socket {
+            Some(socket) => socket.poll_read(context),
+            None => Poll::Pending,
+        }
+    }
+
+    /// Where no message was read: looks at the dial and at how the connection ended,
+    /// and goes on.
+    #[inline(never)]
+    fn turn(&mut self, read: Poll<Read<C>>, context: &mut Context<'_>) -> Poll<()> {
+        let came = self.dial(context).or_else(|| self.read_end(read));
         let now = came.unwrap_or_else(|| self.timer.now());
-        let ticks = self.due.is_some_and(|due| due <= now) && self.tick(came.is_some(), now);
+        self.go_on(came.is_some(), context, now)
+    }
+
+    /// Ticks and writes, when it has read. Pending where nothing came of it all.
+    #[inline]
+    fn go_on(&mut self, came: bool, context: &mut Context<'_>, now: T::Instant) -> Poll<()> {
+        let ticks = self.due.is_some_and(|due| due <= now) && self.tick(came, now);
         self.write(context);
-        if came.is_some() || ticks || !self.notices.is_empty() {
+        if came || ticks || !self.notices.is_empty() {
             self.has_moved = true;
             return Poll::Ready(());
         }
@@ -308,23 +338,23 @@ where
         Some(now)
     }
 
-    /// The time when something was read, if it was.
-    fn read(&mut self, context: &mut Context<'_>) -> Option<T::Instant> {
+    /// The time when the connection was found to be over, if it was.
+    fn read_end(&mut self, read: Poll<Read<C>>) -> Option<T::Instant> {
         let socket = self.socket.as_mut()?;
-        let (read, now) = match socket.poll_read(context) {
-            Poll::Ready(read) => (read, self.timer.now()),
+        let fault = match read {
+            Poll::Ready(read) => read.and_then(Result::err),
             Poll::Pending if socket.is_broken() => {
                 // The peer's close code may lie unread.
-                let now = self.timer.now();
-                Verdict::of(&mut self.verdict, now)?;
-                (socket.end(None), now)
+                Verdict::of(&mut self.verdict, self.timer.now())?;
+                None
             }
             Poll::Pending => return None,
         };
-        match read {
-            Read::Message(message) => self.hear(message, now),
-            Read::End(None) => self.end(Closed::default(), now),
-            Read::End(Some(fault)) => match (self.endings)(&fault) {
+        let now = self.timer.now();
+        // What broke the writes came first.
+        match socket.take_broken().or(fault) {
+            None => self.end(Closed::default(), now),
+            Some(fault) => match (self.endings)(&fault) {
                 Some(closed) => self.end(closed, now),
                 None => {
                     self.socket = None;
@@ -335,32 +365,36 @@ where
         Some(now)
     }
 
+    /// Whether the message is the application's.
     #[inline]
-    fn hear(&mut self, message: Message<C>, now: T::Instant) {
-        let incoming = self.codec.read(&message);
-        match incoming {
-            Incoming::Pong(id) => return self.hear_pong(id, now),
-            Incoming::AnyPong => {
-                if let Some(id) = self.heartbeat.awaited_ping() {
-                    return self.hear_pong(id, now);
-                }
-            }
-            _ => {}
+    fn hear(&mut self, message: &Message<C>, now: T::Instant) -> bool {
+        let incoming = self.codec.read(message);
+        if matches!(incoming, Incoming::Message) {
+            self.heartbeat.handle(Event::Received, now).for_each(drop);
+            return true;
+        }
+        self.hear_control(incoming, now);
+        false
+    }
+
+    #[inline(never)]
+    fn hear_control(&mut self, incoming: Incoming<Message<C>>, now: T::Instant) {
+        let pong = match incoming {
+            Incoming::Pong(id) => Some(id),
+            Incoming::AnyPong => self.heartbeat.awaited_ping(),
+            _ => None,
+        };
+        if let Some(id) = pong {
+            return self.hear_pong(id, now);
         }
         self.heartbeat.handle(Event::Received, now).for_each(drop);
+        let Some(socket) = &mut self.socket else {
+            return;
+        };
         match incoming {
-            Incoming::Message => self.notices.push(Notice::Message(message)),
-            Incoming::Ping(answer) => {
-                if let Some(socket) = &mut self.socket {
-                    socket.answer(answer);
-                }
-            }
+            Incoming::Ping(answer) => socket.answer(answer),
             Incoming::Closed(closed) => self.hear_close(closed, now),
-            Incoming::Control | Incoming::AnyPong | Incoming::Pong(_) => {
-                if let Some(socket) = &mut self.socket {
-                    socket.touch();
-                }
-            }
+            _ => socket.touch(),
         }
     }
 
@@ -397,6 +431,7 @@ where
 
     /// Ticks, but for a verdict that the runtime has not had the chance to avert.
     /// Whether it ticked.
+    #[inline(never)]
     fn tick(&mut self, has_read: bool, now: T::Instant) -> bool {
         let mut now = now;
         if self.may_convict() && !has_read {
@@ -437,6 +472,7 @@ where
         bytes != core::mem::replace(&mut self.bytes, bytes)
     }
 
+    #[inline]
     fn write(&mut self, context: &mut Context<'_>) {
         let Some(socket) = &mut self.socket else {
             return;
@@ -513,6 +549,7 @@ where
 
     /// Sees to it that the task is awake when something is due. A busy connection
     /// touches the timer only when the deadline has moved.
+    #[inline(never)]
     fn set_timer(&mut self, context: &mut Context<'_>, now: T::Instant) {
         let verdict = self.verdict.as_ref().map(Verdict::due);
         let Some(due) = verdict.or(self.due) else {

@@ -35,6 +35,7 @@ impl<T> Queue<T> {
         Some(item)
     }
 
+    #[inline]
     pub(super) fn is_empty(&self) -> bool {
         self.first.is_none()
     }

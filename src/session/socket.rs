@@ -33,13 +33,6 @@ enum Closing<M> {
     Done,
 }
 
-/// What a read has found.
-pub(super) enum Read<S: Transport> {
-    Message(S::Message),
-    /// It is over, and this is why.
-    End(Option<S::Fault>),
-}
-
 /// What a write got out.
 #[derive(Default)]
 pub(super) struct Written {
@@ -106,18 +99,17 @@ impl<S: Transport> Socket<S> {
         self.broken.is_some()
     }
 
-    pub(super) fn poll_read(&mut self, context: &mut Context<'_>) -> Poll<Read<S>> {
-        match Pin::new(&mut self.transport).poll_next(context) {
-            Poll::Ready(Some(Ok(message))) => Poll::Ready(Read::Message(message)),
-            Poll::Ready(Some(Err(fault))) => Poll::Ready(self.end(Some(fault))),
-            Poll::Ready(None) => Poll::Ready(self.end(None)),
-            Poll::Pending => Poll::Pending,
-        }
+    #[inline]
+    pub(super) fn poll_read(
+        &mut self,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<S::Message, S::Fault>>> {
+        Pin::new(&mut self.transport).poll_next(context)
     }
 
-    /// The end. What broke the writes came first.
-    pub(super) fn end(&mut self, fault: Option<S::Fault>) -> Read<S> {
-        Read::End(self.broken.take().or(fault))
+    /// What broke the writes.
+    pub(super) fn take_broken(&mut self) -> Option<S::Fault> {
+        self.broken.take()
     }
 
     /// Writes what the sink takes: the ping, the answer, a number of the
@@ -125,6 +117,7 @@ impl<S: Transport> Socket<S> {
     ///
     /// It ends early where a write fails: what the peer said last is still to be
     /// read.
+    #[inline]
     pub(super) fn write<O>(&mut self, outgoing: &mut O, context: &mut Context<'_>) -> Written
     where
         O: Stream<Item = S::Message> + Unpin,
@@ -142,6 +135,7 @@ impl<S: Transport> Socket<S> {
         }
     }
 
+    #[inline]
     fn poll_write<O>(
         &mut self,
         outgoing: &mut O,
@@ -193,6 +187,7 @@ impl<S: Transport> Socket<S> {
         matches!(self.closing, Closing::No | Closing::Goodbye(_))
     }
 
+    #[inline]
     fn next_message<O>(&mut self, outgoing: &mut O, context: &mut Context<'_>) -> Option<S::Message>
     where
         O: Stream<Item = S::Message> + Unpin,
