@@ -4,35 +4,23 @@
 //! The run ends with how many times a store by hand an inbound message costs. It
 //! fails where that is more than 3 times, unless benchmarks were left out.
 
-use std::fs;
+mod support;
+
 use std::hint::black_box;
-use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
 use criterion::{Bencher, Criterion};
 use keepalive::{Action, Config, Event, Heartbeat};
+use support::Results;
 
 const LIMIT: f64 = 3.0;
 
 fn main() -> ExitCode {
-    let started = SystemTime::now();
-    let results = Path::new(env!("CARGO_TARGET_TMPDIR")).join("criterion");
-    let mut criterion = Criterion::default()
-        .output_directory(&results)
-        .without_plots()
-        .warm_up_time(Duration::from_millis(500))
-        .measurement_time(Duration::from_secs(2))
-        .configure_from_args();
-    run(&mut criterion);
-    criterion.final_summary();
-    report(&Results {
-        folder: results,
-        since: started,
-    })
+    support::run(benchmarks, report)
 }
 
-fn run(criterion: &mut Criterion) {
+fn benchmarks(criterion: &mut Criterion) {
     let mut message = criterion.benchmark_group("message");
     message.bench_function("store by hand", store_by_hand);
     message.bench_function("store and deadline by hand", deadline_by_hand);
@@ -177,22 +165,6 @@ fn opened() -> (Heartbeat<Instant>, Instant) {
         black_box(action);
     }
     (heartbeat, now)
-}
-
-struct Results {
-    folder: PathBuf,
-    since: SystemTime,
-}
-
-impl Results {
-    /// The median in nanoseconds, if this run measured it.
-    fn median(&self, name: &str) -> Option<f64> {
-        let file = self.folder.join(name).join("new").join("estimates.json");
-        let is_new = fs::metadata(&file).ok()?.modified().ok()? >= self.since;
-        let text = fs::read_to_string(&file).ok().filter(|_| is_new)?;
-        let estimates: serde_json::Value = serde_json::from_str(&text).ok()?;
-        estimates.get("median")?.get("point_estimate")?.as_f64()
-    }
 }
 
 fn report(results: &Results) -> ExitCode {
