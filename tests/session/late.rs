@@ -145,8 +145,8 @@ fn answer_late(wire: &crate::rig::Wire) {
 const ROUNDS: Rounds = Rounds {
     connections: 20,
     interval: millis(200),
-    timeout: millis(1000),
-    block: millis(1500),
+    timeout: seconds(2),
+    block: seconds(3),
 };
 
 /// What `examples/late_clock/run` shows beside Python's `websockets`.
@@ -154,7 +154,7 @@ const ROUNDS: Rounds = Rounds {
 fn none_of_20_healthy_peers_is_convicted_by_a_blocked_executor() {
     let url = ROUNDS.serve().unwrap();
     let convicted = ROUNDS.convicted(&url).unwrap();
-    println!("blocked for 1.5 s: convicted {convicted} of 20");
+    println!("blocked for 3 s: convicted {convicted} of 20");
     assert_eq!(convicted, 0);
 }
 
