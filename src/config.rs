@@ -286,7 +286,6 @@ impl Settings {
         jitter: 0.0,
         random_phase: false,
         pong_timeout: Duration::from_secs(10),
-        max_missed: 1,
         ..Self::DEFAULT
     };
 

@@ -176,6 +176,15 @@ fn a_listener_has_the_defaults_but_sends_no_pings() {
 }
 
 #[test]
+fn a_builder_can_be_converted_where_it_can_be_built() {
+    let article = Config::article();
+    assert_eq!(Config::try_from(article.to_builder()), Ok(article));
+    let wrong = article.to_builder().max_missed(0);
+    assert_eq!(Config::try_from(wrong), wrong.build());
+    assert!(wrong.build().is_err());
+}
+
+#[test]
 fn a_close_policy_of_the_applications_tells_settings_apart() {
     let config = Config::default();
     let forgiving = config.to_builder().close_policy(|_| Retry::Backoff);
