@@ -263,6 +263,65 @@ fn a_page_that_was_offline_comes_back_at_once() {
     page.hears("pong seq=1 ");
 }
 
+/// What is put into a full buffer cannot be taken back, and the deadline does not
+/// wait for it.
+#[test]
+#[ignore = "examples/browser/test"]
+fn a_page_whose_buffer_is_full_sends_nothing_and_waits_no_longer() {
+    let server = Server::start();
+    let mut page = Page::open("full", &server.url);
+    page.hears("pong seq=1 ");
+    page.evaluate(
+        "Object.defineProperty(WebSocket.prototype, 'bufferedAmount', {
+             get: () => window.isFull ? 1e6 : 0
+         });
+         window.isFull = true",
+    );
+    page.hears("not received pong in 3 s");
+    page.hears("open");
+    page.hears_next("sent Hello Server!");
+    sleep(INTERVAL / 2);
+    page.evaluate("window.isFull = false");
+    page.hears_next("received Hello Server!");
+    page.hears_next("pong seq=1 ");
+}
+
+/// The end of a connection that was given up comes when another one is up.
+#[test]
+#[ignore = "examples/browser/test"]
+fn a_page_does_not_hear_what_an_old_socket_says() {
+    let server = Server::start();
+    let mut page = Page::open("old", &server.url);
+    page.hears("pong seq=1 ");
+    page.evaluate(
+        "window.sockets = [];
+         window.WebSocket = class extends WebSocket {
+             constructor(url) { super(url); sockets.push(this); }
+         }",
+    );
+    for _ in 0..2 {
+        page.browser.click("reconnect");
+        page.hears("pong seq=1 ");
+    }
+    let speak = |socket: &str| {
+        format!(
+            "{socket}.dispatchEvent(new MessageEvent('message', {{data: 'stale'}}));
+             {socket}.dispatchEvent(new Event('error'));
+             {socket}.dispatchEvent(new CloseEvent('close', {{code: 1000}}))"
+        )
+    };
+    page.evaluate(&speak("sockets[0]"));
+    page.hears_next("pong seq=2 ");
+    page.hears_next("pong seq=3 ");
+    page.evaluate(&speak("sockets[1]"));
+    page.hears_next("received stale");
+    page.hears_next("the server closed with 1000");
+    page.hears_next("over: closed with code 1000");
+    page.shows("state", "Stopped");
+    page.browser.click("reconnect");
+    page.hears("pong seq=1 ");
+}
+
 /// A page that is busy finds the answer and the deadline at the same time.
 #[test]
 #[ignore = "examples/browser/test"]

@@ -59,7 +59,7 @@ impl Chart {
         }
         set(&self.pongs, "d", &pongs);
         set(&self.downs, "d", &downs);
-        let top = Duration::from_secs_f64(top / 1000.0);
+        let top = Duration::from_millis(top as u64);
         self.scale.set_text_content(Some(&text::setting(top)));
     }
 }
