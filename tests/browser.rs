@@ -135,9 +135,8 @@ fn a_page_pings_and_survives_a_mute_and_a_drop() {
     page.shows("attempt", "0");
     page.shows("pongs", "5");
     page.shows("downs", "0");
-    for figure in ["last", "smoothed", "least"] {
-        assert!(page.text(figure).parse::<f64>().unwrap() > 0.0);
-    }
+    let least: f64 = page.text("least").parse().unwrap();
+    assert!(least > 0.0 && least < 500.0, "{least} ms over the loopback");
     assert_eq!(page.bars("bars"), 5);
 
     page.browser.click("mute");
@@ -322,35 +321,52 @@ fn a_page_does_not_hear_what_an_old_socket_says() {
     page.hears("pong seq=1 ");
 }
 
-/// A page that is busy finds the answer and the deadline at the same time.
+/// The page is busy after each ping, and finds the answer when it should have had it
+/// long ago.
 #[test]
 #[ignore = "examples/browser/test"]
 fn a_page_that_was_stalled_accuses_nobody() {
     let server = Server::start();
     let mut page = Page::open("stalled", &server.url);
     page.hears("pong seq=1 ");
-    for seq in 2..6 {
-        page.evaluate(
-            "{const until = performance.now() + 6000; while (performance.now() < until);}",
-        );
-        page.hears(&format!("pong seq={seq} "));
+    page.evaluate(
+        "const stall = () => {
+             const end = performance.now() + 6000;
+             while (performance.now() < end);
+         };
+         const send = WebSocket.prototype.send;
+         WebSocket.prototype.send = function (text) {
+             send.call(this, text);
+             if (text === 'ping') queueMicrotask(stall);
+         };
+         0",
+    );
+    for _ in 0..4 {
+        page.hears("pong ");
     }
     page.shows("downs", "0");
 }
 
+/// Without a cause, no ping comes within the interval. On a busy machine the page may
+/// be back too late to show it, so it gets some tries.
 #[test]
 #[ignore = "examples/browser/test"]
 fn a_page_that_is_visible_again_pings_at_once() {
     let server = Server::start();
     let mut page = Page::open("hidden", &server.url);
     page.hears("pong seq=1 ");
-    page.browser.hide();
-    page.hears("pong seq=2 ");
-    page.browser.show();
-    let visible = page.hears("visible: the network may have changed").at;
-    let answered = page.hears_next("pong seq=3 ").at;
-    assert!(answered.saturating_sub(visible) < INTERVAL);
-    page.shows("downs", "0");
+    for _ in 0..10 {
+        page.browser.hide();
+        let before = page.hears("pong ").at;
+        page.browser.show();
+        page.hears("visible: the network may have changed");
+        let after = page.hears_next("pong ").at;
+        page.shows("downs", "0");
+        if after.saturating_sub(before) < INTERVAL {
+            return;
+        }
+    }
+    panic!("no ping out of turn: {:#?}", page.log());
 }
 
 /// Its timers fire once a minute, so every tick is late: a verdict too, once.
