@@ -369,19 +369,20 @@ fn a_page_that_is_visible_again_pings_at_once() {
     panic!("no ping out of turn: {:#?}", page.log());
 }
 
-/// Its timers fire once a minute, so every tick is late: a verdict too, once.
+/// Its timers fire once a minute, so every tick is late: the ping, the verdict that is
+/// put off, and the verdict, each of which waits for the next minute to have all read.
 #[cfg(unix)]
 #[test]
-#[ignore = "examples/browser/test --long: eight minutes"]
+#[ignore = "examples/browser/test --long: nine minutes"]
 fn long_a_page_that_is_hidden_accuses_only_the_mute() {
     let server = Server::start();
     let mut page = Page::open("long", &server.url);
     page.hears("pong seq=1 ");
     page.browser.hide();
     // Nobody looks at the page meanwhile, which would wake it.
-    sleep(Duration::from_secs(4 * 60));
+    sleep(Duration::from_secs(3 * 60));
     server.signal("-STOP");
-    sleep(Duration::from_secs(4 * 60));
+    sleep(Duration::from_secs(5 * 60 + 30));
     let log = page.log();
     let minute = Duration::from_secs(50)..Duration::from_secs(70);
     let pongs = log.iter().filter(|(_, text)| text.starts_with("pong"));
@@ -392,8 +393,7 @@ fn long_a_page_that_is_hidden_accuses_only_the_mute() {
     assert!(minute.contains(&apart), "{log:#?}");
     let convicted = page.hears("not received pong in 3 s").at;
     let took = convicted.saturating_sub(since_midnight(other));
-    // A ping, a late verdict that is put off, and the verdict.
-    assert!(took > 2 * minute.start && took < 3 * minute.end, "{log:#?}");
+    assert!(took > 2 * minute.start && took < 5 * minute.end, "{log:#?}");
 }
 
 /// The example, as it is built.
