@@ -94,6 +94,9 @@ pub enum Cause<E> {
     Failed(E),
     /// The heartbeat gave it up.
     TimedOut(CloseReason),
+    /// A new connection was ordered, but the socket had been accepted: there is
+    /// nobody to dial.
+    NotDialled,
 }
 
 impl<E: fmt::Display> fmt::Display for Cause<E> {
@@ -103,6 +106,7 @@ impl<E: fmt::Display> fmt::Display for Cause<E> {
             Self::Closed(None) => formatter.write_str("closed without a code"),
             Self::Failed(error) => error.fmt(formatter),
             Self::TimedOut(reason) => reason.fmt(formatter),
+            Self::NotDialled => formatter.write_str("an accepted socket cannot be dialled"),
         }
     }
 }

@@ -68,13 +68,8 @@ impl<S: IoRead + IoWrite> Session<S> {
     /// When it is over, it is over: reconnecting is off, whatever the settings
     /// say.
     pub fn accepted(config: Config, seed: u64, socket: WebSocket<S>, link: Link) -> Self {
-        let cannot: fn(&Dial) -> Result<WebSocket<S>, Error> = |_| {
-            Err(Error::Io(io::Error::new(
-                io::ErrorKind::Unsupported,
-                "an accepted socket cannot be dialled",
-            )))
-        };
-        let mut session = Self::new(without_reconnect(config), seed, cannot, false);
+        let never: fn(&Dial) -> Result<WebSocket<S>, Error> = |_| Err(Error::AlreadyClosed);
+        let mut session = Self::new(without_reconnect(config), seed, never, false);
         session.open(socket, link, Instant::now());
         session
     }
@@ -468,7 +463,11 @@ where
             .extend(Notice::of_step(&actions, ended, attempt));
         for action in actions {
             match action {
-                Action::Connect => self.is_dial_due = true,
+                Action::Connect if self.can_dial => self.is_dial_due = true,
+                Action::Connect => {
+                    let cause = Some(Cause::NotDialled);
+                    self.step(Event::Error, cause, Instant::now());
+                }
                 Action::SendPing(id) => self.ping(id),
                 Action::Close(reason) => self.close(reason),
                 Action::ScheduleReconnect { .. } | Action::ArmDeadline(_) | Action::Stopped(_) => {}

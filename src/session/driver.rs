@@ -516,7 +516,10 @@ where
                 Action::Connect if self.connect.can_connect() => {
                     self.dial = Some(Box::pin(self.connect.connect(attempt)));
                 }
-                Action::Connect => self.step(Event::Error, None, self.timer.now()),
+                Action::Connect => {
+                    let cause = Some(Cause::NotDialled);
+                    self.step(Event::Error, cause, self.timer.now());
+                }
                 Action::SendPing(id) => {
                     trace::ping(self.heartbeat.epoch(), id);
                     let message = self.codec.ping(id);
@@ -679,5 +682,6 @@ fn reason<E>(cause: &Cause<E>) -> &dyn fmt::Display {
         Cause::Closed(None) => &"closed",
         Cause::Failed(_) => &"failed",
         Cause::TimedOut(reason) => reason,
+        Cause::NotDialled => &"not dialled",
     }
 }

@@ -334,6 +334,27 @@ fn an_accepted_socket_is_over_when_it_is_over() {
     }
 }
 
+#[test]
+fn an_accepted_socket_has_nobody_to_dial() {
+    let world = World::default();
+    let wire = world.wire();
+    let mut session = Session::accepted(config(), 42, Pings, world.timer(), Socket(wire.clone()));
+    session.reconnect_now();
+    assert_eq!(wire.dropped(), Some(seconds(0)));
+    let mut context = Context::from_waker(Waker::noop());
+    let mut told = Vec::new();
+    while let Poll::Ready(Some(notice)) = session.poll_notice(&mut context) {
+        told.push(words(&notice));
+    }
+    let expected = [
+        "opened",
+        "connecting 0",
+        "down: an accepted socket cannot be dialled",
+        "over: the transport failed",
+    ];
+    assert_eq!(told, expected);
+}
+
 fn over(why: &str) -> &str {
     match why {
         "reset" | "broken pipe" => "the transport failed",
