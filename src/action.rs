@@ -7,21 +7,22 @@ use crate::event::{CloseCode, PingId};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Action<I> {
     /// Dial now, and report [`Opened`](crate::Event::Opened), or
-    /// [`Error`](crate::Event::Error) or [`Closed`](crate::Event::Closed).
+    /// [`Error`](crate::Event::Error), [`Closed`](crate::Event::Closed) or
+    /// [`Refused`](crate::Event::Refused).
     Connect,
     /// Send a ping that carries this id (8 bytes; an application-level ping may
     /// leave it out). It counts as sent: no [`Sent`](crate::Event::Sent) for it.
     SendPing(PingId),
-    /// End the transport or the dial under way: gracefully, with a close
-    /// handshake, where [`CloseReason::is_graceful`], otherwise by abandoning it
-    /// at once.
+    /// End the transport or the dial under way, in the
+    /// [manner](CloseReason::manner) that the reason has.
     Close(CloseReason),
     /// The next dial is planned. To show or to log: the
     /// [`Tick`](crate::Event::Tick) at `at` returns [`Connect`](Self::Connect).
     ScheduleReconnect {
         /// When the dial is due.
         at: I,
-        /// Which retry it is since the last stable connection, from 1.
+        /// Which retry it is since the last stable connection, from 1; 0 where the
+        /// application or the network asked for a dial before any was lost.
         attempt: u32,
     },
     /// Call back with a [`Tick`](crate::Event::Tick) at this instant or soon
@@ -56,24 +57,53 @@ pub enum CloseReason {
     PongTimeout,
     /// Nothing came for `idle_timeout` (listen-only): the peer is dead.
     IdleTimeout,
-    /// The dial did not come to an end within `connect_timeout`.
+    /// No message came for `message_timeout`: the peer is there, its data is not.
+    MessageTimeout,
+    /// The application did not report [`Healthy`](crate::Event::Healthy) within
+    /// `healthy_within`.
+    LoginTimeout,
+    /// The dial took longer than `connect_timeout`.
     ConnectTimeout,
-    /// The application stopped: the close handshake, please.
-    Stop,
-    /// The close handshake did not come to an end within `close_timeout`.
+    /// The close handshake took longer than `close_timeout`.
     CloseTimeout,
+    /// The application stopped.
+    Stop,
     /// The application stopped while dialling, or stopped a second time.
     Abort,
-    /// The application wants a new connection at once.
+    /// The application wants a new connection, or the network changed during a
+    /// dial.
     Reconnect,
+    /// The application gave the connection up.
+    GivenUp,
+}
+
+/// How to end a transport. See [`CloseReason::manner`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Manner {
+    /// Say goodbye with a close frame, and wait for the answer.
+    Handshake,
+    /// The peer lives: hand over a close frame if the transport takes it at once,
+    /// and drop the transport.
+    Farewell,
+    /// Drop the transport: nobody will answer.
+    Abandon,
 }
 
 impl CloseReason {
-    /// Whether to end with a close handshake. If not, abandon the transport: a
-    /// dead peer will not answer a close.
+    /// How to end the transport or the dial.
     #[must_use]
-    pub const fn is_graceful(self) -> bool {
-        matches!(self, Self::Stop)
+    pub const fn manner(self) -> Manner {
+        match self {
+            Self::Stop => Manner::Handshake,
+            Self::GivenUp | Self::Reconnect | Self::MessageTimeout | Self::LoginTimeout => {
+                Manner::Farewell
+            }
+            Self::PongTimeout
+            | Self::IdleTimeout
+            | Self::ConnectTimeout
+            | Self::CloseTimeout
+            | Self::Abort => Manner::Abandon,
+        }
     }
 }
 
@@ -82,27 +112,32 @@ impl fmt::Display for CloseReason {
         formatter.write_str(match self {
             Self::PongTimeout => "no pong in time",
             Self::IdleTimeout => "nothing received in time",
+            Self::MessageTimeout => "no message in time",
+            Self::LoginTimeout => "not ready in time",
             Self::ConnectTimeout => "connecting took too long",
-            Self::Stop => "stopped",
             Self::CloseTimeout => "the close handshake took too long",
+            Self::Stop => "stopped",
             Self::Abort => "aborted",
-            Self::Reconnect => "reconnecting at once",
+            Self::Reconnect => "reconnecting",
+            Self::GivenUp => "given up",
         })
     }
 }
 
 /// Why a heartbeat is over.
 ///
-/// Where reconnecting is off, every way in which a connection can end is one;
-/// otherwise only the first four are.
+/// Where reconnecting is off or the policy says stop, every way in which a connection
+/// or a dial can end is one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum StopReason {
     /// The application stopped.
     Requested,
-    /// The transport ended with this code, and reconnecting is off or the close
-    /// policy says not to come back.
+    /// The transport ended with this code, or was given up with it, and reconnecting
+    /// is off or the policy says not to come back.
     Closed(Option<CloseCode>),
+    /// The dial was refused with this HTTP status.
+    Refused(u16),
     /// `max_attempts` retries failed one after the other.
     AttemptLimit,
     /// There was no stable connection for `max_elapsed`.
@@ -113,7 +148,12 @@ pub enum StopReason {
     PongTimeout,
     /// Nothing came for `idle_timeout` (listen-only).
     IdleTimeout,
-    /// The dial did not come to an end within `connect_timeout`.
+    /// No message came for `message_timeout`.
+    MessageTimeout,
+    /// The application did not report [`Healthy`](crate::Event::Healthy) within
+    /// `healthy_within`.
+    LoginTimeout,
+    /// The dial took longer than `connect_timeout`.
     ConnectTimeout,
 }
 
@@ -123,11 +163,14 @@ impl fmt::Display for StopReason {
             Self::Requested => formatter.write_str("stopped"),
             Self::Closed(Some(code)) => write!(formatter, "closed with code {code}"),
             Self::Closed(None) => formatter.write_str("closed without a code"),
+            Self::Refused(status) => write!(formatter, "refused with status {status}"),
             Self::AttemptLimit => formatter.write_str("too many attempts"),
             Self::TimeLimit => formatter.write_str("no stable connection for too long"),
             Self::Error => formatter.write_str("the transport failed"),
             Self::PongTimeout => formatter.write_str("no pong in time"),
             Self::IdleTimeout => formatter.write_str("nothing received in time"),
+            Self::MessageTimeout => formatter.write_str("no message in time"),
+            Self::LoginTimeout => formatter.write_str("not ready in time"),
             Self::ConnectTimeout => formatter.write_str("connecting took too long"),
         }
     }

@@ -1,86 +1,92 @@
 use core::time::Duration;
 
-use crate::config::{Config, LONGEST};
-use crate::event::CloseCode;
+use crate::action::StopReason;
+use crate::config::Config;
+use crate::policy::Retry;
 use crate::random::Rng;
-use crate::time::MILLISECOND;
+use crate::time::{LONGEST, MILLISECOND, Time, Timeline};
 
-/// What a close policy answers: whether to come back, and how.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Retry {
-    /// Do not come back.
-    Stop,
-    /// The ordinary delay for this attempt.
-    Backoff,
-    /// The delay that the last attempts have, also at the first:
-    /// U\[`backoff_floor`, `backoff_cap`\].
-    Spread,
-    /// U\[`least`, `greatest`\], each taken into the bounds from 1 ms to 24 h; a
-    /// `greatest` under `least` counts as `least`.
-    Between {
-        /// The shortest delay.
-        least: Duration,
-        /// The longest delay.
-        greatest: Duration,
-    },
+/// The failures since the last stable connection.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Failures {
+    /// Retries so far.
+    pub(crate) attempt: u32,
+    /// The first down.
+    first: Option<Time>,
+    /// How many of the next delays that back off are drawn as the first ones are,
+    /// since the network changed.
+    quick: u8,
 }
 
-/// Decides by the close code whether to come back and how; `None` is an end
-/// without a code. See [`ConfigBuilder::close_policy`](crate::ConfigBuilder::close_policy).
-pub type ClosePolicy = fn(Option<CloseCode>) -> Retry;
+impl Failures {
+    pub(crate) const NONE: Self = Self {
+        attempt: 0,
+        first: None,
+        quick: 0,
+    };
 
-/// The policy that holds unless the application replaces it.
-///
-/// 1000 and the codes that say "do not come back" (1002, 1003, 1007-1010, 1015)
-/// stop; 1012 comes back after U\[5 s, 30 s\] (as its registration with IANA
-/// asks); 1013 is spread out; everything else, 3000-4999 among it, backs off.
-///
-/// ```
-/// use keepalive::{CloseCode, Config, Retry, default_close_policy};
-///
-/// assert_eq!(default_close_policy(Some(CloseCode::NORMAL)), Retry::Stop);
-/// assert_eq!(default_close_policy(None), Retry::Backoff);
-///
-/// let config = Config::builder()
-///     .close_policy(|code| match code {
-///         Some(CloseCode(4001)) => Retry::Stop, // the application's "logged out"
-///         other => default_close_policy(other),
-///     })
-///     .build()?;
-/// # Ok::<(), keepalive::ConfigError>(())
-/// ```
-#[must_use]
-pub fn default_close_policy(code: Option<CloseCode>) -> Retry {
-    match code {
-        Some(CloseCode(1000 | 1002 | 1003 | 1007..=1010 | 1015)) => Retry::Stop,
-        Some(CloseCode::SERVICE_RESTART) => Retry::Between {
-            least: Duration::from_secs(5),
-            greatest: Duration::from_secs(30),
-        },
-        Some(CloseCode::TRY_AGAIN_LATER) => Retry::Spread,
-        _ => Retry::Backoff,
+    /// The news may have come too early, so the next two delays are short.
+    pub(crate) fn network_changed(&mut self) {
+        self.quick = 2;
+    }
+
+    /// The limit that this down reaches, if it does.
+    pub(crate) fn limit(&mut self, config: &Config, now: Time) -> Option<StopReason> {
+        let first = *self.first.get_or_insert(now);
+        let attempts = config.max_attempts();
+        if attempts.is_some_and(|most| self.attempt >= most) {
+            return Some(StopReason::AttemptLimit);
+        }
+        let longest = config.max_elapsed();
+        let is_over = longest.is_some_and(|longest| now.since(first) >= longest);
+        is_over.then_some(StopReason::TimeLimit)
+    }
+
+    /// Counts one more retry, and draws the delay before it.
+    pub(crate) fn delay(&mut self, config: &Config, retry: Retry, rng: &mut Rng) -> Delay {
+        self.attempt = self.attempt.saturating_add(1);
+        let (least, greatest) = match retry {
+            Retry::Spread => (config.backoff_floor(), config.backoff_cap()),
+            Retry::Between { least, greatest } => {
+                let least = least.min(LONGEST).max(MILLISECOND);
+                (least, greatest.min(LONGEST).max(least))
+            }
+            Retry::Backoff | Retry::Stop => match self.step() {
+                0 => (MILLISECOND, config.first_spread()),
+                step => (config.backoff_floor(), ceiling(config, step - 1)),
+            },
+        };
+        Delay {
+            drawn: rng.between(least, greatest),
+            is_asked_for: matches!(retry, Retry::Between { .. }),
+        }
+    }
+
+    /// Which delay it is that backs off, from 0.
+    fn step(&mut self) -> u32 {
+        let step = match self.quick {
+            0 => self.attempt - 1,
+            left => 2 - u32::from(left),
+        };
+        self.quick = self.quick.saturating_sub(1);
+        step
     }
 }
 
-/// The delay before this attempt (from 1), or `None` not to come back.
-pub(crate) fn delay(
-    config: &Config,
-    attempt: u32,
-    retry: Retry,
-    rng: &mut Rng,
-) -> Option<Duration> {
-    let (least, greatest) = match retry {
-        Retry::Stop => return None,
-        Retry::Backoff if attempt <= 1 => (MILLISECOND, config.first_spread()),
-        Retry::Backoff => (config.backoff_floor(), ceiling(config, attempt - 2)),
-        Retry::Spread => (config.backoff_floor(), config.backoff_cap()),
-        Retry::Between { least, greatest } => {
-            let least = least.min(LONGEST).max(MILLISECOND);
-            (least, greatest.min(LONGEST).max(least))
-        }
-    };
-    Some(rng.between(least, greatest))
+/// A delay before a dial.
+pub(crate) struct Delay {
+    drawn: Duration,
+    /// It keeps the distance between dials that are asked for.
+    is_asked_for: bool,
+}
+
+impl Delay {
+    /// From when the dial counts to when it is; `calm` is the end of the second after
+    /// the last dial.
+    pub(crate) fn after(&self, from: Time, calm: Time) -> Time {
+        let at = from.after(self.drawn);
+        if self.is_asked_for { at.max(calm) } else { at }
+    }
 }
 
 /// min(cap, base * factor^doublings).

@@ -1,6 +1,7 @@
 use core::time::Duration;
 
-/// A setting that is out of bounds: which one, its value, and the bound.
+/// A setting that is out of bounds: which one, its value, and the bound; or two that
+/// contradict each other.
 ///
 /// ```
 /// use core::time::Duration;
@@ -61,10 +62,18 @@ pub enum ConfigError {
         /// The greatest value that it may have.
         greatest: u32,
     },
+    /// Two settings that contradict each other.
+    #[error("{field} contradicts {other}")]
+    Conflict {
+        /// The name of the setting.
+        field: &'static str,
+        /// The name of the setting that it contradicts.
+        other: &'static str,
+    },
 }
 
 impl ConfigError {
-    /// The name of the setting that is out of bounds: that of its method of
+    /// The name of the setting that is wrong: that of its method of
     /// [`ConfigBuilder`](crate::ConfigBuilder).
     #[must_use]
     pub const fn field(&self) -> &'static str {
@@ -72,7 +81,8 @@ impl ConfigError {
             Self::Duration { field, .. }
             | Self::Order { field, .. }
             | Self::Ratio { field, .. }
-            | Self::Count { field, .. } => field,
+            | Self::Count { field, .. }
+            | Self::Conflict { field, .. } => field,
         }
     }
 }

@@ -1,6 +1,8 @@
 use core::fmt;
 use core::time::Duration;
 
+use crate::policy::Retry;
+
 /// What happened: the input of [`Heartbeat::handle`](crate::Heartbeat::handle).
 ///
 /// Which event means what in which state stands in the table of
@@ -8,69 +10,95 @@ use core::time::Duration;
 /// nothing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Event {
-    /// Begin: dial now.
+    /// Begin: dial, but no sooner than 1 s after the last dial began.
     Start,
     /// The transport is up. Also legal without [`Start`](Self::Start): a
     /// server's accepted socket, a socket that opened itself.
     Opened,
-    /// Anything came in: a message, a frame, or just some bytes of one.
+    /// Anything came in: a frame, or just some bytes of one.
     Received,
+    /// A whole message of the application's came in. It is also a
+    /// [`Received`](Self::Received); report this alone.
+    Message,
     /// An answer to a ping; it is also a [`Received`](Self::Received). An
-    /// application-level answer without an id is reported with the id of
-    /// [`awaited_ping`](crate::Heartbeat::awaited_ping), or as `Received`.
+    /// application-level answer without an id is reported with the id of the
+    /// oldest ping that is out, or as `Received`.
     Pong(PingId),
-    /// Something of the application's went out.
+    /// A message of the application's was handed to the transport.
     Sent,
-    /// Optional: that ping has left the write buffer, so its deadline and its
-    /// round trip count from here, once. Void unless that ping is out.
+    /// Optional: the transport took bytes of ours while the last ping still waits
+    /// behind them in our own buffer, so the peer is alive and has the whole
+    /// timeout from here. Void unless that ping is awaited and has not left.
+    /// Report [`PingSent`](Self::PingSent) too where you report this.
+    Draining,
+    /// Optional: that ping has left our buffer, so its answer and its round trip
+    /// count from here. Void unless that ping is awaited, or was replaced by the
+    /// one that is, and after the first one of these.
     PingSent(PingId),
     /// Time has passed. Early, late and repeated ticks are safe.
     Tick,
-    /// The transport ended, or a dial did in an orderly way.
+    /// The transport ended.
     Closed(Closed),
-    /// The transport failed, or a dial did. The first of `Error` and
-    /// [`Closed`](Self::Closed) counts, so an adapter that will learn the close
-    /// code reports `Closed` only.
-    Error,
+    /// The dial was answered, by a refusal.
+    Refused(Refused),
+    /// The transport failed, or a dial did; with what to do about it where the
+    /// application decides that and not the [`Policy`](crate::Policy).
+    ///
+    /// The first of `Error`, [`Closed`](Self::Closed) and
+    /// [`Refused`](Self::Refused) counts, so an adapter that will learn more
+    /// reports that only.
+    Error(Option<Retry>),
     /// The path may be another one now: back online, woken from suspend, the tab
     /// visible again.
     NetworkChanged,
-    /// The application has what it connected for (logged in, joined): this
-    /// connection counts as stable.
+    /// The application has what it connected for (logged in, joined). Ends the
+    /// wait for `healthy_within`, and proves the connection as anything received
+    /// does. The first of a connection counts.
     Healthy,
-    /// The application will not wait: a new connection, whatever the state.
+    /// The application has no use for this connection (login refused, no answer to
+    /// it): as if the peer had closed with this code, but it is we who close.
+    GiveUp(Closed),
+    /// The application will not wait: a new connection, whatever the state, but no
+    /// sooner than 1 s after the last dial began. A dial younger than 5 s is that
+    /// new connection.
     ReconnectNow,
     /// The application is done.
     Stop,
 }
 
-/// How a transport ended, for [`Event::Closed`].
+/// How a transport ended, for [`Event::Closed`], or is to end, for
+/// [`Event::GiveUp`].
 ///
 /// ```
 /// use core::time::Duration;
-/// use keepalive::{CloseCode, Closed};
+/// use keepalive::{CloseCode, Closed, Retry};
 ///
 /// let closed = Closed::with_code(CloseCode::TRY_AGAIN_LATER).retry_after(Duration::from_secs(30));
 /// assert_eq!(closed.code, Some(CloseCode(1013)));
-/// assert_eq!(Closed::default().code, None);
+/// assert_eq!(closed.retry, None);
+/// assert_eq!(Closed::default().retry(Retry::Stop).retry, Some(Retry::Stop));
 /// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Closed {
-    /// The close code that came over the wire; `None` where none came (what the
+    /// The close code that came over the wire; `None` where none came (what
     /// browsers call 1005 and 1006).
     pub code: Option<CloseCode>,
-    /// The server's hint how long to stay away (Retry-After). It is added to the
-    /// drawn delay; what is over 24 h counts as 24 h.
+    /// The server's hint how long to stay away. It is added to the drawn delay;
+    /// more than 24 h counts as 24 h.
     pub retry_after: Option<Duration>,
+    /// What to do about it, where the application decides that; it takes
+    /// precedence over the [`Policy`](crate::Policy).
+    pub retry: Option<Retry>,
 }
 
 impl Closed {
-    /// An end with this close code and no hint.
+    /// An end with this close code, and nothing else.
     #[must_use]
     pub const fn with_code(code: CloseCode) -> Self {
         Self {
             code: Some(code),
             retry_after: None,
+            retry: None,
         }
     }
 
@@ -78,6 +106,60 @@ impl Closed {
     #[must_use]
     pub const fn retry_after(mut self, hint: Duration) -> Self {
         self.retry_after = Some(hint);
+        self
+    }
+
+    /// The same with the application's own decision.
+    #[must_use]
+    pub const fn retry(mut self, retry: Retry) -> Self {
+        self.retry = Some(retry);
+        self
+    }
+}
+
+/// How a dial was refused, for [`Event::Refused`].
+///
+/// ```
+/// use core::time::Duration;
+/// use keepalive::Refused;
+///
+/// let refused = Refused::with_status(503).retry_after(Duration::from_secs(120));
+/// assert_eq!((refused.status, refused.retry), (503, None));
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Refused {
+    /// The HTTP status of the answer.
+    pub status: u16,
+    /// The server's hint how long to stay away (`Retry-After`). It is added to the
+    /// drawn delay; more than 24 h counts as 24 h.
+    pub retry_after: Option<Duration>,
+    /// What to do about it, where the application decides that; it takes
+    /// precedence over the [`Policy`](crate::Policy).
+    pub retry: Option<Retry>,
+}
+
+impl Refused {
+    /// A refusal with this HTTP status, and nothing else.
+    #[must_use]
+    pub const fn with_status(status: u16) -> Self {
+        Self {
+            status,
+            retry_after: None,
+            retry: None,
+        }
+    }
+
+    /// The same with a server's hint how long to stay away.
+    #[must_use]
+    pub const fn retry_after(mut self, hint: Duration) -> Self {
+        self.retry_after = Some(hint);
+        self
+    }
+
+    /// The same with the application's own decision.
+    #[must_use]
+    pub const fn retry(mut self, retry: Retry) -> Self {
+        self.retry = Some(retry);
         self
     }
 }
@@ -108,7 +190,7 @@ impl fmt::Display for CloseCode {
     }
 }
 
-/// Names one ping, so that its pong is told from every other.
+/// Names one ping, so that its pong is distinguished from all others.
 ///
 /// No two pings of a [`Heartbeat`](crate::Heartbeat) have the same id, until
 /// 2^32 connections or 2^32 pings on one of them have gone by. On the wire it is
@@ -156,9 +238,13 @@ impl PingId {
     pub const fn sequence(self) -> u32 {
         self.0 as u32
     }
+
+    pub(crate) const fn epoch(self) -> Epoch {
+        Epoch((self.0 >> 32) as u32)
+    }
 }
 
-/// Tells one connection or dial from the next; see
+/// Distinguishes one connection or dial from the next; see
 /// [`Heartbeat::handle_from`](crate::Heartbeat::handle_from).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Epoch(pub(crate) u32);

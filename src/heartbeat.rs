@@ -1,13 +1,14 @@
 use core::time::Duration;
 
 use crate::action::{Action, Actions, CloseReason, StopReason};
-use crate::backoff;
-use crate::config::{Config, LONGEST};
-use crate::event::{Closed, Epoch, Event, PingId};
-use crate::open::{Beat, Open};
+use crate::backoff::Failures;
+use crate::config::Config;
+use crate::event::{Closed, Epoch, Event, PingId, Refused};
+use crate::open::{Beat, Draw, Facts, Open, Urgency, Watches};
+use crate::policy::{Loss, Retry};
 use crate::random::Rng;
 use crate::rtt::RoundTrip;
-use crate::time::{Clock, Instant, MILLISECOND, SECOND, Time};
+use crate::time::{Clock, Instant, LONGEST, MILLISECOND, SECOND, Time, Timeline};
 
 /// The heartbeat and reconnect state machine of one connection after another.
 ///
@@ -39,25 +40,51 @@ use crate::time::{Clock, Instant, MILLISECOND, SECOND, Time};
 /// | --- | --- | --- | --- | --- | --- | --- |
 /// | `Start` | dial | - | - | as `ReconnectNow` | - | dial, attempt 0 |
 /// | `Opened` | Open | Open | - | - | Open | Open, attempt 0 |
-/// | `Received`, `Pong`, `Sent`, `PingSent` | - | - | note | - | - | - |
-/// | `Tick` | - | deadline: down | ping, miss or dead | deadline: `Close` (abandon), Stopped | due: dial | - |
+/// | `Received`, `Message`, `Pong`, `Sent`, `Draining`, `PingSent` | - | - | note | - | - | - |
+/// | `Tick` | - | deadline: `Close`, down | ping, miss or dead | deadline: `Close` (abandon), Stopped | due: dial | - |
 /// | `Closed`, `Error` | - | down | down | Stopped | - | - |
-/// | `NetworkChanged` | - | - | probe | - | earlier dial | - |
+/// | `Refused` | - | down | - | - | - | - |
+/// | `NetworkChanged` | - | from 1 s on, once: `Close`, dial | probe | - | earlier dial | - |
 /// | `Healthy` | - | - | note | - | - | - |
-/// | `ReconnectNow` | dial | `Close`, dial | `Close`, dial | `Close`, dial | dial | dial, attempt 0 |
+/// | `GiveUp` | - | `Close`, down | `Close`, down | - | - | - |
+/// | `ReconnectNow` | dial | `Close`, dial; younger than 5 s: - | `Close`, dial | `Close`, dial | dial | dial, attempt 0 |
 /// | `Stop` | Stopped | `Close`, Stopped | `Close` gracefully, Closing | `Close` (abandon), Stopped | Stopped | - |
 ///
-/// *Dial* is `Connect`, Connecting. *Down* is `Close` where there is something to
-/// close, then `ScheduleReconnect`, Waiting; or `Stopped`, where reconnecting is
-/// off, the close policy says stop, or a limit is reached. *Note* returns no
-/// action. A dash changes nothing.
+/// *Dial* is `Connect`, Connecting; or `ScheduleReconnect`, Waiting, where less than
+/// 1 s has passed since the last dial began. *Down* is `ScheduleReconnect`, Waiting; or
+/// `Stopped`, where reconnecting is off, the policy says stop, or a limit is reached.
+/// *Note* returns no action. A dash changes nothing.
+///
+/// # Open
+///
+/// An open connection is a set of watches, each with a point that it counts from and a
+/// time that it lasts:
+///
+/// | watch | when | counts from | lasts | then |
+/// | --- | --- | --- | --- | --- |
+/// | inbound | not in listen-only, not `always_ping` | the last inbound activity (`strict_pongs`: the last pong that ended a probe) | drawn share of `ping_interval` | ping |
+/// | outbound | the same, and `send_interval` is on | the last `Sent` or ping | drawn share of `send_interval` | ping |
+/// | cadence | `always_ping`, in place of inbound and outbound | the last ping | drawn share of `ping_interval` | ping |
+/// | doubt | `confirm_within` | the first `Sent` since the last ping | `confirm_within` | ping |
+/// | news | the network changed within 1 s of the last ping that news made | that ping | 1 s | ping |
+/// | answer | a ping is out | the ping; each `Draining`; `PingSent` | `pong_timeout` | missed; the last miss convicts |
+/// | idle | listen-only | the last inbound activity | `idle_timeout` | convict |
+/// | messages | `message_timeout` | the last `Message` | `message_timeout` | convict |
+/// | login | `healthy_within`, until `Healthy` | `Opened` | `healthy_within` | convict |
+///
+/// All begin at `Opened`; where `healthy_within` is on, login is the only watch until
+/// `Healthy`, and the others begin there. A verdict goes before a ping, and of several
+/// verdicts the first in the table is told. A verdict whose tick comes late by more
+/// than `late_tolerance` is put off once, since it is this process that was away: in
+/// place of the last miss comes one more ping, the others wait for another
+/// `late_tolerance`.
 ///
 /// # Time
 ///
 /// Internal time is the greatest `now` so far, so a clock may repeat and go back.
-/// At the greatest instant that the type knows nothing is due and there is no
-/// deadline. What is handled after `SendPing` ends the probe, also at the same
-/// instant; what came before it does not.
+/// It ends 584 years after the first instant, or at the greatest instant that the type
+/// knows: from there on nothing is due and there is no deadline. What is handled after
+/// `SendPing` ends the probe, also at the same instant; what came before it does not.
 ///
 /// Every [`Tick`](Event::Tick) that leaves a deadline returns one
 /// [`ArmDeadline`](Action::ArmDeadline); any other event returns one when the
@@ -69,43 +96,59 @@ use crate::time::{Clock, Instant, MILLISECOND, SECOND, Time};
 pub struct Heartbeat<I> {
     config: Config,
     clock: Clock<I>,
-    /// The latest `Received` that the machine has not looked at: the hot path is
-    /// this one store.
-    inbound: Option<I>,
+    /// The [`Facts`] of the connection that is open, in the caller's time: to note one
+    /// is a store.
+    received: Option<I>,
+    sent: Option<I>,
     machine: Machine,
 }
 
 impl<I: Instant> Heartbeat<I> {
-    /// A heartbeat that is idle. The seed decides every jitter; take another one
-    /// for each client, or they keep in step.
+    /// A heartbeat that is idle. The seed decides every jitter: take a different seed
+    /// per client, or they act in lockstep.
     #[must_use]
     pub const fn new(config: Config, seed: u64) -> Self {
         Self {
             config,
             clock: Clock::new(),
-            inbound: None,
+            received: None,
+            sent: None,
             machine: Machine::new(seed),
         }
     }
 
     /// Takes what happened at `now`, and returns what to do.
     ///
-    /// [`Received`](Event::Received), [`Pong`](Event::Pong),
-    /// [`Sent`](Event::Sent), [`PingSent`](Event::PingSent) and
-    /// [`Healthy`](Event::Healthy) only note facts: they return nothing and leave
-    /// the deadline as it is, so a busy connection costs one timer operation an
-    /// interval, whatever the message rate.
+    /// [`Received`](Event::Received), [`Message`](Event::Message),
+    /// [`Pong`](Event::Pong), [`Sent`](Event::Sent), [`Draining`](Event::Draining),
+    /// [`PingSent`](Event::PingSent) and [`Healthy`](Event::Healthy) only note facts.
+    /// They return nothing and leave the deadline as it is, so a busy connection costs
+    /// one timer operation per interval, whatever the message rate. Two may bring the
+    /// deadline forward: `Healthy` under `healthy_within`, and the first `Sent` since a
+    /// ping under `confirm_within`.
     #[inline]
     pub fn handle(&mut self, event: Event, now: I) -> Actions<I> {
-        if matches!(event, Event::Received) {
-            self.inbound = self.inbound.max(Some(now));
-            return Actions::none();
+        let noted = &mut self.machine.noted;
+        match event {
+            Event::Received if noted.takes_received(&self.config) => {
+                noted.add(Noted::RECEIVED);
+                self.received = self.latest(now);
+            }
+            Event::Message if noted.has(Noted::OPEN) => {
+                noted.add(Noted::RECEIVED | Noted::MESSAGE);
+                self.received = self.latest(now);
+            }
+            Event::Sent if noted.has(Noted::TAKES_SENT) => {
+                noted.add(Noted::SENT);
+                self.sent = self.latest(now);
+            }
+            _ => return self.step(event, now),
         }
-        self.step(event, now)
+        Actions::none()
     }
 
     /// Like [`handle`](Self::handle), but drops every event whose epoch is not
-    /// the current one: what an old socket reports late must not hit the new one.
+    /// the current one: what an old socket reports late must not affect the new one.
     ///
     /// Read [`epoch`](Self::epoch) after each [`Connect`](Action::Connect), and
     /// after each [`Opened`](Event::Opened) without one.
@@ -120,27 +163,67 @@ impl<I: Instant> Heartbeat<I> {
     /// Changes the settings while running: a server may dictate its interval in
     /// the handshake.
     ///
-    /// The interval is drawn anew; a ping that is out has until the earlier of
-    /// its deadline and `now` + the new timeout, and so has a verdict that was
-    /// put off; a dial that is planned or under way and a close handshake keep
-    /// their deadlines. What is now overdue is asked for 1 ms later.
+    /// The interval is drawn anew, as it was before; a ping that is out has until the
+    /// earlier of its deadline and `now` + the new timeout; a watch that is switched on
+    /// begins now; a dial that is planned or under way and a close handshake keep
+    /// their deadlines. What is now overdue is asked for 1 ms later. `healthy_within`
+    /// that is switched on holds from the next connection on.
     pub fn reconfigure(&mut self, config: Config, now: I) -> Actions<I> {
-        let now = self.settle(now);
-        self.config = config;
-        let actions = self.machine.reconfigure(&self.config, now);
-        self.translate(actions)
+        let (now, mut facts) = self.settle(now);
+        let before = core::mem::replace(&mut self.config, config);
+        let mut turn = Turn {
+            config: &self.config,
+            facts: &mut facts,
+        };
+        let actions = self.machine.reconfigure(&before, &mut turn, now);
+        self.keep(facts, actions)
     }
 
     /// When to call back with a [`Tick`](Event::Tick): the instant of the last
     /// [`ArmDeadline`](Action::ArmDeadline), for drivers that pull. `None` when
     /// nothing is awaited.
+    #[inline]
     #[must_use]
     pub fn deadline(&self) -> Option<I> {
+        let deadline = self.clock.instant(self.machine.deadline?)?;
+        // What was noted since may have come at the end of time.
+        let latest = self.latest(deadline);
         let ends = |at| { self.clock }.time(at) == Time::MAX;
-        if self.inbound.is_some_and(ends) {
+        if latest != Some(deadline) && latest.is_some_and(ends) {
             return None;
         }
-        self.clock.instant(self.machine.deadline?)
+        Some(deadline)
+    }
+
+    /// When the verdict was due that a [`Tick`](Event::Tick) at `now` would speak: on
+    /// the peer, or on the dial under way. `None` where it would convict nobody.
+    ///
+    /// Who may not have read all that had come by then reads first, or the answer may
+    /// lie unread.
+    ///
+    /// ```
+    /// use core::time::Duration;
+    /// use keepalive::{Config, Event, Heartbeat};
+    ///
+    /// let seconds = Duration::from_secs;
+    /// let mut heartbeat = Heartbeat::new(Config::article(), 42);
+    /// let _ = heartbeat.handle(Event::Opened, seconds(0));
+    /// let _ = heartbeat.handle(Event::Tick, seconds(2)); // a ping
+    /// assert_eq!(heartbeat.verdict(seconds(11)), None);
+    /// assert_eq!(heartbeat.verdict(seconds(12)), Some(seconds(12)));
+    /// // So late that it was this process that was away: there will be one more ping.
+    /// assert_eq!(heartbeat.verdict(seconds(60)), None);
+    /// ```
+    #[must_use]
+    pub fn verdict(&self, now: I) -> Option<I> {
+        let mut copy = self.clone();
+        let (now, mut facts) = copy.settle(now);
+        let mut turn = Turn {
+            config: &self.config,
+            facts: &mut facts,
+        };
+        let due = copy.machine.verdict(&mut turn, now)?;
+        copy.clock.instant(due)
     }
 
     /// The settings in force.
@@ -162,7 +245,7 @@ impl<I: Instant> Heartbeat<I> {
         }
     }
 
-    /// Tells this connection or dial from every other. It moves on whenever one
+    /// Distinguishes this connection or dial from all others. It moves on whenever one
     /// ends or is given up, and again at each [`Connect`](Action::Connect) and
     /// each [`Opened`](Event::Opened) without one.
     #[must_use]
@@ -173,7 +256,7 @@ impl<I: Instant> Heartbeat<I> {
     /// Retries since the last stable connection; 0 before the first.
     #[must_use]
     pub const fn attempt(&self) -> u32 {
-        self.machine.attempt
+        self.machine.failures.attempt
     }
 
     /// Pings missed in a row in this silence.
@@ -182,7 +265,8 @@ impl<I: Instant> Heartbeat<I> {
         self.open().map_or(0, |open| open.missed())
     }
 
-    /// Whether a ping is out: sent, not missed, and nothing came in since.
+    /// Whether a ping is out: sent, not missed, and nothing came in since that ends
+    /// the probe.
     #[must_use]
     pub fn is_ping_out(&self) -> bool {
         self.open().is_some_and(|open| open.is_ping_out())
@@ -192,7 +276,8 @@ impl<I: Instant> Heartbeat<I> {
     /// pong or the end of the connection. Other activity does not answer it.
     #[must_use]
     pub fn awaited_ping(&self) -> Option<PingId> {
-        self.open()?.awaited_ping(self.machine.epoch)
+        let is_awaited = self.open()?.is_answer_awaited();
+        is_awaited.then(|| PingId::new(self.machine.epoch, self.machine.pings))
     }
 
     /// The round trips of the connection that is open, from its first pong on.
@@ -205,39 +290,64 @@ impl<I: Instant> Heartbeat<I> {
     /// time.
     #[must_use]
     pub fn last_received(&self) -> Option<I> {
-        self.clock.instant(self.open()?.last_received()?)
+        self.open()?;
+        let mut clock = self.clock;
+        clock.instant(clock.time(self.received?))
     }
 
-    /// The open connection, with what came in noted.
-    fn open(&self) -> Option<Open> {
-        let mut machine = self.machine;
-        if let Some(at) = self.inbound {
-            let at = { self.clock }.time(at);
-            let _ = machine.step(&self.config, Event::Received, at);
-        }
-        match machine.phase {
+    /// The open connection, with what was reported noted.
+    fn open(&self) -> Option<Open<Time>> {
+        let mut copy = self.clone();
+        let mut facts = copy.facts();
+        copy.machine.look(&mut Turn {
+            config: &self.config,
+            facts: &mut facts,
+        });
+        match copy.machine.phase {
             Phase::Open(open) => Some(open),
             _ => None,
         }
     }
 
     fn step(&mut self, event: Event, now: I) -> Actions<I> {
-        let now = self.settle(now);
-        let actions = self.machine.step(&self.config, event, now);
-        self.translate(actions)
+        let (now, mut facts) = self.settle(now);
+        let mut turn = Turn {
+            config: &self.config,
+            facts: &mut facts,
+        };
+        let actions = self.machine.step(&mut turn, event, now);
+        self.keep(facts, actions)
     }
 
-    /// Lets the machine look at what came in before this event.
-    fn settle(&mut self, now: I) -> Time {
-        if let Some(at) = self.inbound.take() {
-            let at = self.clock.time(at);
-            let _ = self.machine.step(&self.config, Event::Received, at);
+    /// Lets the machine look at what was reported before this.
+    fn settle(&mut self, now: I) -> (Time, Facts<Time>) {
+        let mut facts = self.facts();
+        self.machine.look(&mut Turn {
+            config: &self.config,
+            facts: &mut facts,
+        });
+        (self.clock.time(now), facts)
+    }
+
+    /// Time never goes back, not between two facts either.
+    #[inline]
+    fn latest(&self, now: I) -> Option<I> {
+        Some(now).max(self.received).max(self.sent)
+    }
+
+    fn facts(&mut self) -> Facts<Time> {
+        Facts {
+            received: self.received.map(|at| self.clock.time(at)),
+            sent: self.sent.map_or(Time::ORIGIN, |at| self.clock.time(at)),
         }
-        self.clock.time(now)
     }
 
-    fn translate(&self, actions: Actions<Time>) -> Actions<I> {
-        actions.filter_map_instants(|at| self.clock.instant(at))
+    /// Back to the caller's time, what the step left.
+    fn keep(&mut self, facts: Facts<Time>, actions: Actions<Time>) -> Actions<I> {
+        let clock = self.clock;
+        self.received = facts.received.and_then(|at| clock.instant(at));
+        self.sent = clock.instant(facts.sent);
+        actions.filter_map_instants(|at| clock.instant(at))
     }
 }
 
@@ -258,6 +368,39 @@ pub enum State {
     Stopped,
 }
 
+/// What was reported that the machine has not looked at, and what may be noted without
+/// it: flags.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Noted(u8);
+
+impl Noted {
+    const RECEIVED: u8 = 1;
+    const MESSAGE: u8 = 2;
+    const SENT: u8 = 4;
+    /// A connection is open.
+    const OPEN: u8 = 8;
+    /// `Sent` changes nothing but the fact.
+    const TAKES_SENT: u8 = 16;
+    const NOTHING: Self = Self(0);
+
+    #[inline]
+    fn add(&mut self, flags: u8) {
+        self.0 |= flags;
+    }
+
+    #[inline]
+    fn has(self, flag: u8) -> bool {
+        self.0 & flag != 0
+    }
+
+    /// Not where it would hide when a message came.
+    #[inline]
+    fn takes_received(self, config: &Config) -> bool {
+        let hides = self.has(Self::MESSAGE) && config.message_timeout().is_some();
+        self.has(Self::OPEN) && !hides
+    }
+}
+
 /// The transitions, in internal time.
 #[derive(Clone, Copy, Debug)]
 struct Machine {
@@ -266,11 +409,13 @@ struct Machine {
     /// of the state; in Open it is never later than what is due next.
     deadline: Option<Time>,
     rng: Rng,
-    /// The first down since attempts last counted from 1.
-    first_down: Option<Time>,
+    /// When the last dial began.
     dialled: Option<Time>,
+    failures: Failures,
     epoch: Epoch,
-    attempt: u32,
+    /// How many pings this connection has had.
+    pings: u32,
+    noted: Noted,
     phase: Phase,
 }
 
@@ -279,18 +424,77 @@ enum Phase {
     Idle,
     Connecting {
         /// A late clock was forgiven in this dial.
-        spared: bool,
+        forgiven: bool,
+        /// It stands for one that a change of network ended.
+        replaces: bool,
     },
-    Open(Open),
+    Open(Open<Time>),
     Closing,
     Waiting {
-        /// No change of network makes the dial earlier than this.
-        earliest: Time,
-        /// One already did.
+        /// The end of the server's hint.
+        hinted: Time,
+        /// A change of network has had its draw.
         hurried: bool,
     },
     Stopped,
 }
+
+/// What a step of the machine works with, besides its own state.
+struct Turn<'a> {
+    config: &'a Config,
+    facts: &'a mut Facts<Time>,
+}
+
+/// What is lost, and what to say of it.
+struct Lost {
+    loss: Loss,
+    reason: StopReason,
+    hint: Duration,
+    retry: Option<Retry>,
+    was_given_up: bool,
+}
+
+impl Lost {
+    fn closed(closed: Closed) -> Self {
+        Self {
+            loss: Loss::Closed(closed.code),
+            reason: StopReason::Closed(closed.code),
+            hint: closed.retry_after.unwrap_or_default(),
+            retry: closed.retry,
+            was_given_up: false,
+        }
+    }
+
+    fn given_up(closed: Closed) -> Self {
+        Self {
+            was_given_up: true,
+            ..Self::closed(closed)
+        }
+    }
+
+    fn refused(refused: Refused) -> Self {
+        Self {
+            loss: Loss::Refused(refused.status),
+            reason: StopReason::Refused(refused.status),
+            hint: refused.retry_after.unwrap_or_default(),
+            retry: refused.retry,
+            was_given_up: false,
+        }
+    }
+
+    fn failed(reason: StopReason, retry: Option<Retry>) -> Self {
+        Self {
+            loss: Loss::Failed,
+            reason,
+            hint: Duration::ZERO,
+            retry,
+            was_given_up: false,
+        }
+    }
+}
+
+/// A dial that is under way for less is the new connection that is asked for.
+const YOUNG: Duration = Duration::from_secs(5);
 
 impl Machine {
     const fn new(seed: u64) -> Self {
@@ -298,52 +502,105 @@ impl Machine {
             now: Time::ORIGIN,
             deadline: None,
             rng: Rng::new(seed),
-            first_down: None,
             dialled: None,
+            failures: Failures::NONE,
             epoch: Epoch(0),
-            attempt: 0,
+            pings: 0,
+            noted: Noted::NOTHING,
             phase: Phase::Idle,
         }
     }
 
-    fn step(&mut self, config: &Config, event: Event, now: Time) -> Actions<Time> {
+    /// Takes notice of what was reported before this step.
+    fn look(&mut self, turn: &mut Turn<'_>) {
+        let Phase::Open(open) = &mut self.phase else {
+            return;
+        };
+        let before = self.now;
+        if self.noted.has(Noted::SENT) {
+            turn.facts.sent = turn.facts.sent.max(before);
+            self.now = turn.facts.sent;
+        }
+        let received = turn.facts.received;
+        if let Some(at) = received.filter(|_| self.noted.has(Noted::RECEIVED)) {
+            let at = at.max(before);
+            let mut watches = open.at(turn.config, turn.facts, at);
+            if self.noted.has(Noted::MESSAGE) {
+                watches.message();
+            } else {
+                watches.received();
+            }
+            self.now = self.now.max(at);
+        }
+        self.advance(self.now);
+    }
+
+    fn step(&mut self, turn: &mut Turn<'_>, event: Event, now: Time) -> Actions<Time> {
         self.advance(now);
         let armed = self.deadline;
-        let mut actions = match event {
-            Event::Start => self.start(config),
-            Event::Opened => self.opened(config),
-            Event::Tick => self.tick(config),
-            Event::Closed(closed) => self.ended(config, StopReason::Closed(closed.code), closed),
-            Event::Error => self.ended(config, StopReason::Error, Closed::default()),
-            Event::NetworkChanged => self.network_changed(config),
-            Event::ReconnectNow => self.reconnect_now(config),
-            Event::Stop => self.stop(config),
-            Event::Received => self.note(|open, _, now| open.received(now)),
-            Event::Pong(id) => self.note(|open, epoch, now| open.pong(id, epoch, now)),
-            Event::Sent => self.note(|open, _, now| open.sent(now)),
-            Event::PingSent(id) => {
-                self.note(|open, epoch, now| open.ping_sent(id, epoch, config, now))
-            }
-            Event::Healthy => self.note(|open, _, _| open.healthy()),
-        };
+        let mut actions = self.take(turn, event);
+        self.noted = self.notes(turn.config);
         if matches!(event, Event::Tick) || self.deadline != armed {
             actions.deadline = self.deadline;
         }
         actions
     }
 
-    fn reconfigure(&mut self, config: &Config, now: Time) -> Actions<Time> {
+    fn take(&mut self, turn: &mut Turn<'_>, event: Event) -> Actions<Time> {
+        match event {
+            Event::Start => self.start(turn),
+            Event::Opened => self.opened(turn),
+            Event::Tick => self.tick(turn),
+            Event::Closed(closed) => self.ended(turn, Lost::closed(closed)),
+            Event::Error(retry) => self.ended(turn, Lost::failed(StopReason::Error, retry)),
+            Event::Refused(refused) => self.refused(turn, refused),
+            Event::NetworkChanged => self.network_changed(turn),
+            Event::GiveUp(closed) => self.give_up(turn, closed),
+            Event::ReconnectNow => self.reconnect_now(turn),
+            Event::Stop => self.stop(turn),
+            Event::Healthy => self.healthy(turn),
+            Event::Sent => self.sent(turn),
+            Event::Received => self.note(turn, |watches| watches.received()),
+            Event::Message => self.note(turn, |watches| watches.message()),
+            Event::Draining => self.note(turn, |watches| watches.draining()),
+            Event::Pong(id) => self.note_ping(turn, id, |watches, age| watches.pong(age)),
+            Event::PingSent(id) => {
+                self.note_ping(turn, id, |watches, age| watches.ping_sent(age))
+            }
+        }
+    }
+
+    fn reconfigure(
+        &mut self,
+        before: &Config,
+        turn: &mut Turn<'_>,
+        now: Time,
+    ) -> Actions<Time> {
         self.advance(now);
         let armed = self.deadline;
         if let Phase::Open(open) = &mut self.phase {
-            open.reconfigure(config, &mut self.rng, self.now);
-            let at = open.next_look(config, self.now);
+            let mut watches = open.at(turn.config, turn.facts, self.now);
+            watches.reconfigure(before, &mut self.rng);
+            let at = watches.next_look();
             self.arm(at);
         }
+        self.noted = self.notes(turn.config);
         Actions {
             deadline: self.deadline.filter(|_| self.deadline != armed),
             ..Actions::none()
         }
+    }
+
+    /// What may be noted without a step from here on.
+    fn notes(&self, config: &Config) -> Noted {
+        let mut noted = Noted::NOTHING;
+        if let Phase::Open(open) = &self.phase {
+            noted.add(Noted::OPEN);
+            if open.only_notes_sent(config) {
+                noted.add(Noted::TAKES_SENT);
+            }
+        }
+        noted
     }
 
     /// Time never goes back, and at its end nothing is awaited.
@@ -354,17 +611,23 @@ impl Machine {
         }
     }
 
-    /// Asks for a tick at this time; for what is overdue, 1 ms from now, or when
-    /// it was asked for before, so that asking again does not put it off.
+    /// Asks for a tick at this time. What is overdue is asked for 1 ms from now, or
+    /// when it was asked for before, so that asking again does not put it off.
     fn arm(&mut self, at: Time) {
-        let next = if at > self.now {
-            at
-        } else {
-            let soon = self.now.after(MILLISECOND);
-            let armed = self.deadline.filter(|&armed| armed > self.now);
-            armed.map_or(soon, |armed| armed.min(soon))
+        let soon = self.now.after(MILLISECOND);
+        let next = match self.deadline {
+            _ if at > self.now => at,
+            Some(armed) => armed.min(soon),
+            None => soon,
         };
         self.deadline = Some(next).filter(|_| self.now != Time::MAX);
+    }
+
+    /// Asks for a tick at this time, unless one is asked for that is no later.
+    fn arm_by(&mut self, at: Time) {
+        if self.is_sooner(at) {
+            self.arm(at);
+        }
     }
 
     /// Whether this comes before the tick that is asked for.
@@ -372,95 +635,186 @@ impl Machine {
         self.deadline.is_some_and(|armed| at < armed)
     }
 
-    fn note(&mut self, fact: impl FnOnce(&mut Open, Epoch, Time)) -> Actions<Time> {
+    /// So long after the last dial began.
+    fn after_dial(&self, duration: Duration) -> Time {
+        self.dialled
+            .map_or(Time::ORIGIN, |dialled| dialled.after(duration))
+    }
+
+    fn note(
+        &mut self,
+        turn: &mut Turn<'_>,
+        fact: impl FnOnce(&mut Watches<'_, Time>),
+    ) -> Actions<Time> {
         if let Phase::Open(open) = &mut self.phase {
-            fact(open, self.epoch, self.now);
+            fact(&mut open.at(turn.config, turn.facts, self.now));
         }
         Actions::none()
     }
 
-    fn start(&mut self, config: &Config) -> Actions<Time> {
+    /// With how many pings ago it was, if it was on this connection.
+    fn note_ping(
+        &mut self,
+        turn: &mut Turn<'_>,
+        id: PingId,
+        fact: impl FnOnce(&mut Watches<'_, Time>, Option<u32>),
+    ) -> Actions<Time> {
+        let is_ours = id.epoch() == self.epoch;
+        let age = is_ours.then(|| self.pings.wrapping_sub(id.sequence()));
+        self.note(turn, |watches| fact(watches, age))
+    }
+
+    fn sent(&mut self, turn: &mut Turn<'_>) -> Actions<Time> {
+        let mut look = None;
+        let actions = self.note(turn, |watches| look = watches.sent());
+        if let Some(at) = look {
+            self.arm_by(at);
+        }
+        actions
+    }
+
+    fn healthy(&mut self, turn: &mut Turn<'_>) -> Actions<Time> {
+        if let Phase::Open(open) = &mut self.phase {
+            let mut watches = open.at(turn.config, turn.facts, self.now);
+            if watches.healthy(&mut self.rng) {
+                let look = watches.next_look();
+                self.arm_by(look);
+            }
+        }
+        Actions::none()
+    }
+
+    fn start(&mut self, turn: &mut Turn<'_>) -> Actions<Time> {
         match self.phase {
-            Phase::Idle | Phase::Stopped | Phase::Closing => self.reconnect_now(config),
+            Phase::Idle | Phase::Stopped | Phase::Closing => self.reconnect_now(turn),
             Phase::Connecting { .. } | Phase::Open(_) | Phase::Waiting { .. } => Actions::none(),
         }
     }
 
-    fn opened(&mut self, config: &Config) -> Actions<Time> {
+    fn opened(&mut self, turn: &mut Turn<'_>) -> Actions<Time> {
         match self.phase {
             Phase::Open(_) | Phase::Closing => return Actions::none(),
             Phase::Connecting { .. } => {}
             Phase::Idle | Phase::Waiting { .. } => self.epoch.advance(),
             Phase::Stopped => {
-                self.forget_failures();
+                self.failures = Failures::NONE;
                 self.epoch.advance();
             }
         }
-        let mut open = Open::new(config, &mut self.rng, self.now);
-        let at = open.next_look(config, self.now);
+        let (mut open, facts) = Open::new(turn.config, &mut self.rng, self.now);
+        *turn.facts = facts;
+        let look = open.at(turn.config, turn.facts, self.now).next_look();
+        self.pings = 0;
         self.phase = Phase::Open(open);
-        self.arm(at);
+        self.arm(look);
         Actions::none()
     }
 
-    fn tick(&mut self, config: &Config) -> Actions<Time> {
-        let due = self.deadline.filter(|&deadline| deadline <= self.now);
-        match (&mut self.phase, due) {
-            (Phase::Open(open), None) => {
-                let again = |deadline| open.look_again(config, deadline);
-                self.deadline = self.deadline.map(again);
-                Actions::none()
+    fn tick(&mut self, turn: &mut Turn<'_>) -> Actions<Time> {
+        let now = self.now;
+        let Some(due) = self.deadline.filter(|&deadline| deadline <= now) else {
+            if let Phase::Open(open) = &mut self.phase {
+                let look = open.at(turn.config, turn.facts, now).next_look();
+                self.deadline = self.deadline.map(|armed| armed.max(look));
             }
-            (Phase::Idle | Phase::Stopped, _) | (_, None) => Actions::none(),
-            (Phase::Connecting { spared }, Some(deadline)) => {
-                if !*spared && self.now.since(deadline) > config.late_tolerance() {
-                    *spared = true;
+            return Actions::none();
+        };
+        self.deadline = None;
+        match &mut self.phase {
+            Phase::Idle | Phase::Stopped => Actions::none(),
+            Phase::Connecting { forgiven, .. } => {
+                if is_forgiven(turn.config, *forgiven, due, now) {
+                    *forgiven = true;
+                    let config = turn.config;
                     let grace = config.late_tolerance().min(config.connect_timeout());
-                    self.arm(self.now.after(grace));
+                    self.arm(now.after(grace));
                     return Actions::none();
                 }
-                self.convict(config, CloseReason::ConnectTimeout)
+                self.convict(turn, CloseReason::ConnectTimeout)
             }
-            (Phase::Open(open), Some(_)) => match open.tick(config, self.now) {
-                Beat::Wait(at) => {
-                    self.arm(at);
-                    Actions::none()
+            Phase::Open(open) => {
+                let mut watches = open.at(turn.config, turn.facts, now);
+                match watches.tick(due) {
+                    Beat::Wait => {
+                        let look = watches.next_look();
+                        self.arm(look);
+                        Actions::none()
+                    }
+                    Beat::Ping(draw) => self.ping(turn, draw),
+                    Beat::Dead(reason, _) => self.convict(turn, reason),
                 }
-                Beat::Ping => {
-                    let ping = open.ping(config, &mut self.rng, self.epoch, self.now);
-                    self.send(ping)
-                }
-                Beat::Dead(reason) => self.convict(config, reason),
-            },
-            (Phase::Closing, Some(_)) => {
-                self.leave(config);
+            }
+            Phase::Closing => {
+                self.leave(turn, false);
                 self.stopped(StopReason::Requested)
                     .after_close(Some(CloseReason::CloseTimeout))
             }
-            (Phase::Waiting { .. }, Some(_)) => self.dial(config),
+            Phase::Waiting { .. } => self.dial(turn.config),
         }
     }
 
-    fn send(&mut self, (id, look): (PingId, Time)) -> Actions<Time> {
-        self.arm(look);
-        Actions::of(Action::SendPing(id))
+    /// When the verdict was due that a tick at this time would speak. To be asked of a
+    /// copy.
+    fn verdict(mut self, turn: &mut Turn<'_>, now: Time) -> Option<Time> {
+        self.advance(now);
+        let now = self.now;
+        let armed = self.deadline.filter(|&deadline| deadline <= now)?;
+        match &mut self.phase {
+            Phase::Connecting { forgiven, .. } => {
+                Some(armed).filter(|_| !is_forgiven(turn.config, *forgiven, armed, now))
+            }
+            Phase::Open(open) => match open.at(turn.config, turn.facts, now).tick(armed) {
+                Beat::Dead(_, due) => Some(due),
+                Beat::Wait | Beat::Ping(_) => None,
+            },
+            _ => None,
+        }
     }
 
-    fn convict(&mut self, config: &Config, reason: CloseReason) -> Actions<Time> {
-        let down = match reason {
+    fn ping(&mut self, turn: &mut Turn<'_>, draw: Draw) -> Actions<Time> {
+        self.pings = self.pings.wrapping_add(1);
+        if let Phase::Open(open) = &mut self.phase {
+            let mut watches = open.at(turn.config, turn.facts, self.now);
+            watches.ping(draw, &mut self.rng);
+            let look = watches.next_look();
+            self.arm(look);
+        }
+        Actions::of(Action::SendPing(PingId::new(self.epoch, self.pings)))
+    }
+
+    fn convict(&mut self, turn: &mut Turn<'_>, reason: CloseReason) -> Actions<Time> {
+        let stop = match reason {
             CloseReason::PongTimeout => StopReason::PongTimeout,
             CloseReason::IdleTimeout => StopReason::IdleTimeout,
+            CloseReason::MessageTimeout => StopReason::MessageTimeout,
+            CloseReason::LoginTimeout => StopReason::LoginTimeout,
             _ => StopReason::ConnectTimeout,
         };
-        self.down(config, down, Closed::default())
+        self.down(turn, Lost::failed(stop, None))
             .after_close(Some(reason))
     }
 
-    fn ended(&mut self, config: &Config, reason: StopReason, closed: Closed) -> Actions<Time> {
+    fn refused(&mut self, turn: &mut Turn<'_>, refused: Refused) -> Actions<Time> {
         match self.phase {
-            Phase::Connecting { .. } | Phase::Open(_) => self.down(config, reason, closed),
+            Phase::Connecting { .. } => self.down(turn, Lost::refused(refused)),
+            _ => Actions::none(),
+        }
+    }
+
+    fn give_up(&mut self, turn: &mut Turn<'_>, closed: Closed) -> Actions<Time> {
+        match self.phase {
+            Phase::Connecting { .. } | Phase::Open(_) => self
+                .down(turn, Lost::given_up(closed))
+                .after_close(Some(CloseReason::GivenUp)),
+            _ => Actions::none(),
+        }
+    }
+
+    fn ended(&mut self, turn: &mut Turn<'_>, lost: Lost) -> Actions<Time> {
+        match self.phase {
+            Phase::Connecting { .. } | Phase::Open(_) => self.down(turn, lost),
             Phase::Closing => {
-                self.leave(config);
+                self.leave(turn, false);
                 self.stopped(StopReason::Requested)
             }
             Phase::Idle | Phase::Waiting { .. } | Phase::Stopped => Actions::none(),
@@ -468,115 +822,141 @@ impl Machine {
     }
 
     /// A connection or a dial is lost: plan the next dial, or give up.
-    fn down(&mut self, config: &Config, reason: StopReason, closed: Closed) -> Actions<Time> {
-        self.leave(config);
-        if !config.reconnect() {
-            return self.stopped(reason);
+    fn down(&mut self, turn: &mut Turn<'_>, lost: Lost) -> Actions<Time> {
+        self.leave(turn, lost.was_given_up);
+        let config = turn.config;
+        let retry = lost.retry.unwrap_or_else(|| config.policy()(lost.loss));
+        if !config.reconnect() || retry == Retry::Stop {
+            return self.stopped(lost.reason);
         }
-        let first_down = *self.first_down.get_or_insert(self.now);
-        if config
-            .max_attempts()
-            .is_some_and(|most| self.attempt >= most)
-        {
-            return self.stopped(StopReason::AttemptLimit);
+        if let Some(limit) = self.failures.limit(config, self.now) {
+            return self.stopped(limit);
         }
-        let elapsed = self.now.since(first_down);
-        if config
-            .max_elapsed()
-            .is_some_and(|longest| elapsed >= longest)
-        {
-            return self.stopped(StopReason::TimeLimit);
-        }
-        let attempt = self.attempt.saturating_add(1);
-        let retry = config.close_policy()(closed.code);
-        let Some(delay) = backoff::delay(config, attempt, retry, &mut self.rng) else {
-            return self.stopped(reason);
-        };
-        self.attempt = attempt;
-        self.wait(closed.retry_after.unwrap_or_default().min(LONGEST), delay)
+        let hinted = self.now.after(lost.hint.min(LONGEST));
+        let delay = self.failures.delay(config, retry, &mut self.rng);
+        let at = delay.after(hinted, self.after_dial(SECOND));
+        self.wait(hinted, at)
     }
 
-    fn wait(&mut self, hint: Duration, delay: Duration) -> Actions<Time> {
-        let hinted = self.now.after(hint);
-        let earliest = self
-            .dialled
-            .map_or(hinted, |dialled| hinted.max(dialled.after(SECOND)));
+    fn wait(&mut self, hinted: Time, at: Time) -> Actions<Time> {
         self.phase = Phase::Waiting {
-            earliest,
+            hinted,
             hurried: false,
         };
-        self.plan(hinted.after(delay))
+        self.plan(at)
     }
 
     fn plan(&mut self, at: Time) -> Actions<Time> {
         self.arm(at);
-        let attempt = self.attempt;
+        let attempt = self.failures.attempt;
         Actions::of(Action::ScheduleReconnect { at, attempt })
     }
 
-    fn network_changed(&mut self, config: &Config) -> Actions<Time> {
-        match &mut self.phase {
-            Phase::Open(open) => {
-                let ping = open.is_urged(config, self.now).then(|| {
-                    let ping = open.ping(config, &mut self.rng, self.epoch, self.now);
-                    open.urged();
-                    ping
-                });
-                let probe = open.hurry(config, self.now);
-                let actions = ping.map_or_else(Actions::none, |ping| self.send(ping));
-                if let Some(at) = probe.filter(|&at| self.is_sooner(at)) {
-                    self.arm(at);
-                }
-                actions
-            }
-            Phase::Waiting { earliest, hurried } if !*hurried => {
-                *hurried = true;
-                let draw = self.rng.between(Duration::ZERO, SECOND);
-                let at = self.now.after(draw).max(*earliest);
-                if !self.is_sooner(at) {
-                    return Actions::none();
-                }
-                self.plan(at)
-            }
-            _ => Actions::none(),
+    /// Plans the dial for an earlier time, if this is one.
+    fn hasten(&mut self, at: Time) -> Actions<Time> {
+        if self.is_sooner(at) {
+            self.plan(at)
+        } else {
+            Actions::none()
         }
     }
 
-    fn reconnect_now(&mut self, config: &Config) -> Actions<Time> {
-        let close = match self.phase {
-            Phase::Connecting { .. } | Phase::Open(_) | Phase::Closing => {
-                self.leave(config);
-                Some(CloseReason::Reconnect)
+    fn network_changed(&mut self, turn: &mut Turn<'_>) -> Actions<Time> {
+        let calm = self.after_dial(SECOND);
+        match &mut self.phase {
+            Phase::Open(open) => {
+                let mut watches = open.at(turn.config, turn.facts, self.now);
+                match watches.network_changed() {
+                    Urgency::Ping => return self.ping(turn, Draw::Usual),
+                    Urgency::Look(at) => self.arm_by(at),
+                    Urgency::Nothing => {}
+                }
+                Actions::none()
             }
-            Phase::Idle | Phase::Waiting { .. } => None,
+            Phase::Waiting { hinted, hurried } => {
+                self.failures.network_changed();
+                if *hurried {
+                    return Actions::none();
+                }
+                *hurried = true;
+                let earliest = self.now.max(*hinted).max(calm);
+                let at = earliest.after(self.rng.between(Duration::ZERO, SECOND));
+                self.hasten(at)
+            }
+            Phase::Connecting { replaces, .. } => {
+                self.failures.network_changed();
+                if *replaces || self.now < calm {
+                    return Actions::none();
+                }
+                self.leave(turn, false);
+                let replaces = true;
+                self.connect(turn.config, replaces)
+                    .after_close(Some(CloseReason::Reconnect))
+            }
+            Phase::Idle | Phase::Closing | Phase::Stopped => Actions::none(),
+        }
+    }
+
+    fn reconnect_now(&mut self, turn: &mut Turn<'_>) -> Actions<Time> {
+        match self.phase {
+            Phase::Idle => self.dial_when_calm(turn.config),
             Phase::Stopped => {
-                self.forget_failures();
-                None
+                self.failures = Failures::NONE;
+                self.dial_when_calm(turn.config)
             }
-        };
-        self.dial(config).after_close(close)
+            Phase::Waiting { .. } => {
+                let calm = self.after_dial(SECOND);
+                if self.now < calm {
+                    return self.hasten(calm);
+                }
+                self.dial(turn.config)
+            }
+            Phase::Connecting { .. } if self.now < self.after_dial(YOUNG) => Actions::none(),
+            Phase::Connecting { .. } | Phase::Open(_) | Phase::Closing => {
+                self.leave(turn, false);
+                self.dial_when_calm(turn.config)
+                    .after_close(Some(CloseReason::Reconnect))
+            }
+        }
+    }
+
+    /// What is asked for dials no sooner than a second after the last dial.
+    fn dial_when_calm(&mut self, config: &Config) -> Actions<Time> {
+        let calm = self.after_dial(SECOND);
+        if self.now < calm {
+            return self.wait(self.now, calm);
+        }
+        self.dial(config)
     }
 
     fn dial(&mut self, config: &Config) -> Actions<Time> {
+        let replaces = false;
+        self.connect(config, replaces)
+    }
+
+    fn connect(&mut self, config: &Config, replaces: bool) -> Actions<Time> {
         self.epoch.advance();
         self.dialled = Some(self.now);
-        self.phase = Phase::Connecting { spared: false };
+        self.phase = Phase::Connecting {
+            forgiven: false,
+            replaces,
+        };
         self.arm(self.now.after(config.connect_timeout()));
         Actions::of(Action::Connect)
     }
 
-    fn stop(&mut self, config: &Config) -> Actions<Time> {
+    fn stop(&mut self, turn: &mut Turn<'_>) -> Actions<Time> {
         match self.phase {
             Phase::Idle | Phase::Waiting { .. } => self.stopped(StopReason::Requested),
             Phase::Connecting { .. } | Phase::Closing => {
-                self.leave(config);
+                self.leave(turn, false);
                 self.stopped(StopReason::Requested)
                     .after_close(Some(CloseReason::Abort))
             }
             Phase::Open(_) => {
-                self.settle_attempts(config);
+                self.settle_attempts(turn, false);
                 self.phase = Phase::Closing;
-                self.arm(self.now.after(config.close_timeout()));
+                self.arm(self.now.after(turn.config.close_timeout()));
                 Actions::close(CloseReason::Stop)
             }
             Phase::Stopped => Actions::none(),
@@ -590,23 +970,24 @@ impl Machine {
     }
 
     /// A connection or a dial ends.
-    fn leave(&mut self, config: &Config) {
-        self.settle_attempts(config);
+    fn leave(&mut self, turn: &mut Turn<'_>, was_given_up: bool) {
+        self.settle_attempts(turn, was_given_up);
         self.epoch.advance();
     }
 
-    fn settle_attempts(&mut self, config: &Config) {
-        if let Phase::Open(open) = &self.phase {
-            if open.is_stable(config, self.now) {
-                self.forget_failures();
+    fn settle_attempts(&mut self, turn: &mut Turn<'_>, was_given_up: bool) {
+        if let Phase::Open(open) = &mut self.phase {
+            let watches = open.at(turn.config, turn.facts, self.now);
+            if watches.is_stable(was_given_up) {
+                self.failures = Failures::NONE;
             }
         }
     }
+}
 
-    fn forget_failures(&mut self) {
-        self.attempt = 0;
-        self.first_down = None;
-    }
+/// Whether the verdict on a dial comes so late that it was this process that was away.
+fn is_forgiven(config: &Config, before: bool, due: Time, now: Time) -> bool {
+    !before && now.since(due) > config.late_tolerance()
 }
 
 #[cfg(all(test, feature = "std"))]
@@ -614,9 +995,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn is_at_most_160_bytes_without_its_settings() {
+    fn is_at_most_192_bytes_without_its_settings() {
         let whole = size_of::<Heartbeat<std::time::Instant>>();
         let own = whole - size_of::<Config>();
-        assert!(own <= 160, "{own}");
+        assert!(own <= 192, "{own}");
     }
 }

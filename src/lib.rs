@@ -111,7 +111,7 @@
 //! - [`Event`] goes in: what happened. [`Action`] comes out: what to do.
 //! - [`Config`]: the settings, from [`Config::builder`]; [`ConfigError`] names what
 //!   is out of bounds.
-//! - [`ClosePolicy`] and [`Retry`]: what a close code means for coming back.
+//! - [`Policy`], [`Loss`] and [`Retry`]: what a loss means for coming back.
 //! - [`RoundTrip`]: how long answers take.
 //! - [`Instant`]: what the machine asks of a clock.
 //! - [`Codec`] and [`Notice`]: what adapters share.
@@ -149,6 +149,7 @@ mod event;
 mod heartbeat;
 mod notice;
 mod open;
+mod policy;
 mod random;
 mod rtt;
 #[cfg(feature = "async")]
@@ -165,14 +166,14 @@ mod trace;
 #[cfg(feature = "tungstenite")]
 pub mod tungstenite;
 
-pub use action::{Action, Actions, CloseReason, StopReason};
-pub use backoff::{ClosePolicy, Retry, default_close_policy};
+pub use action::{Action, Actions, CloseReason, Manner, StopReason};
 pub use codec::{Codec, Incoming};
 pub use config::{Config, ConfigBuilder};
 pub use error::ConfigError;
-pub use event::{CloseCode, Closed, Epoch, Event, PingId};
+pub use event::{CloseCode, Closed, Epoch, Event, PingId, Refused};
 pub use heartbeat::{Heartbeat, State};
 pub use notice::{Cause, Notice, Planned};
+pub use policy::{Loss, Policy, Retry, default_policy, stop_when_refused};
 pub use rtt::RoundTrip;
 pub use time::Instant;
 

@@ -33,26 +33,39 @@ impl Rng {
     }
 }
 
-/// A share of an interval, in (0, 1]: n + 1 parts of 2^32.
+/// A share of an interval, in (0, 1]: n + 1 parts of 2^16.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Fraction(u32);
+pub(crate) struct Fraction(u16);
 
 impl Fraction {
+    pub(crate) const WHOLE: Self = Self(u16::MAX);
+    const TENTH: u16 = 6_553;
+
+    /// U[`least`, 1], where the least share has that many parts of 2^16 and one more.
+    fn from(least: u16, rng: &mut Rng) -> Self {
+        Self(u16::MAX - rng.up_to(u64::from(u16::MAX - least)) as u16)
+    }
+
     /// U(0, 1].
     pub(crate) fn phase(rng: &mut Rng) -> Self {
-        Self(rng.up_to(u64::from(u32::MAX)) as u32)
+        Self::from(0, rng)
+    }
+
+    /// U[0.1, 1].
+    pub(crate) fn late_phase(rng: &mut Rng) -> Self {
+        Self::from(Self::TENTH, rng)
     }
 
     /// U[1 - jitter, 1], for a jitter in [0, 1).
     pub(crate) fn jittered(jitter: f64, rng: &mut Rng) -> Self {
-        let spread = (jitter * f64::from(u32::MAX)) as u64;
-        Self(u32::MAX - rng.up_to(spread) as u32)
+        let spread = (jitter * f64::from(u16::MAX)) as u16;
+        Self::from(u16::MAX - spread, rng)
     }
 
     /// This share of the interval, but never under 1 ms.
     pub(crate) fn of(self, interval: Duration) -> Duration {
         let parts = u128::from(self.0) + 1;
-        let nanos = (interval.as_nanos() * parts) >> 32;
+        let nanos = (interval.as_nanos() * parts) >> 16;
         Duration::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX)).max(MILLISECOND)
     }
 }
@@ -84,6 +97,8 @@ mod tests {
             assert!((Duration::from_secs(8)..=whole).contains(&part));
             let part = Fraction::phase(&mut rng).of(whole);
             assert!((MILLISECOND..=whole).contains(&part));
+            let part = Fraction::late_phase(&mut rng).of(whole);
+            assert!((Duration::from_secs(1)..=whole).contains(&part));
         }
         assert_eq!(Fraction::jittered(0.0, &mut rng).of(whole), whole);
     }

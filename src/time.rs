@@ -56,27 +56,60 @@ impl Instant for std::time::Instant {
 
 pub(crate) const MILLISECOND: Duration = Duration::from_millis(1);
 pub(crate) const SECOND: Duration = Duration::from_secs(1);
+/// The longest duration that a setting may have, a delay, and a server's hint.
+pub(crate) const LONGEST: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// In nanoseconds; what is over 584 years counts as 584 years.
-pub(crate) fn nanos(duration: Duration) -> u64 {
-    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
+pub(crate) const fn nanos(duration: Duration) -> u64 {
+    let nanos = duration.as_nanos();
+    if nanos > u64::MAX as u128 {
+        u64::MAX
+    } else {
+        nanos as u64
+    }
+}
+
+/// The time in which an open connection counts: the nanoseconds of [`Time`], or
+/// whatever else is to be packed tightly. Both methods are total.
+pub(crate) trait Timeline: Copy + Ord {
+    fn after(self, duration: Duration) -> Self;
+
+    /// Zero where `earlier` is later.
+    fn since(self, earlier: Self) -> Duration;
 }
 
 /// Internal time: nanoseconds since the clock's origin, which is 1, so that an
-/// absent time costs no space.
+/// absent time costs no space; nor does alignment.
+///
+/// Rust 1.95 and later (LLVM 22 and later, and still the newest) miscompiles
+/// `*slot = slot.map(|at| at.min(latest))` for an optional number that is not zero,
+/// also in a newtype and also as an `if`: what reads it afterwards in the same
+/// function takes `None` for `Some`. [`bring_forward`] says the same safely; write it
+/// nowhere else. `tests/levels` holds what every compiler and level does against
+/// the others.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[repr(packed(4))]
 pub(crate) struct Time(NonZeroU64);
 
 impl Time {
     pub(crate) const ORIGIN: Self = Self(NonZeroU64::MIN);
     pub(crate) const MAX: Self = Self(NonZeroU64::MAX);
+}
 
-    pub(crate) fn after(self, duration: Duration) -> Self {
-        Self(self.0.saturating_add(nanos(duration)))
+impl Timeline for Time {
+    fn after(self, duration: Duration) -> Self {
+        Self({ self.0 }.saturating_add(nanos(duration)))
     }
 
-    pub(crate) fn since(self, earlier: Self) -> Duration {
-        Duration::from_nanos(self.0.get().saturating_sub(earlier.0.get()))
+    fn since(self, earlier: Self) -> Duration {
+        Duration::from_nanos({ self.0 }.get().saturating_sub({ earlier.0 }.get()))
+    }
+}
+
+/// Makes what is planned for later than this come now; what is not planned is not.
+pub(crate) fn bring_forward<T: Timeline>(slot: &mut Option<T>, latest: T) {
+    if slot.is_some_and(|at| latest < at) {
+        *slot = Some(latest);
     }
 }
 

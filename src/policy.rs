@@ -1,0 +1,112 @@
+//! What a loss means for coming back.
+
+use core::time::Duration;
+
+use crate::event::CloseCode;
+
+/// What was lost, for a [`Policy`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Loss {
+    /// The transport ended, with a close code or without one; or the application
+    /// gave it up as if it had.
+    Closed(Option<CloseCode>),
+    /// The dial was refused with this HTTP status.
+    Refused(u16),
+    /// The transport or the dial failed, or the heartbeat timed it out.
+    Failed,
+}
+
+/// Whether to come back, and how.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Retry {
+    /// Do not come back.
+    Stop,
+    /// The ordinary delay for this attempt.
+    Backoff,
+    /// The delay that the last attempts have, also at the first:
+    /// U\[`backoff_floor`, `backoff_cap`\].
+    Spread,
+    /// U\[`least`, `greatest`\], each clamped to 1 ms to 24 h; a `greatest` under
+    /// `least` counts as `least`. The dial comes no sooner than 1 s after the last
+    /// one began.
+    Between {
+        /// The shortest delay.
+        least: Duration,
+        /// The longest delay.
+        greatest: Duration,
+    },
+}
+
+/// Decides by what was lost whether to come back and how. See
+/// [`ConfigBuilder::policy`](crate::ConfigBuilder::policy).
+pub type Policy = fn(Loss) -> Retry;
+
+/// The policy unless the application replaces it. It never gives up.
+///
+/// 1012 comes back after U\[5 s, 30 s\] (as its registration with IANA asks). 1013,
+/// the codes by which the peer says that we are wrong (1002, 1003, 1007-1010, 1015),
+/// and every refused dial but 408, 425, 429 and 5xx are spread out. Everything else
+/// backs off, 1000 and 3000-4999 among it: a server that recycles its sockets with
+/// 1000, or a deployment that answers 404 for a minute, must not silence its clients
+/// for good.
+///
+/// ```
+/// use keepalive::{CloseCode, Config, Loss, Retry, default_policy};
+///
+/// assert_eq!(default_policy(Loss::Closed(Some(CloseCode::NORMAL))), Retry::Backoff);
+/// assert_eq!(default_policy(Loss::Refused(404)), Retry::Spread);
+///
+/// let config = Config::builder()
+///     .policy(|loss| match loss {
+///         Loss::Closed(Some(CloseCode(4001))) => Retry::Stop, // the application's "logged out"
+///         other => default_policy(other),
+///     })
+///     .build()?;
+/// # Ok::<(), keepalive::ConfigError>(())
+/// ```
+#[must_use]
+pub fn default_policy(loss: Loss) -> Retry {
+    match loss {
+        Loss::Closed(Some(CloseCode::SERVICE_RESTART)) => Retry::Between {
+            least: Duration::from_secs(5),
+            greatest: Duration::from_secs(30),
+        },
+        Loss::Closed(Some(CloseCode::TRY_AGAIN_LATER)) => Retry::Spread,
+        loss if is_our_fault(loss) => Retry::Spread,
+        _ => Retry::Backoff,
+    }
+}
+
+/// A policy for clients that should not insist: stops at 1000, at the codes by which
+/// the peer says that we are wrong (1002, 1003, 1007-1010, 1015), and at every
+/// refused dial but 408, 425, 429 and 5xx. Otherwise as [`default_policy`].
+///
+/// ```
+/// use keepalive::{CloseCode, Loss, Retry, stop_when_refused};
+///
+/// assert_eq!(stop_when_refused(Loss::Refused(401)), Retry::Stop);
+/// assert_eq!(stop_when_refused(Loss::Refused(503)), Retry::Backoff);
+/// assert_eq!(stop_when_refused(Loss::Closed(Some(CloseCode::NORMAL))), Retry::Stop);
+/// ```
+#[must_use]
+pub fn stop_when_refused(loss: Loss) -> Retry {
+    match loss {
+        Loss::Closed(Some(CloseCode::NORMAL)) => Retry::Stop,
+        loss if is_our_fault(loss) => Retry::Stop,
+        other => default_policy(other),
+    }
+}
+
+/// Whether the peer says that the same again would be as wrong. Not so the statuses
+/// that ask for patience: 408, 425, 429 and 5xx.
+fn is_our_fault(loss: Loss) -> bool {
+    match loss {
+        Loss::Closed(Some(CloseCode(code))) => {
+            matches!(code, 1002 | 1003 | 1007..=1010 | 1015)
+        }
+        Loss::Refused(status) => !matches!(status, 408 | 425 | 429 | 500..=599),
+        Loss::Closed(None) | Loss::Failed => false,
+    }
+}
