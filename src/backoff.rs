@@ -13,22 +13,13 @@ pub(crate) struct Failures {
     pub(crate) attempt: u32,
     /// The first down.
     first: Option<Time>,
-    /// How many of the next delays that back off are drawn as the first ones are,
-    /// since the network changed.
-    quick: u8,
 }
 
 impl Failures {
     pub(crate) const NONE: Self = Self {
         attempt: 0,
         first: None,
-        quick: 0,
     };
-
-    /// The news may have come too early, so the next two delays are short.
-    pub(crate) fn network_changed(&mut self) {
-        self.quick = 2;
-    }
 
     /// The limit that this down reaches, if it does.
     pub(crate) fn limit(&mut self, config: &Config, now: Time) -> Option<StopReason> {
@@ -43,7 +34,13 @@ impl Failures {
     }
 
     /// Counts one more retry, and draws the delay before it.
-    pub(crate) fn delay(&mut self, config: &Config, retry: Retry, rng: &mut Rng) -> Delay {
+    pub(crate) fn delay(
+        &mut self,
+        config: &Config,
+        retry: Retry,
+        quick: &mut Quick,
+        rng: &mut Rng,
+    ) -> Delay {
         self.attempt = self.attempt.saturating_add(1);
         let (least, greatest) = match retry {
             Retry::Spread => (config.backoff_floor(), config.backoff_cap()),
@@ -51,7 +48,7 @@ impl Failures {
                 let least = least.min(LONGEST).max(MILLISECOND);
                 (least, greatest.min(LONGEST).max(least))
             }
-            Retry::Backoff | Retry::Stop => match self.step() {
+            Retry::Backoff | Retry::Stop => match quick.step(self.attempt) {
                 0 => (MILLISECOND, config.first_spread()),
                 step => (config.backoff_floor(), ceiling(config, step - 1)),
             },
@@ -61,14 +58,24 @@ impl Failures {
             is_asked_for: matches!(retry, Retry::Between { .. }),
         }
     }
+}
 
-    /// Which delay it is that backs off, from 0.
-    fn step(&mut self) -> u32 {
-        let step = match self.quick {
-            0 => self.attempt - 1,
+/// How many of the next delays that back off are drawn as the first ones are, since the
+/// network changed: that news may have come too early.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Quick(u8);
+
+impl Quick {
+    pub(crate) const NONE: Self = Self(0);
+    pub(crate) const TWO: Self = Self(2);
+
+    /// Which delay before this attempt it is that backs off, from 0.
+    fn step(&mut self, attempt: u32) -> u32 {
+        let step = match self.0 {
+            0 => attempt - 1,
             left => 2 - u32::from(left),
         };
-        self.quick = self.quick.saturating_sub(1);
+        self.0 = self.0.saturating_sub(1);
         step
     }
 }

@@ -498,7 +498,9 @@ impl Kind<Option<Duration>> {
         value: Option<Duration>,
         bounds: RangeInclusive<Duration>,
     ) -> Result<(), ConfigError> {
-        value.map_or(Ok(()), |value| Kind::<Duration>::check(field, value, bounds))
+        value.map_or(Ok(()), |value| {
+            Kind::<Duration>::check(field, value, bounds)
+        })
     }
 
     const fn store(value: Option<Duration>) -> Option<NonZeroU64> {

@@ -1,7 +1,7 @@
 use core::time::Duration;
 
 use crate::action::{Action, Actions, CloseReason, StopReason};
-use crate::backoff::Failures;
+use crate::backoff::{Failures, Quick};
 use crate::config::Config;
 use crate::event::{Closed, Epoch, Event, PingId, Refused};
 use crate::open::{Beat, Draw, Facts, Open, Urgency, Watches};
@@ -412,6 +412,7 @@ struct Machine {
     /// When the last dial began.
     dialled: Option<Time>,
     failures: Failures,
+    quick: Quick,
     epoch: Epoch,
     /// How many pings this connection has had.
     pings: u32,
@@ -504,6 +505,7 @@ impl Machine {
             rng: Rng::new(seed),
             dialled: None,
             failures: Failures::NONE,
+            quick: Quick::NONE,
             epoch: Epoch(0),
             pings: 0,
             noted: Noted::NOTHING,
@@ -564,18 +566,11 @@ impl Machine {
             Event::Message => self.note(turn, |watches| watches.message()),
             Event::Draining => self.note(turn, |watches| watches.draining()),
             Event::Pong(id) => self.note_ping(turn, id, |watches, age| watches.pong(age)),
-            Event::PingSent(id) => {
-                self.note_ping(turn, id, |watches, age| watches.ping_sent(age))
-            }
+            Event::PingSent(id) => self.note_ping(turn, id, |watches, age| watches.ping_sent(age)),
         }
     }
 
-    fn reconfigure(
-        &mut self,
-        before: &Config,
-        turn: &mut Turn<'_>,
-        now: Time,
-    ) -> Actions<Time> {
+    fn reconfigure(&mut self, before: &Config, turn: &mut Turn<'_>, now: Time) -> Actions<Time> {
         self.advance(now);
         let armed = self.deadline;
         if let Phase::Open(open) = &mut self.phase {
@@ -697,7 +692,7 @@ impl Machine {
             Phase::Connecting { .. } => {}
             Phase::Idle | Phase::Waiting { .. } => self.epoch.advance(),
             Phase::Stopped => {
-                self.failures = Failures::NONE;
+                self.forget_failures();
                 self.epoch.advance();
             }
         }
@@ -833,7 +828,9 @@ impl Machine {
             return self.stopped(limit);
         }
         let hinted = self.now.after(lost.hint.min(LONGEST));
-        let delay = self.failures.delay(config, retry, &mut self.rng);
+        let delay = self
+            .failures
+            .delay(config, retry, &mut self.quick, &mut self.rng);
         let at = delay.after(hinted, self.after_dial(SECOND));
         self.wait(hinted, at)
     }
@@ -874,7 +871,7 @@ impl Machine {
                 Actions::none()
             }
             Phase::Waiting { hinted, hurried } => {
-                self.failures.network_changed();
+                self.quick = Quick::TWO;
                 if *hurried {
                     return Actions::none();
                 }
@@ -884,7 +881,7 @@ impl Machine {
                 self.hasten(at)
             }
             Phase::Connecting { replaces, .. } => {
-                self.failures.network_changed();
+                self.quick = Quick::TWO;
                 if *replaces || self.now < calm {
                     return Actions::none();
                 }
@@ -901,7 +898,7 @@ impl Machine {
         match self.phase {
             Phase::Idle => self.dial_when_calm(turn.config),
             Phase::Stopped => {
-                self.failures = Failures::NONE;
+                self.forget_failures();
                 self.dial_when_calm(turn.config)
             }
             Phase::Waiting { .. } => {
@@ -979,9 +976,14 @@ impl Machine {
         if let Phase::Open(open) = &mut self.phase {
             let watches = open.at(turn.config, turn.facts, self.now);
             if watches.is_stable(was_given_up) {
-                self.failures = Failures::NONE;
+                self.forget_failures();
             }
         }
+    }
+
+    fn forget_failures(&mut self) {
+        self.failures = Failures::NONE;
+        self.quick = Quick::NONE;
     }
 }
 

@@ -781,9 +781,7 @@ impl<T: Timeline> Watches<'_, T> {
             Login::Healthy => true,
             Login::Awaited | Login::Waived => false,
             Login::NotAsked if was_given_up => false,
-            Login::NotAsked if config.message_timeout().is_some() => {
-                open.proof.has(Proof::MESSAGE)
-            }
+            Login::NotAsked if config.message_timeout().is_some() => open.proof.has(Proof::MESSAGE),
             Login::NotAsked if config.strict_pongs() => open.proof.has(Proof::ANSWER),
             Login::NotAsked => self.facts.received.is_some(),
         };
