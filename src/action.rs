@@ -34,6 +34,7 @@ pub enum Action<I> {
 }
 
 impl<I> Action<I> {
+    #[inline(always)]
     fn filter_map_instant<J>(self, instant: impl Fn(I) -> Option<J>) -> Option<Action<J>> {
         Some(match self {
             Self::Connect => Action::Connect,
@@ -189,6 +190,7 @@ pub struct Actions<I> {
 }
 
 impl<I> Actions<I> {
+    #[inline]
     pub(crate) const fn none() -> Self {
         Self {
             close: None,
@@ -219,6 +221,7 @@ impl<I> Actions<I> {
     }
 
     /// The same at other instants; without what has none there.
+    #[inline(always)]
     pub(crate) fn filter_map_instants<J>(self, instant: impl Fn(I) -> Option<J>) -> Actions<J> {
         Actions {
             close: self.close,
@@ -233,6 +236,7 @@ impl<I> Actions<I> {
 impl<I> Iterator for Actions<I> {
     type Item = Action<I>;
 
+    #[inline]
     fn next(&mut self) -> Option<Action<I>> {
         if let Some(reason) = self.close.take() {
             return Some(Action::Close(reason));

@@ -128,23 +128,16 @@ impl<I: Instant> Heartbeat<I> {
     /// ping under `confirm_within`.
     #[inline]
     pub fn handle(&mut self, event: Event, now: I) -> Actions<I> {
-        let noted = &mut self.machine.noted;
         match event {
-            Event::Received if noted.takes_received(&self.config) => {
-                noted.add(Noted::RECEIVED);
-                self.received = self.latest(now);
-            }
-            Event::Message if noted.has(Noted::OPEN) => {
-                noted.add(Noted::RECEIVED | Noted::MESSAGE);
-                self.received = self.latest(now);
-            }
-            Event::Sent if noted.has(Noted::TAKES_SENT) => {
-                noted.add(Noted::SENT);
-                self.sent = self.latest(now);
-            }
-            _ => return self.step(event, now),
+            Event::Received if self.note_received(now) => Actions::none(),
+            Event::Message if self.note_message(now) => Actions::none(),
+            Event::Sent if self.note_sent(now) => Actions::none(),
+            // Named again, so that none is written to memory where it is only noted.
+            Event::Received => self.step(Event::Received, now),
+            Event::Message => self.step(Event::Message, now),
+            Event::Sent => self.step(Event::Sent, now),
+            event => self.step(event, now),
         }
-        Actions::none()
     }
 
     /// Like [`handle`](Self::handle), but drops every event whose epoch is not
@@ -176,7 +169,8 @@ impl<I: Instant> Heartbeat<I> {
             facts: &mut facts,
         };
         let actions = self.machine.reconfigure(&before, &mut turn, now);
-        self.keep(facts, actions)
+        self.keep(facts);
+        self.translate(actions)
     }
 
     /// When to call back with a [`Tick`](Event::Tick): the instant of the last
@@ -186,13 +180,10 @@ impl<I: Instant> Heartbeat<I> {
     #[must_use]
     pub fn deadline(&self) -> Option<I> {
         let deadline = self.clock.instant(self.machine.deadline?)?;
-        // What was noted since may have come at the end of time.
-        let latest = self.latest(deadline);
-        let ends = |at| { self.clock }.time(at) == Time::MAX;
-        if latest != Some(deadline) && latest.is_some_and(ends) {
-            return None;
+        if I::IS_CLOCK || self.is_past_noted(deadline) || !self.has_ended() {
+            return Some(deadline);
         }
-        Some(deadline)
+        None
     }
 
     /// When the verdict was due that a [`Tick`](Event::Tick) at `now` would speak: on
@@ -309,14 +300,23 @@ impl<I: Instant> Heartbeat<I> {
         }
     }
 
+    #[inline]
     fn step(&mut self, event: Event, now: I) -> Actions<I> {
+        let actions = self.act(event, now);
+        self.translate(actions)
+    }
+
+    // Apart from what is inlined where facts are noted.
+    #[inline(never)]
+    fn act(&mut self, event: Event, now: I) -> Actions<Time> {
         let (now, mut facts) = self.settle(now);
         let mut turn = Turn {
             config: &self.config,
             facts: &mut facts,
         };
         let actions = self.machine.step(&mut turn, event, now);
-        self.keep(facts, actions)
+        self.keep(facts);
+        actions
     }
 
     /// Lets the machine look at what was reported before this.
@@ -329,10 +329,64 @@ impl<I: Instant> Heartbeat<I> {
         (self.clock.time(now), facts)
     }
 
-    /// Time never goes back, not between two facts either.
+    // Most often the same was noted before, and nothing else. Time never goes back, not
+    // between two facts either: that, and whatever is not only a fact, is for a step.
+
     #[inline]
-    fn latest(&self, now: I) -> Option<I> {
-        Some(now).max(self.received).max(self.sent)
+    fn note_received(&mut self, now: I) -> bool {
+        if self.machine.noted.is_only(Noted::RECEIVED) && is_past(self.received, now) {
+            self.received = Some(now);
+            return true;
+        }
+        self.machine.noted.takes_received(&self.config) && self.note(Noted::RECEIVED, now)
+    }
+
+    #[inline]
+    fn note_message(&mut self, now: I) -> bool {
+        let message = Noted::RECEIVED | Noted::MESSAGE;
+        if self.machine.noted.is_only(message) && is_past(self.received, now) {
+            self.received = Some(now);
+            return true;
+        }
+        self.machine.noted.has(Noted::OPEN) && self.note(message, now)
+    }
+
+    #[inline]
+    fn note_sent(&mut self, now: I) -> bool {
+        if self.machine.noted.is_only(Noted::SENT) && is_past(self.sent, now) {
+            self.sent = Some(now);
+            return true;
+        }
+        self.machine.noted.has(Noted::TAKES_SENT) && self.note(Noted::SENT, now)
+    }
+
+    #[inline]
+    fn note(&mut self, facts: u8, now: I) -> bool {
+        let takes = self.is_past_noted(now);
+        if takes {
+            self.machine.noted.add(facts);
+            if facts == Noted::SENT {
+                self.sent = Some(now);
+            } else {
+                self.received = Some(now);
+            }
+        }
+        takes
+    }
+
+    /// Whether what was noted since the last step came at the end of time.
+    #[cold]
+    fn has_ended(&self) -> bool {
+        let ends = |at| { self.clock }.time(at) == Time::MAX;
+        self.received.max(self.sent).is_some_and(ends)
+    }
+
+    /// Whether this is no earlier than what was noted since the last step.
+    #[inline]
+    fn is_past_noted(&self, now: I) -> bool {
+        let noted = self.machine.noted;
+        (!noted.has(Noted::RECEIVED) || is_past(self.received, now))
+            && (!noted.has(Noted::SENT) || is_past(self.sent, now))
     }
 
     fn facts(&mut self) -> Facts<Time> {
@@ -342,12 +396,18 @@ impl<I: Instant> Heartbeat<I> {
         }
     }
 
-    /// Back to the caller's time, what the step left.
-    fn keep(&mut self, facts: Facts<Time>, actions: Actions<Time>) -> Actions<I> {
+    /// Back to the caller's time, where the step changed them.
+    fn keep(&mut self, facts: Facts<Time>) {
         let clock = self.clock;
-        self.received = facts.received.and_then(|at| clock.instant(at));
-        self.sent = clock.instant(facts.sent);
-        actions.filter_map_instants(|at| clock.instant(at))
+        if facts != self.facts() {
+            self.received = facts.received.and_then(|at| clock.instant(at));
+            self.sent = clock.instant(facts.sent);
+        }
+    }
+
+    #[inline]
+    fn translate(&self, actions: Actions<Time>) -> Actions<I> {
+        actions.filter_map_instants(|at| self.clock.instant(at))
     }
 }
 
@@ -391,6 +451,12 @@ impl Noted {
     #[inline]
     fn has(self, flag: u8) -> bool {
         self.0 & flag != 0
+    }
+
+    /// Whether these facts are noted, and no others.
+    #[inline]
+    fn is_only(self, facts: u8) -> bool {
+        self.0 & (Self::RECEIVED | Self::MESSAGE | Self::SENT) == facts
     }
 
     /// Not where it would hide when a message came.
@@ -985,6 +1051,11 @@ impl Machine {
         self.failures = Failures::NONE;
         self.quick = Quick::NONE;
     }
+}
+
+#[inline]
+fn is_past<I: Instant>(fact: Option<I>, now: I) -> bool {
+    I::IS_CLOCK || fact.is_none_or(|at| at <= now)
 }
 
 /// Whether the verdict on a dial comes so late that it was this process that was away.

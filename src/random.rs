@@ -64,9 +64,9 @@ impl Fraction {
 
     /// This share of the interval, but never under 1 ms.
     pub(crate) fn of(self, interval: Duration) -> Duration {
-        let parts = u128::from(self.0) + 1;
-        let nanos = (interval.as_nanos() * parts) >> 16;
-        Duration::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX)).max(MILLISECOND)
+        let parts = u64::from(self.0) + 1;
+        let nanos = nanos(interval).saturating_mul(parts) >> 16; // A day fits.
+        Duration::from_nanos(nanos).max(MILLISECOND)
     }
 }
 

@@ -12,6 +12,11 @@ use core::time::Duration;
 /// delay, and time ends for it 584 years after the first instant; the greatest
 /// instant counts as that end.
 pub trait Instant: Copy + Ord {
+    /// Whether these are read from a clock that neither goes back nor reaches its end
+    /// while the program runs. Then the machine looks for neither between two facts
+    /// that it only notes, and to note one is a store. `false` is always right.
+    const IS_CLOCK: bool = false;
+
     /// This instant moved forward by `duration`, or the greatest instant that
     /// the type knows where there is none so late.
     #[must_use]
@@ -23,10 +28,12 @@ pub trait Instant: Copy + Ord {
 
 /// A difference of more than 584 years counts as 584 years.
 impl Instant for Duration {
+    #[inline]
     fn saturating_add(self, duration: Duration) -> Self {
         Self::saturating_add(self, duration)
     }
 
+    #[inline]
     fn saturating_duration_since(self, earlier: Self) -> Duration {
         let nanos = self.as_nanos().saturating_sub(earlier.as_nanos());
         Duration::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX))
@@ -35,23 +42,32 @@ impl Instant for Duration {
 
 #[cfg(feature = "std")]
 impl Instant for std::time::Instant {
+    const IS_CLOCK: bool = true;
+
+    #[inline]
     fn saturating_add(self, duration: Duration) -> Self {
-        self.checked_add(duration).unwrap_or_else(|| {
-            // The type does not name its greatest value: climb to it.
-            let (mut greatest, mut step) = (self, Duration::MAX);
-            while !step.is_zero() {
-                match greatest.checked_add(step) {
-                    Some(later) => greatest = later,
-                    None => step /= 2,
-                }
-            }
-            greatest
-        })
+        self.checked_add(duration)
+            .unwrap_or_else(|| greatest_after(self))
     }
 
+    #[inline]
     fn saturating_duration_since(self, earlier: Self) -> Duration {
         Self::saturating_duration_since(&self, earlier)
     }
+}
+
+/// The type does not name its greatest value: climb to it.
+#[cfg(feature = "std")]
+#[cold]
+fn greatest_after(now: std::time::Instant) -> std::time::Instant {
+    let (mut greatest, mut step) = (now, Duration::MAX);
+    while !step.is_zero() {
+        match greatest.checked_add(step) {
+            Some(later) => greatest = later,
+            None => step /= 2,
+        }
+    }
+    greatest
 }
 
 pub(crate) const MILLISECOND: Duration = Duration::from_millis(1);
@@ -97,10 +113,12 @@ impl Time {
 }
 
 impl Timeline for Time {
+    #[inline]
     fn after(self, duration: Duration) -> Self {
         Self({ self.0 }.saturating_add(nanos(duration)))
     }
 
+    #[inline]
     fn since(self, earlier: Self) -> Duration {
         Duration::from_nanos({ self.0 }.get().saturating_sub({ earlier.0 }.get()))
     }
@@ -133,6 +151,7 @@ impl<I: Instant> Clock<I> {
     }
 
     /// `None` where nothing was ever handled, so that there is no origin.
+    #[inline]
     pub(crate) fn instant(self, time: Time) -> Option<I> {
         let since = time.since(Time::ORIGIN);
         self.origin.map(|origin| origin.saturating_add(since))
