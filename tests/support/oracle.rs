@@ -16,32 +16,37 @@ use core::time::Duration;
 use std::collections::HashSet;
 
 use keepalive::{
-    Action, CloseReason, Closed, Config, Epoch, Event, Heartbeat, PingId, Retry, RoundTrip, State,
-    StopReason,
+    Action, CloseReason, Closed, Config, Epoch, Event, Heartbeat, Loss, Manner, PingId, Refused,
+    Retry, RoundTrip, State, StopReason,
 };
 
 /// What has to hold for every config, seed, event sequence and clock; 0 is the
 /// state table with its rules.
-pub const INVARIANTS: [&str; 19] = [
+pub const INVARIANTS: [&str; 20] = [
     "the state table and the rules",
     "no panic, no overflow; internal time never goes back",
     "no spin: a deadline that is armed is later than now",
     "no stall: each waiting state has a deadline",
     "a tick before the deadline changes nothing but the deadline",
-    "at most one ping out; at most one ping a step; never a ping outside Open",
-    "a ping's deadline never moves later; a next ping needs a miss or activity",
-    "accuracy: a conviction implies that its timeout passed with nothing in",
+    "at most one ping out; at most one ping a step; never a ping outside Open, in \
+     listen-only, or before a login that is asked for",
+    "a ping's deadline moves later only by `Draining` and once by `PingSent`; a next ping \
+     needs a miss, what ends a probe, or the cadence, which moves no deadline",
+    "accuracy: a conviction implies that its watch ran for its full time with nothing in \
+     that renews or ends it",
     "completeness: the detection bounds",
     "with ticks in time, activity never makes a conviction come earlier",
-    "no watched direction stays silent for longer than its interval",
+    "no watch that asks for a ping runs for longer than it lasts, unless a probe is out",
     "events of an old epoch change nothing",
     "one down, one attempt; one dial planned; one live connection",
-    "every delay is the hint plus a draw within its bounds",
+    "every delay is the hint plus a draw within its bounds, or ends with the second after \
+     the last dial",
     "attempts reset exactly when the stability rule says",
     "after Stopped nothing, until a beginning with attempt 0",
     "determinism: a clone fed the same events does the same",
     "shifting every instant shifts the deadlines and nothing else",
     "one tick does at most one of: ping, dial, give up",
+    "dials that are asked for are at least 1 s apart",
 ];
 
 const MILLISECOND: Duration = Duration::from_millis(1);
@@ -74,6 +79,8 @@ pub trait Machine {
     fn take(&mut self, input: Input, now: Duration) -> Vec<Action<Duration>>;
     fn deadline(&self) -> Option<Duration>;
     fn views(&self) -> Views;
+    /// What it says that a tick now would do: see [`Heartbeat::verdict`].
+    fn verdict(&self, now: Duration) -> Option<Duration>;
 }
 
 impl Machine for Heartbeat<Duration> {
@@ -101,19 +108,55 @@ impl Machine for Heartbeat<Duration> {
             last_received: self.last_received(),
         }
     }
+
+    fn verdict(&self, now: Duration) -> Option<Duration> {
+        self.verdict(now)
+    }
 }
 
-/// One step: what went in, what came out, and what showed after it.
+/// What the machine said of a tick just before it.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Foretold {
+    /// It was not asked, or it was no tick.
+    Nothing,
+    Mercy,
+    /// A verdict that was due then.
+    Verdict(Duration),
+}
+
+impl Foretold {
+    /// To be asked before the step.
+    pub fn by(machine: &impl Machine, input: Input, now: Duration) -> Self {
+        match input {
+            Input::Event(Event::Tick) => machine.verdict(now).map_or(Self::Mercy, Self::Verdict),
+            _ => Self::Nothing,
+        }
+    }
+}
+
+/// One step: what went in, what came out, and what showed before and after it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Entry {
     pub input: Input,
     pub now: Duration,
+    pub foretold: Foretold,
     pub actions: Vec<Action<Duration>>,
     pub deadline: Option<Duration>,
     pub views: Views,
 }
 
 impl Entry {
+    /// Lets the machine take a step.
+    pub fn step(machine: &mut impl Machine, input: Input, now: Duration) -> Self {
+        let foretold = Foretold::by(machine, input, now);
+        let actions = machine.take(input, now);
+        Self {
+            foretold,
+            ..Self::new(input, now, actions, machine)
+        }
+    }
+
+    /// Of a step that was taken, by a machine that was not asked before it.
     pub fn new(
         input: Input,
         now: Duration,
@@ -123,6 +166,7 @@ impl Entry {
         Self {
             input,
             now,
+            foretold: Foretold::Nothing,
             actions,
             deadline: machine.deadline(),
             views: machine.views(),
@@ -201,9 +245,12 @@ impl<M: Machine> Watched<M> {
         now: Duration,
         told: Option<(Input, Duration)>,
     ) -> Vec<Action<Duration>> {
+        let foretold = Foretold::by(&self.heartbeat, input, now);
         let actions = told.map_or_else(Vec::new, |(told, now)| self.heartbeat.take(told, now));
-        let entry = Entry::new(input, now, actions.clone(), &self.heartbeat);
-        self.trace.entries.push(entry);
+        self.trace.entries.push(Entry {
+            foretold,
+            ..Entry::new(input, now, actions.clone(), &self.heartbeat)
+        });
         actions
     }
 
@@ -293,6 +340,9 @@ pub fn shifted(one: &Trace, other: &Trace, by: Duration) -> Verdict {
         entry.now += by;
         entry.deadline = entry.deadline.map(|at| at + by);
         entry.views.last_received = entry.views.last_received.map(|at| at + by);
+        if let Foretold::Verdict(due) = &mut entry.foretold {
+            *due += by;
+        }
         for action in &mut entry.actions {
             if let Action::ArmDeadline(at) | Action::ScheduleReconnect { at, .. } = action {
                 *at += by;
@@ -340,7 +390,7 @@ pub fn no_earlier(less: &Trace, more: &Trace, from: usize) -> Verdict {
     }
 }
 
-/// When a peer was first found dead, from this entry on.
+/// When an open connection was first ended by a verdict, from this entry on.
 pub fn first_conviction(trace: &Trace, from: usize) -> Option<Duration> {
     let convicts = |entry: &&Entry| entry.actions.iter().any(is_conviction);
     trace
@@ -354,8 +404,18 @@ pub fn first_conviction(trace: &Trace, from: usize) -> Option<Duration> {
 fn is_conviction(action: &Action<Duration>) -> bool {
     matches!(
         action,
-        Action::Close(CloseReason::PongTimeout | CloseReason::IdleTimeout)
+        Action::Close(
+            CloseReason::PongTimeout
+                | CloseReason::IdleTimeout
+                | CloseReason::MessageTimeout
+                | CloseReason::LoginTimeout
+        )
     )
+}
+
+/// On the peer, or on a dial.
+fn is_any_verdict(action: &Action<Duration>) -> bool {
+    is_conviction(action) || *action == Action::Close(CloseReason::ConnectTimeout)
 }
 
 fn is_ping(action: &Action<Duration>) -> bool {
@@ -384,19 +444,11 @@ macro_rules! ensure {
 struct Clock {
     origin: Option<Duration>,
     now: Duration,
-    /// Something but `Received` happened. Until then only the latest counts.
-    is_running: bool,
 }
 
 impl Clock {
-    fn advance(&mut self, now: Duration, input: Input) {
-        if !self.is_running {
-            self.is_running = !matches!(input, Input::Event(Event::Received));
-            let earlier = self
-                .origin
-                .filter(|&origin| self.is_running || origin > now);
-            self.origin = Some(earlier.unwrap_or(now));
-        }
+    fn advance(&mut self, now: Duration) {
+        self.origin.get_or_insert(now);
         self.now = self.now.max(now).min(self.end());
         if now == Duration::MAX {
             self.now = self.end();
@@ -435,7 +487,7 @@ impl Clock {
 #[derive(Clone)]
 enum Phase {
     Idle,
-    Connecting { due: Duration, spared: bool },
+    Connecting(Dial),
     Open(Box<Open>),
     Closing { due: Duration },
     Waiting(Waiting),
@@ -443,36 +495,92 @@ enum Phase {
 }
 
 #[derive(Clone)]
+struct Dial {
+    began: Duration,
+    due: Duration,
+    /// Its verdict was put off.
+    is_spared: bool,
+    /// It stands for one that a change of network ended.
+    is_second: bool,
+}
+
+#[derive(Clone)]
 struct Waiting {
     at: Duration,
-    /// No change of network brings the dial before this.
+    /// The end of the server's hint.
+    hinted: Duration,
+    /// A change of network had its draw.
+    has_drawn: bool,
+    /// The application or the network asked for the dial.
+    is_asked_for: bool,
+}
+
+/// From where a watch counts that may or may not count anew after a probe.
+#[derive(Clone, Copy)]
+struct From {
     earliest: Duration,
-    hurried: bool,
+    latest: Duration,
+}
+
+impl From {
+    fn exactly(at: Duration) -> Self {
+        Self {
+            earliest: at,
+            latest: at,
+        }
+    }
+}
+
+#[derive(Clone, Copy, PartialEq)]
+enum Login {
+    NotAsked,
+    Awaited,
+    /// It was asked for when the connection opened, and no longer.
+    Waived,
 }
 
 #[derive(Clone)]
 struct Open {
     opened: Duration,
-    received: Duration,
-    heard: bool,
+    login: Login,
     healthy: bool,
-    /// The last thing that went out.
-    spoke: Duration,
-    /// From where the outbound silence counts at the latest: the last thing that
-    /// went out, or the end of a probe.
-    quiet: Duration,
+    received: Option<Duration>,
+    had_message: bool,
+    /// A pong ended a probe.
+    had_answer: bool,
+    /// Inbound and idle count from here, or from what came in later.
+    alive: Duration,
+    message: Duration,
+    outbound: From,
+    cadence: From,
+    doubt: Option<From>,
+    /// The last ping that a change of network made.
+    news: Option<Duration>,
+    /// A change of network waits for the end of that second.
+    news_wait: bool,
+    /// The last `Draining` or `PingSent`.
+    moved: Duration,
+    probe: Option<Probe>,
     ping: Option<Ping>,
-    /// When the ping that is out is missed.
-    probe: Option<Duration>,
     pings: u32,
-    missed: u32,
-    spared: bool,
-    /// Until when a verdict was put off, where no ping can be sent.
-    put_off: Duration,
-    urged: Option<Duration>,
+    put_off: PutOff,
+    share: Share,
     /// What was overdue after a change is asked for by then.
     asked: Duration,
+    /// The bounds for the peer, for messages and for the login.
     silence: Silence,
+    drought: Silence,
+    wait: Silence,
+}
+
+/// The ping that is out, with those that it replaced.
+#[derive(Clone)]
+struct Probe {
+    /// When it is missed.
+    due: Duration,
+    missed: u32,
+    is_spared: bool,
+    is_urgent: bool,
 }
 
 /// The last ping.
@@ -481,161 +589,473 @@ struct Ping {
     id: PingId,
     /// The round trip counts from here.
     from: Duration,
-    is_flushed: bool,
     is_awaited: bool,
+    /// It, and those that it replaced while they were out.
+    row: Vec<PingId>,
+    /// One of the row has left our buffer.
+    has_left: bool,
+    /// The row waits behind our bytes.
+    is_behind: bool,
+    /// Until then the bound of the detection has what this row added to it.
+    counted: Duration,
 }
 
-/// What the bound of a detection is made of, since something last came in.
+/// Until when verdicts were put off, where no ping can stand for them.
+#[derive(Clone, Copy, Default)]
+struct PutOff {
+    idle: Option<Duration>,
+    messages: Option<Duration>,
+    login: Option<Duration>,
+}
+
+/// How the share of the intervals in force may have been drawn.
+#[derive(Clone, Copy)]
+struct Share {
+    first: bool,
+    late: bool,
+    usual: bool,
+}
+
+impl Share {
+    const FIRST: Self = Self {
+        first: true,
+        late: false,
+        usual: false,
+    };
+    const USUAL: Self = Self {
+        first: false,
+        late: false,
+        usual: true,
+    };
+    const LATE: Self = Self {
+        first: false,
+        late: true,
+        usual: false,
+    };
+    const LATE_OR_USUAL: Self = Self {
+        first: false,
+        late: true,
+        usual: true,
+    };
+
+    /// The least that an interval may have been drawn to.
+    fn least(self, config: &Config, interval: Duration) -> Duration {
+        let usual = 1.0 - config.jitter();
+        let share = match self {
+            _ if !config.random_phase() => usual,
+            Self { first: true, .. } => 0.0,
+            Self { late: true, .. } => usual.min(0.1),
+            Self { .. } => usual,
+        };
+        interval
+            .mul_f64(share)
+            .saturating_sub(Duration::from_nanos(2))
+            .max(MILLISECOND)
+    }
+}
+
+/// What the bound of a detection is made of, since the last sign of life.
 #[derive(Clone)]
 struct Silence {
     since: Duration,
     lateness: Duration,
     /// The first deadline that has passed without a tick.
     owed: Option<Duration>,
-    interval: Duration,
+    /// What the watch lasts without the answers.
+    lasts: Duration,
+    /// Of an answer.
     timeout: Duration,
-    idle_timeout: Duration,
     max_missed: u32,
-    forgiven: bool,
+    /// What a verdict may be put off by.
     grace: Duration,
-    /// What `PingSent` added.
+    is_forgiven: bool,
+    /// What `Draining` and `PingSent` added.
     buffered: Duration,
     /// Changes that put off by 1 ms what they made overdue.
     changes: u32,
 }
 
 impl Silence {
-    fn new(since: Duration, config: &Config) -> Self {
-        let mut silence = Self {
+    fn new(since: Duration) -> Self {
+        Self {
             since,
             lateness: Duration::ZERO,
             owed: None,
-            interval: Duration::ZERO,
+            lasts: Duration::ZERO,
             timeout: Duration::ZERO,
-            idle_timeout: Duration::ZERO,
             max_missed: 0,
-            forgiven: false,
             grace: Duration::ZERO,
+            is_forgiven: false,
             buffered: Duration::ZERO,
             changes: 0,
-        };
+        }
+    }
+
+    /// Of the peer. The longest settings in force count.
+    fn of_peer(since: Duration, config: &Config) -> Self {
+        let mut silence = Self::new(since);
         silence.is_under(config);
         silence
     }
 
-    /// The longest settings in force count.
     fn is_under(&mut self, config: &Config) {
+        if config.listen_only() {
+            return self.may_last(config.idle_timeout(), config);
+        }
         let timeout = config.adaptive_timeout().unwrap_or(config.pong_timeout());
-        self.interval = self.interval.max(config.ping_interval());
+        self.lasts = self.lasts.max(config.ping_interval());
         self.timeout = self.timeout.max(timeout);
-        self.idle_timeout = self.idle_timeout.max(config.idle_timeout());
+        self.grace = self.timeout;
         self.max_missed = self.max_missed.max(config.max_missed());
-        self.grace = self
-            .grace
-            .max(config.late_tolerance().min(config.idle_timeout()));
     }
 
-    fn bound(&self, listen_only: bool) -> Duration {
-        let changes = MILLISECOND * self.changes;
-        let ordinary = if listen_only {
-            self.idle_timeout + self.lateness
-        } else {
-            self.interval
-                .saturating_add(self.timeout * self.max_missed)
-                .saturating_add(self.lateness.saturating_mul(self.max_missed + 1))
-        };
-        let forgiveness = match (self.forgiven, listen_only) {
-            (false, _) => Duration::ZERO,
-            (true, false) => self.timeout.saturating_add(self.lateness),
-            (true, true) => self.grace.saturating_add(self.lateness),
-        };
-        ordinary
-            .saturating_add(forgiveness)
-            .saturating_add(self.buffered)
-            .saturating_add(changes)
+    /// A watch without pings.
+    fn lasting(since: Duration, lasts: Option<Duration>, config: &Config) -> Self {
+        let mut silence = Self::new(since);
+        silence.may_last(lasts.unwrap_or_default(), config);
+        silence
     }
+
+    fn may_last(&mut self, lasts: Duration, config: &Config) {
+        self.lasts = self.lasts.max(lasts);
+        self.grace = self.grace.max(config.late_tolerance().min(lasts));
+    }
+
+    fn bound(&self) -> Duration {
+        let mut bound = self
+            .lasts
+            .saturating_add(self.timeout * self.max_missed)
+            .saturating_add(self.lateness.saturating_mul(self.max_missed + 1));
+        if self.is_forgiven {
+            bound = bound
+                .saturating_add(self.grace)
+                .saturating_add(self.lateness);
+        }
+        bound
+            .saturating_add(self.buffered)
+            .saturating_add(MILLISECOND * self.changes)
+    }
+
+    /// A tick is late for the first deadline that it serves, however often that was
+    /// put off.
+    fn observe_lateness(&mut self, deadline: Duration, clock: &Clock, is_tick: bool) {
+        let owed = self.owed.map_or(deadline, |owed| owed.min(deadline));
+        let late = clock.since(owed.max(self.since));
+        self.lateness = self.lateness.max(late);
+        let is_served = is_tick && clock.now >= deadline;
+        self.owed = Some(owed).filter(|&owed| !is_served && owed <= clock.now);
+    }
+
+    fn keeps_bound(&self, clock: &Clock) -> Checked<(Duration, Duration)> {
+        let (silence, bound) = (clock.since(self.since), self.bound());
+        ensure!(
+            silence <= bound,
+            8,
+            "no conviction after {silence:?}; the bound is {bound:?}"
+        );
+        Ok((silence, bound))
+    }
+}
+
+/// A watch that asks for pings.
+struct Asking {
+    earliest: Duration,
+    latest: Duration,
+    /// What it lasts.
+    least: Duration,
+    most: Duration,
+    /// Not while a ping is out.
+    is_held: bool,
 }
 
 impl Open {
     fn new(now: Duration, config: &Config) -> Self {
-        Self {
+        let login = match config.healthy_within() {
+            Some(_) => Login::Awaited,
+            None => Login::NotAsked,
+        };
+        let mut open = Self {
             opened: now,
-            received: now,
-            heard: false,
+            login,
             healthy: false,
-            spoke: now,
-            quiet: now,
-            ping: None,
+            received: None,
+            had_message: false,
+            had_answer: false,
+            alive: now,
+            message: now,
+            outbound: From::exactly(now),
+            cadence: From::exactly(now),
+            doubt: None,
+            news: None,
+            news_wait: false,
+            moved: Duration::ZERO,
             probe: None,
+            ping: None,
             pings: 0,
-            missed: 0,
-            spared: false,
-            put_off: Duration::ZERO,
-            urged: None,
+            put_off: PutOff::default(),
+            share: Share::FIRST,
             asked: Duration::ZERO,
-            silence: Silence::new(now, config),
+            silence: Silence::new(now),
+            drought: Silence::new(now),
+            wait: Silence::lasting(now, config.healthy_within(), config),
+        };
+        open.begins(now, config);
+        open
+    }
+
+    fn is_login_awaited(&self) -> bool {
+        self.login == Login::Awaited && !self.healthy
+    }
+
+    /// The watches begin, or would if no login were awaited.
+    fn begins(&mut self, now: Duration, config: &Config) {
+        self.alive = now;
+        self.message = now;
+        self.outbound = From::exactly(now);
+        self.cadence = From::exactly(now);
+        self.doubt = None;
+        self.put_off = PutOff::default();
+        self.share = Share::FIRST;
+        self.silence = Silence::of_peer(now, config);
+        self.drought = Silence::lasting(now, config.message_timeout(), config);
+    }
+
+    /// From where inbound and idle count.
+    fn alive(&self, config: &Config) -> Duration {
+        if config.strict_pongs() {
+            return self.alive;
+        }
+        self.received
+            .map_or(self.alive, |received| received.max(self.alive))
+    }
+
+    fn receives(&mut self, now: Duration, config: &Config) {
+        self.received = Some(now);
+        if !config.strict_pongs() && !self.is_login_awaited() {
+            self.lives(now, config);
         }
     }
 
-    fn receive(&mut self, now: Duration, config: &Config) {
-        self.received = now;
-        self.heard = true;
+    /// A sign of life ends the probe.
+    fn lives(&mut self, now: Duration, config: &Config) {
+        self.alive = now;
+        self.ends_probe(now);
+        self.put_off.idle = None;
+        self.silence = Silence::of_peer(now, config);
+    }
+
+    fn ends_probe(&mut self, now: Duration) {
         if self.probe.take().is_some() {
-            self.quiet = now;
+            self.outbound.latest = now;
+            self.cadence.latest = now;
+            if let Some(doubt) = &mut self.doubt {
+                doubt.latest = now;
+            }
         }
-        self.missed = 0;
-        self.spared = false;
-        self.put_off = Duration::ZERO;
-        self.silence = Silence::new(now, config);
     }
 
-    fn awaited(&self) -> Option<PingId> {
-        self.ping
-            .as_ref()
-            .filter(|ping| ping.is_awaited)
-            .map(|ping| ping.id)
+    fn awaited(&self) -> Option<&Ping> {
+        self.ping.as_ref().filter(|ping| ping.is_awaited)
     }
 
-    fn is_stable(&self, config: &Config, clock: &Clock) -> bool {
-        self.healthy || (self.heard && clock.since(self.opened) >= config.stable_after())
-    }
-
-    /// The least that an interval can be drawn to.
-    fn least(&self, config: &Config, interval: Duration) -> Duration {
-        if self.pings == 0 && config.random_phase() {
-            return MILLISECOND;
+    /// Its round trip counts from now, and its answer if it is out; `left` if a ping
+    /// of the row has left our buffer.
+    fn moves(&mut self, left: bool, clock: &Clock, timeout: impl Fn(bool) -> Duration) {
+        self.moved = clock.now;
+        let Some(ping) = &mut self.ping else { return };
+        ping.from = clock.now;
+        if left && ping.is_behind {
+            self.cadence.latest = clock.now;
         }
-        let shortest = interval.mul_f64(1.0 - config.jitter());
-        shortest
-            .saturating_sub(Duration::from_nanos(2))
-            .max(MILLISECOND)
+        ping.has_left = left;
+        ping.is_behind = !left;
+        if let Some(probe) = &mut self.probe {
+            probe.due = clock.hence(timeout(probe.is_urgent));
+            self.silence.buffered += clock.since(ping.counted);
+            ping.counted = clock.now;
+        }
     }
 
-    /// No silence asks for a ping before this.
-    fn earliest_ping(&self, config: &Config, clock: &Clock) -> Duration {
-        let least = |interval| self.least(config, interval);
-        let inbound = clock.after(self.received, least(config.ping_interval()));
-        let outbound = config
-            .send_interval()
-            .map(|interval| clock.after(self.spoke, least(interval)));
-        outbound.map_or(inbound, |outbound| outbound.min(inbound))
+    /// Whether this connection proves that attempts may count from 1 again.
+    fn is_stable(&self, config: &Config, clock: &Clock, was_given_up: bool) -> bool {
+        let is_proved = match self.login {
+            _ if self.healthy => true,
+            Login::Awaited | Login::Waived => false,
+            Login::NotAsked if was_given_up => false,
+            Login::NotAsked if config.message_timeout().is_some() => self.had_message,
+            Login::NotAsked if config.strict_pongs() => self.had_answer,
+            Login::NotAsked => self.received.is_some(),
+        };
+        is_proved && clock.since(self.opened) >= config.stable_after()
     }
 
-    /// From here on a silence asks for a ping, however it was drawn.
-    fn latest_ping(&self, config: &Config, clock: &Clock) -> Duration {
-        let inbound = clock.after(self.received, config.ping_interval());
-        let outbound = config
-            .send_interval()
-            .map(|interval| clock.after(self.quiet, interval));
-        outbound.map_or(inbound, |outbound| outbound.min(inbound))
+    /// The rows of the contract's table that end in a ping.
+    fn asking(&self, config: &Config, clock: &Clock) -> Vec<Asking> {
+        if self.is_login_awaited() || config.listen_only() {
+            return Vec::new();
+        }
+        let is_out = self.probe.is_some();
+        let drawn = |from: From, interval| {
+            let least = self.share.least(config, interval);
+            Asking {
+                earliest: clock.after(from.earliest, least),
+                latest: clock.after(from.latest, interval),
+                least,
+                most: interval,
+                is_held: is_out,
+            }
+        };
+        let mut asking = Vec::new();
+        if config.always_ping() {
+            let is_behind = self.ping.as_ref().is_some_and(|ping| ping.is_behind);
+            asking.push(Asking {
+                is_held: is_out && is_behind,
+                ..drawn(self.cadence, config.ping_interval())
+            });
+        } else {
+            let alive = From::exactly(self.alive(config));
+            asking.push(drawn(alive, config.ping_interval()));
+            let outbound = config.send_interval();
+            asking.extend(outbound.map(|interval| drawn(self.outbound, interval)));
+        }
+        let exactly = |from: From, lasts| Asking {
+            earliest: clock.after(from.earliest, lasts),
+            latest: clock.after(from.latest, lasts),
+            least: lasts,
+            most: lasts,
+            is_held: is_out,
+        };
+        let doubt = self.doubt.zip(config.confirm_within());
+        asking.extend(doubt.map(|(from, lasts)| exactly(from, lasts)));
+        let news = self.news.filter(|_| self.news_wait);
+        asking.extend(news.map(|ping| exactly(From::exactly(ping), SECOND)));
+        asking
+    }
+
+    /// The rows that end in a verdict, but for the answer: of which, when it is due,
+    /// what it lasts, and until when it was put off.
+    fn judging(&self, config: &Config, clock: &Clock) -> Vec<Judging> {
+        let judging = |reason, from, lasts, put_off: Option<Duration>| Judging {
+            reason,
+            due: clock.after(from, lasts),
+            lasts,
+            put_off,
+        };
+        let PutOff {
+            idle,
+            messages,
+            login,
+        } = self.put_off;
+        if self.is_login_awaited() {
+            let lasts = config.healthy_within();
+            let login = |lasts| judging(CloseReason::LoginTimeout, self.opened, lasts, login);
+            return Vec::from_iter(lasts.map(login));
+        }
+        let mut all = Vec::new();
+        if config.listen_only() {
+            let (from, lasts) = (self.alive(config), config.idle_timeout());
+            all.push(judging(CloseReason::IdleTimeout, from, lasts, idle));
+        }
+        if let Some(lasts) = config.message_timeout() {
+            let from = self.message;
+            all.push(judging(CloseReason::MessageTimeout, from, lasts, messages));
+        }
+        all
+    }
+
+    fn put_off(&mut self, reason: CloseReason) -> &mut Option<Duration> {
+        match reason {
+            CloseReason::IdleTimeout => &mut self.put_off.idle,
+            CloseReason::MessageTimeout => &mut self.put_off.messages,
+            _ => &mut self.put_off.login,
+        }
+    }
+
+    fn bound_of(&mut self, reason: CloseReason) -> &mut Silence {
+        match reason {
+            CloseReason::MessageTimeout => &mut self.drought,
+            CloseReason::LoginTimeout => &mut self.wait,
+            _ => &mut self.silence,
+        }
     }
 }
 
-fn watched_interval(config: &Config) -> Duration {
-    let inbound = config.ping_interval();
-    config
-        .send_interval()
-        .map_or(inbound, |outbound| outbound.min(inbound))
+/// A watch that ends in a verdict.
+#[derive(Clone, Copy)]
+struct Judging {
+    reason: CloseReason,
+    due: Duration,
+    lasts: Duration,
+    put_off: Option<Duration>,
+}
+
+impl Judging {
+    fn falls(&self) -> Duration {
+        self.put_off.unwrap_or(self.due)
+    }
+}
+
+/// What ended, for a down.
+struct Lost {
+    close: Option<CloseReason>,
+    loss: Loss,
+    reason: StopReason,
+    hint: Option<Duration>,
+    retry: Option<Retry>,
+}
+
+impl Lost {
+    fn closed(closed: Closed) -> Self {
+        Self {
+            close: None,
+            loss: Loss::Closed(closed.code),
+            reason: StopReason::Closed(closed.code),
+            hint: closed.retry_after,
+            retry: closed.retry,
+        }
+    }
+
+    fn refused(refused: Refused) -> Self {
+        Self {
+            close: None,
+            loss: Loss::Refused(refused.status),
+            reason: StopReason::Refused(refused.status),
+            hint: refused.retry_after,
+            retry: refused.retry,
+        }
+    }
+
+    fn failed(retry: Option<Retry>) -> Self {
+        Self {
+            close: None,
+            loss: Loss::Failed,
+            reason: StopReason::Error,
+            hint: None,
+            retry,
+        }
+    }
+
+    fn timed_out(close: CloseReason) -> Self {
+        let reason = match close {
+            CloseReason::PongTimeout => StopReason::PongTimeout,
+            CloseReason::IdleTimeout => StopReason::IdleTimeout,
+            CloseReason::MessageTimeout => StopReason::MessageTimeout,
+            CloseReason::LoginTimeout => StopReason::LoginTimeout,
+            _ => StopReason::ConnectTimeout,
+        };
+        Self {
+            close: Some(close),
+            reason,
+            ..Self::failed(None)
+        }
+    }
+
+    fn given_up(closed: Closed) -> Self {
+        Self {
+            close: Some(CloseReason::GivenUp),
+            ..Self::closed(closed)
+        }
+    }
 }
 
 /// What an entry did, apart from arming a deadline.
@@ -653,6 +1073,8 @@ pub struct Oracle {
     attempt: u32,
     first_down: Option<Duration>,
     dialled: Option<Duration>,
+    /// How many of the next delays are drawn as the first two are.
+    quick: u32,
     /// A dial is under way or a transport up, and nobody ended it.
     is_live: bool,
     /// The entry brought the pong that was awaited.
@@ -669,7 +1091,6 @@ impl Oracle {
             clock: Clock {
                 origin: None,
                 now: Duration::ZERO,
-                is_running: false,
             },
             deadline: None,
             views: Views {
@@ -686,6 +1107,7 @@ impl Oracle {
             attempt: 0,
             first_down: None,
             dialled: None,
+            quick: 0,
             is_live: false,
             is_measured: false,
             epochs: HashSet::from([Epoch::default()]),
@@ -705,15 +1127,15 @@ impl Oracle {
                 ..entry.clone()
             });
         }
-        self.clock.advance(entry.now, entry.input);
+        self.clock.advance(entry.now);
         if self.clock.is_at_end() {
             self.deadline = None;
         }
-        self.observe_lateness(matches!(entry.input, Input::Event(Event::Tick)));
+        self.observes_lateness(entry.input == Input::Event(Event::Tick));
 
         self.is_measured = false;
         let did = self.arms(entry)?;
-        does_one_thing(entry.input, did, &self.phase)?;
+        self.does_one_thing(entry.input, did)?;
         let count = entry.actions.len();
         ensure!(count <= 3, 0, "{count} actions in a step");
         self.counts_connections(entry.input, did)?;
@@ -722,6 +1144,7 @@ impl Oracle {
             Input::Event(event) => self.handles(event, entry, did)?,
             Input::From(..) => false,
         };
+        self.foretells(entry, did)?;
         self.waits_until(entry)?;
         self.detects_in_time(entry)?;
         self.moves_epoch(entry, moves)?;
@@ -758,18 +1181,18 @@ impl Oracle {
         Ok(())
     }
 
-    /// A tick is late for the first deadline that it serves, however often that
-    /// was put off.
-    fn observe_lateness(&mut self, is_tick: bool) {
-        let (Phase::Open(open), Some(deadline)) = (&mut self.phase, self.deadline) else {
-            return;
-        };
-        let silence = &mut open.silence;
-        let owed = silence.owed.map_or(deadline, |owed| owed.min(deadline));
-        let late = self.clock.since(owed.max(silence.since));
-        silence.lateness = silence.lateness.max(late);
-        let is_served = is_tick && self.clock.now >= deadline;
-        silence.owed = Some(owed).filter(|&owed| !is_served && owed <= self.clock.now);
+    fn observes_lateness(&mut self, is_tick: bool) {
+        if let (Phase::Open(open), Some(deadline)) = (&mut self.phase, self.deadline) {
+            let Open {
+                silence,
+                drought,
+                wait,
+                ..
+            } = &mut **open;
+            for bound in [silence, drought, wait] {
+                bound.observe_lateness(deadline, &self.clock, is_tick);
+            }
+        }
     }
 
     /// Timers are lazy: a deadline is announced when it is new, and at each tick.
@@ -788,7 +1211,7 @@ impl Oracle {
         if let Some(at) = armed {
             ensure!(at > now, 2, "{at:?} is armed at {now:?}");
         }
-        let is_tick = matches!(entry.input, Input::Event(Event::Tick));
+        let is_tick = entry.input == Input::Event(Event::Tick);
         if is_tick {
             let later = entry.deadline.is_none_or(|at| at > now);
             ensure!(later, 2, "after a tick at {now:?} the deadline is past");
@@ -807,9 +1230,40 @@ impl Oracle {
         Ok(did)
     }
 
+    fn does_one_thing(&self, input: Input, did: Did) -> Checked {
+        let count =
+            |is: fn(&Action<Duration>) -> bool| did.iter().filter(|action| is(action)).count();
+        let pings = count(is_ping);
+        let dials = count(|action| matches!(action, Action::Connect));
+        let ends = count(|action| {
+            matches!(
+                action,
+                Action::ScheduleReconnect { .. } | Action::Stopped(_)
+            )
+        });
+        ensure!(pings <= 1, 5, "{pings} pings in a step");
+        if pings > 0 {
+            let Phase::Open(open) = &self.phase else {
+                ensure!(false, 5, "a ping outside Open");
+                return Ok(());
+            };
+            ensure!(!open.is_login_awaited(), 5, "a ping before the login");
+            ensure!(!self.config.listen_only(), 5, "a ping in listen-only");
+        }
+        ensure!(dials <= 1 && ends <= 1, 12, "{dials} dials, {ends} ends");
+        if input == Input::Event(Event::Tick) {
+            let things = pings + dials + ends;
+            ensure!(things <= 1, 18, "this tick did {things} things");
+        }
+        Ok(())
+    }
+
     fn counts_connections(&mut self, input: Input, did: Did) -> Checked {
         match input {
-            Input::Event(Event::Closed(_) | Event::Error) => self.is_live = false,
+            Input::Event(Event::Closed(_) | Event::Error(_)) => self.is_live = false,
+            Input::Event(Event::Refused(_)) if matches!(self.phase, Phase::Connecting(_)) => {
+                self.is_live = false;
+            }
             Input::Event(Event::Opened) => self.is_live = true,
             _ => {}
         }
@@ -817,7 +1271,7 @@ impl Oracle {
             match action {
                 Action::Close(reason) => {
                     ensure!(self.is_live, 12, "there is nothing to close");
-                    self.is_live = reason.is_graceful();
+                    self.is_live = reason.manner() == Manner::Handshake;
                 }
                 Action::Connect => {
                     ensure!(!self.is_live, 12, "a dial beside a live connection");
@@ -832,26 +1286,57 @@ impl Oracle {
         Ok(())
     }
 
-    fn handles(&mut self, event: Event, entry: &Entry, did: Did) -> Checked<bool> {
-        if let Event::Received
-        | Event::Pong(_)
-        | Event::Sent
-        | Event::PingSent(_)
-        | Event::Healthy = event
-        {
-            ensure!(entry.actions.is_empty(), 0, "{event:?} only notes a fact");
-            self.notes(event, entry)?;
-            return Ok(false);
+    /// What was said of a tick just before it, came true.
+    fn foretells(&self, entry: &Entry, did: Did) -> Checked {
+        let convicts = did.iter().any(is_any_verdict);
+        match entry.foretold {
+            Foretold::Nothing => {}
+            Foretold::Mercy => ensure!(!convicts, 0, "no verdict was foretold"),
+            Foretold::Verdict(due) => {
+                ensure!(convicts, 0, "a verdict was foretold");
+                ensure!(
+                    due <= self.clock.now,
+                    0,
+                    "the verdict was said to be due at {due:?}"
+                );
+            }
         }
-        if event == Event::Tick && self.deadline.is_none_or(|at| self.clock.now < at) {
-            ensure!(did.is_empty(), 4, "the tick came early, or for nothing");
-            let is_sooner = entry.deadline < self.deadline;
-            ensure!(!is_sooner, 4, "the deadline was {:?}", self.deadline);
-            return Ok(false);
+        Ok(())
+    }
+
+    fn handles(&mut self, event: Event, entry: &Entry, did: Did) -> Checked<bool> {
+        match event {
+            Event::Received
+            | Event::Message
+            | Event::Pong(_)
+            | Event::Draining
+            | Event::PingSent(_) => {
+                ensure!(entry.actions.is_empty(), 0, "{event:?} only notes a fact");
+                self.notes(event, entry)?;
+                return Ok(false);
+            }
+            Event::Sent => {
+                ensure!(did.is_empty(), 0, "{event:?} only notes a fact");
+                self.sends(entry)?;
+                return Ok(false);
+            }
+            Event::Healthy => {
+                ensure!(did.is_empty(), 0, "{event:?} only notes a fact");
+                self.logs_in(entry)?;
+                return Ok(false);
+            }
+            Event::Tick if self.deadline.is_none_or(|at| self.clock.now < at) => {
+                let told = did.first();
+                ensure!(told.is_none(), 4, "the tick came early, or for nothing");
+                let is_sooner = entry.deadline < self.deadline;
+                ensure!(!is_sooner, 4, "the deadline was {:?}", self.deadline);
+                return Ok(false);
+            }
+            _ => {}
         }
         match self.phase {
             Phase::Idle => self.in_idle(event, did),
-            Phase::Connecting { .. } => self.in_connecting(event, did),
+            Phase::Connecting(_) => self.in_connecting(event, did),
             Phase::Open(_) => self.in_open(event, entry, did),
             Phase::Closing { .. } => self.in_closing(event, did),
             Phase::Waiting(_) => self.in_waiting(event, did),
@@ -860,46 +1345,110 @@ impl Oracle {
     }
 
     fn notes(&mut self, event: Event, entry: &Entry) -> Checked {
-        let (now, config) = (self.clock.now, self.config);
+        let (now, config, round_trip) = (self.clock.now, self.config, self.views.round_trip);
+        let timeout = |is_urgent| timeout(&config, round_trip, is_urgent);
         let Phase::Open(open) = &mut self.phase else {
             return Ok(());
         };
         match event {
-            Event::Sent => {
-                open.spoke = now;
-                open.quiet = now;
+            Event::Draining => {
+                if open.awaited().is_some_and(|ping| !ping.has_left) {
+                    open.moves(false, &self.clock, timeout);
+                }
             }
-            Event::Healthy => open.healthy = true,
             Event::PingSent(id) => {
-                let timeout = timeout(&config, self.views.round_trip);
-                let out = open.awaited() == Some(id) && open.probe.is_some();
-                if let Some(ping) = open.ping.as_mut().filter(|ping| out && !ping.is_flushed) {
-                    let buffered = self.clock.since(ping.from).min(timeout);
-                    open.probe = open.probe.map(|due| self.clock.after(due, buffered));
-                    open.silence.buffered += buffered;
-                    ping.from = now;
-                    ping.is_flushed = true;
+                let is_news = |ping: &Ping| !ping.has_left && ping.row.contains(&id);
+                if open.awaited().is_some_and(is_news) {
+                    open.moves(true, &self.clock, timeout);
                 }
             }
             Event::Pong(id) => {
-                if open.awaited() == Some(id) {
-                    if let Some(ping) = &mut open.ping {
-                        self.is_measured = true;
-                        ping.is_awaited = false;
-                        let sample = self.clock.since(ping.from);
-                        measures(self.views.round_trip, sample, entry.views.round_trip)?;
-                    }
+                let is_last = open.awaited().is_some_and(|ping| ping.id == id);
+                if let Some(ping) = open.ping.as_mut().filter(|_| is_last) {
+                    self.is_measured = true;
+                    ping.is_awaited = false;
+                    let sample = self.clock.since(ping.from);
+                    measures(round_trip, sample, entry.views.round_trip)?;
                 }
-                open.receive(now, &config);
+                let is_of_row = open.ping.as_ref().is_some_and(|ping| ping.row.contains(&id));
+                if open.probe.is_some() && is_of_row {
+                    open.had_answer = true;
+                    open.lives(now, &config);
+                }
+                open.receives(now, &config);
             }
-            _ => open.receive(now, &config),
+            Event::Message => {
+                open.had_message = true;
+                open.message = now;
+                open.put_off.messages = None;
+                open.drought = Silence::lasting(now, config.message_timeout(), &config);
+                open.receives(now, &config);
+            }
+            _ => open.receives(now, &config),
         }
         Ok(())
     }
 
+    fn sends(&mut self, entry: &Entry) -> Checked {
+        let (now, config) = (self.clock.now, self.config);
+        let mut sooner = None;
+        if let Phase::Open(open) = &mut self.phase {
+            open.outbound = From::exactly(now);
+            let doubts = !open.is_login_awaited() && open.doubt.is_none();
+            if let Some(lasts) = config.confirm_within().filter(|_| doubts) {
+                open.doubt = Some(From::exactly(now));
+                sooner = Some(self.clock.hence(lasts));
+            }
+        }
+        let expected = sooner.map_or(self.deadline, |at| self.sooner(at));
+        ensure!(
+            entry.deadline == expected,
+            if entry.deadline > expected { 10 } else { 0 },
+            "the deadline should be {expected:?}"
+        );
+        Ok(())
+    }
+
+    fn logs_in(&mut self, entry: &Entry) -> Checked {
+        let (now, config) = (self.clock.now, self.config);
+        let mut begins = false;
+        if let Phase::Open(open) = &mut self.phase {
+            begins = open.is_login_awaited();
+            open.healthy = true;
+            if begins {
+                open.begins(now, &config);
+            }
+        }
+        if begins {
+            ensure!(
+                entry.deadline <= self.deadline,
+                0,
+                "the deadline was {:?}",
+                self.deadline
+            );
+        } else {
+            ensure!(entry.actions.is_empty(), 0, "nothing begins");
+        }
+        Ok(())
+    }
+
+    /// The deadline, brought forward to this.
+    fn sooner(&self, at: Duration) -> Option<Duration> {
+        let soon = self.clock.hence(MILLISECOND);
+        self.deadline.map(|armed| {
+            if armed <= self.clock.now {
+                armed
+            } else if at <= self.clock.now {
+                armed.min(soon)
+            } else {
+                armed.min(at)
+            }
+        })
+    }
+
     fn in_idle(&mut self, event: Event, did: Did) -> Checked<bool> {
         match event {
-            Event::Start | Event::ReconnectNow => self.dials(None, did),
+            Event::Start | Event::ReconnectNow => self.dials_when_calm(None, did),
             Event::Opened => self.opens(did, true),
             Event::Stop => self.stops(None, &[StopReason::Requested], did, false),
             _ => does_nothing(0, event, did),
@@ -910,7 +1459,7 @@ impl Oracle {
         match event {
             Event::Start | Event::ReconnectNow => {
                 self.forgets_failures();
-                self.dials(None, did)
+                self.dials_when_calm(None, did)
             }
             Event::Opened => {
                 self.forgets_failures();
@@ -924,11 +1473,18 @@ impl Oracle {
         match event {
             Event::Opened => self.opens(did, false),
             Event::Tick => self.dial_is_due(did),
-            Event::Closed(closed) => {
-                self.goes_down(None, StopReason::Closed(closed.code), closed, did)
+            Event::Closed(closed) => self.goes_down(&Lost::closed(closed), did),
+            Event::Refused(refused) => self.goes_down(&Lost::refused(refused), did),
+            Event::Error(retry) => self.goes_down(&Lost::failed(retry), did),
+            Event::GiveUp(closed) => self.goes_down(&Lost::given_up(closed), did),
+            Event::NetworkChanged => self.dials_on_the_new_path(did),
+            Event::ReconnectNow => {
+                if self.is_dial_younger_than(5 * SECOND) {
+                    let is_dial = did.contains(&Action::Connect);
+                    return does_nothing(if is_dial { 19 } else { 0 }, event, did);
+                }
+                self.dials_when_calm(Some(CloseReason::Reconnect), did)
             }
-            Event::Error => self.goes_down(None, StopReason::Error, Closed::default(), did),
-            Event::ReconnectNow => self.dials(Some(CloseReason::Reconnect), did),
             Event::Stop => self.stops(
                 Some(CloseReason::Abort),
                 &[StopReason::Requested],
@@ -939,34 +1495,50 @@ impl Oracle {
         }
     }
 
+    fn is_dial_younger_than(&self, age: Duration) -> bool {
+        matches!(&self.phase, Phase::Connecting(dial)
+            if self.clock.now < self.clock.after(dial.began, age))
+    }
+
     fn dial_is_due(&mut self, did: Did) -> Checked<bool> {
-        let Phase::Connecting { due, spared } = &mut self.phase else {
+        let config = self.config;
+        let Phase::Connecting(dial) = &mut self.phase else {
             return Ok(false);
         };
-        let late = self.clock.since(*due);
-        if late > self.config.late_tolerance() && !*spared {
+        let late = self.clock.since(dial.due);
+        if late > config.late_tolerance() && !dial.is_spared {
             ensure!(did.is_empty(), 7, "the tick is late by {late:?}");
-            let tolerance = self.config.late_tolerance();
-            *due = self
-                .clock
-                .hence(tolerance.min(self.config.connect_timeout()));
-            *spared = true;
+            let grace = config.late_tolerance().min(config.connect_timeout());
+            dial.due = self.clock.hence(grace);
+            dial.is_spared = true;
             return Ok(false);
         }
-        self.goes_down(
-            Some(CloseReason::ConnectTimeout),
-            StopReason::ConnectTimeout,
-            Closed::default(),
-            did,
-        )
+        self.goes_down(&Lost::timed_out(CloseReason::ConnectTimeout), did)
+    }
+
+    fn dials_on_the_new_path(&mut self, did: Did) -> Checked<bool> {
+        self.quick = 2;
+        let is_young = self.is_dial_younger_than(SECOND);
+        let is_second = matches!(&self.phase, Phase::Connecting(dial) if dial.is_second);
+        if is_young || is_second {
+            let number = if is_young && !did.is_empty() { 19 } else { 0 };
+            return does_nothing(number, Event::NetworkChanged, did);
+        }
+        self.dials(Some(CloseReason::Reconnect), did)?;
+        if let Phase::Connecting(dial) = &mut self.phase {
+            dial.is_second = true;
+        }
+        Ok(true)
     }
 
     fn in_closing(&mut self, event: Event, did: Did) -> Checked<bool> {
         let requested = &[StopReason::Requested];
         match event {
-            Event::Start | Event::ReconnectNow => self.dials(Some(CloseReason::Reconnect), did),
+            Event::Start | Event::ReconnectNow => {
+                self.dials_when_calm(Some(CloseReason::Reconnect), did)
+            }
             Event::Tick => self.stops(Some(CloseReason::CloseTimeout), requested, did, true),
-            Event::Closed(_) | Event::Error => self.stops(None, requested, did, true),
+            Event::Closed(_) | Event::Error(_) => self.stops(None, requested, did, true),
             Event::Stop => self.stops(Some(CloseReason::Abort), requested, did, true),
             _ => does_nothing(0, event, did),
         }
@@ -975,41 +1547,86 @@ impl Oracle {
     fn in_waiting(&mut self, event: Event, did: Did) -> Checked<bool> {
         match event {
             Event::Opened => self.opens(did, true),
-            Event::Tick | Event::ReconnectNow => self.dials(None, did),
+            Event::Tick => {
+                let is_asked_for = matches!(&self.phase, Phase::Waiting(w) if w.is_asked_for);
+                if is_asked_for {
+                    self.is_calm(did)?;
+                }
+                self.dials(None, did)
+            }
+            Event::ReconnectNow => self.dials_at_once(did),
             Event::NetworkChanged => self.dials_earlier(did),
             Event::Stop => self.stops(None, &[StopReason::Requested], did, false),
-            Event::Closed(_) | Event::Error => does_nothing(12, event, did),
+            Event::Closed(_) | Event::Error(_) | Event::Refused(_) | Event::GiveUp(_) => {
+                does_nothing(12, event, did)
+            }
             _ => does_nothing(0, event, did),
         }
     }
 
+    /// The end of the second after the last dial began.
+    fn calm(&self) -> Duration {
+        self.dialled
+            .map_or(Duration::ZERO, |dialled| self.clock.after(dialled, SECOND))
+    }
+
+    /// What was asked for does not dial before the end of that second.
+    fn is_calm(&self, did: Did) -> Checked {
+        let (now, calm) = (self.clock.now, self.calm());
+        let is_early = did.contains(&Action::Connect) && now < calm;
+        ensure!(!is_early, 19, "no dial before {calm:?}");
+        Ok(())
+    }
+
+    fn dials_at_once(&mut self, did: Did) -> Checked<bool> {
+        self.is_calm(did)?;
+        let (calm, end, attempt) = (self.calm(), self.clock.end(), self.attempt);
+        if self.clock.now >= calm {
+            return self.dials(None, did);
+        }
+        if let Phase::Waiting(waiting) = &mut self.phase {
+            let moved = [Action::ScheduleReconnect { at: calm, attempt }];
+            let is_moved = did == moved && (calm < waiting.at || calm == end);
+            let is_kept = did.is_empty() && waiting.at <= calm;
+            ensure!(is_moved || is_kept, 0, "the dial comes at {calm:?} or sooner");
+            waiting.at = waiting.at.min(calm);
+            waiting.is_asked_for |= is_moved;
+        }
+        Ok(false)
+    }
+
     fn dials_earlier(&mut self, did: Did) -> Checked<bool> {
+        self.quick = 2;
+        self.is_calm(did)?;
+        let calm = self.calm();
         let Phase::Waiting(waiting) = &mut self.phase else {
             return Ok(false);
         };
-        if waiting.hurried {
+        if waiting.has_drawn {
             return does_nothing(12, Event::NetworkChanged, did);
         }
-        waiting.hurried = true;
-        let least = self.clock.hence(MILLISECOND).max(waiting.earliest);
-        let greatest = self.clock.hence(SECOND).max(waiting.earliest);
+        waiting.has_drawn = true;
+        let earliest = self.clock.now.max(waiting.hinted).max(calm);
+        let greatest = self.clock.after(earliest, SECOND);
         match did {
             [] => ensure!(
                 waiting.at <= greatest,
                 0,
-                "the dial is due within a second, not at {:?}",
+                "the dial is due by {greatest:?}, not at {:?}",
                 waiting.at
             ),
             [Action::ScheduleReconnect { at, attempt }] => {
                 ensure!(*attempt == self.attempt, 12, "it is no new attempt");
                 let is_earlier = *at < waiting.at || *at == self.clock.end();
                 ensure!(is_earlier, 0, "it is not earlier");
+                ensure!(*at >= calm, 19, "no dial before {calm:?}");
                 ensure!(
-                    (least..=greatest).contains(at),
+                    (earliest..=greatest).contains(at),
                     13,
-                    "the dial may come from {least:?} to {greatest:?}"
+                    "the dial may come from {earliest:?} to {greatest:?}"
                 );
                 waiting.at = *at;
+                waiting.is_asked_for = true;
             }
             _ => ensure!(false, 0, "it may move the dial, and no more"),
         }
@@ -1017,19 +1634,18 @@ impl Oracle {
     }
 
     fn in_open(&mut self, event: Event, entry: &Entry, did: Did) -> Checked<bool> {
-        let code = match event {
-            Event::Closed(closed) => closed,
-            _ => Closed::default(),
-        };
         match event {
-            Event::Tick if self.config.listen_only() => self.judges_silence(did),
             Event::Tick => self.beats(did),
-            Event::Closed(_) => self.goes_down(None, StopReason::Closed(code.code), code, did),
-            Event::Error => self.goes_down(None, StopReason::Error, code, did),
+            Event::Closed(closed) => self.goes_down(&Lost::closed(closed), did),
+            Event::Error(retry) => self.goes_down(&Lost::failed(retry), did),
+            Event::GiveUp(closed) => self.goes_down(&Lost::given_up(closed), did),
             Event::NetworkChanged => self.probes(did, entry),
-            Event::ReconnectNow => self.dials(Some(CloseReason::Reconnect), did),
+            Event::ReconnectNow => {
+                self.settles_attempts(false);
+                self.dials_when_calm(Some(CloseReason::Reconnect), did)
+            }
             Event::Stop => {
-                self.settles_attempts();
+                self.settles_attempts(false);
                 let due = self.clock.hence(self.config.close_timeout());
                 self.phase = Phase::Closing { due };
                 let expected = [Action::Close(CloseReason::Stop)];
@@ -1040,185 +1656,280 @@ impl Oracle {
         }
     }
 
+    /// A tick that was asked for: what is due, in the order of the contract's table.
     fn beats(&mut self, did: Did) -> Checked<bool> {
-        let (now, config) = (self.clock.now, self.config);
-        let Phase::Open(open) = &mut self.phase else {
-            return Ok(false);
-        };
-        let Some(due) = open.probe else {
-            ensure!(!did.iter().any(is_conviction), 7, "no ping is out");
-            let (earliest, latest) = (
-                open.earliest_ping(&config, &self.clock),
-                open.latest_ping(&config, &self.clock),
-            );
-            if did.is_empty() {
-                ensure!(now < latest, 10, "a ping was due at {latest:?}");
-            } else {
-                ensure!(now >= earliest, 6, "no ping is due before {earliest:?}");
-                self.pings(did)?;
+        let armed = self.deadline.unwrap_or_default();
+        let told = did.iter().find(|action| is_any_verdict(action));
+        let missed = match self.misses(armed)? {
+            Some(Miss::Last(due)) => {
+                let expected = Action::Close(CloseReason::PongTimeout);
+                ensure!(
+                    told == Some(&expected),
+                    if told.is_some() { 0 } else { 8 },
+                    "the last ping was missed at {due:?}"
+                );
+                return self.convicts(CloseReason::PongTimeout, did);
             }
+            Some(Miss::Asks(due)) => Some(due),
+            None => None,
+        };
+        if let Some(judged) = self.judges(armed) {
+            let (reason, due) = (judged.reason, judged.falls());
+            ensure!(
+                told == Some(&Action::Close(reason)),
+                if told.is_some() { 0 } else { 8 },
+                "{reason:?} was due at {due:?}"
+            );
+            return self.convicts(reason, did);
+        }
+        ensure!(told.is_none(), 7, "no verdict is due: {}", self.excuses());
+        let Phase::Open(open) = &self.phase else {
             return Ok(false);
         };
-        if now < due {
-            let verdict = did.iter().any(is_conviction);
-            ensure!(!verdict, 7, "the ping has until {due:?}");
-            ensure!(did.is_empty(), 6, "the ping that is out has until {due:?}");
-            return Ok(false);
-        }
-        let is_last = open.missed + 1 >= config.max_missed();
-        let late = self.clock.since(due);
-        if is_last && !open.spared && late > config.late_tolerance() {
-            ensure!(
-                !did.iter().any(is_conviction),
-                7,
-                "the verdict is late by {late:?}: one more ping first"
-            );
-            open.spared = true;
-            open.silence.forgiven = true;
-        } else if is_last {
-            ensure!(
-                did.first() == Some(&Action::Close(CloseReason::PongTimeout)),
-                8,
-                "the last ping was missed at {due:?}"
-            );
-            return self.convicts(CloseReason::PongTimeout, StopReason::PongTimeout, did);
+        let asking = open.asking(&self.config, &self.clock);
+        let now = self.clock.now;
+        let free = || asking.iter().filter(|watch| !watch.is_held);
+        if let Some(due) = missed {
+            self.pings(did, self.share_after(due, due, armed), false)?;
+        } else if did.is_empty() {
+            let due = free().map(|watch| watch.latest).filter(|&due| due <= now);
+            let due = due.min();
+            ensure!(due.is_none(), 10, "a ping was due at {due:?}");
         } else {
-            ensure!(
-                !did.iter().any(is_conviction),
-                7,
-                "{} of {} are missed",
-                open.missed + 1,
-                config.max_missed()
-            );
-            open.missed += 1;
+            let due = free().map(|watch| watch.earliest).min();
+            let is_due = due.is_some_and(|due| due <= now);
+            ensure!(is_due, 6, "no ping is due before {due:?}");
+            let (earliest, mut latest) = (due.unwrap_or(now), now);
+            for watch in free() {
+                latest = latest.min(watch.latest);
+            }
+            if open.news_wait {
+                // It may be told by the clock of the last ping, which these move.
+                latest = latest.max(open.moved);
+            }
+            let share = self.share_after(earliest, latest, armed);
+            self.pings(did, share, open.probe.is_some())?;
         }
-        self.pings(did)?;
         Ok(false)
     }
 
-    fn judges_silence(&mut self, did: Did) -> Checked<bool> {
+    /// How the interval is drawn after a ping at this tick, which was due at some time
+    /// between these.
+    fn share_after(&self, earliest: Duration, latest: Duration, armed: Duration) -> Share {
+        let tolerance = self.config.late_tolerance();
+        let is_late = |due: Duration| self.clock.since(due.max(armed)) > tolerance;
+        match (is_late(earliest), is_late(latest)) {
+            (true, true) => Share::LATE,
+            (true, false) => Share::LATE_OR_USUAL,
+            _ => Share::USUAL,
+        }
+    }
+
+    /// What becomes of the ping that is out at this tick.
+    fn misses(&mut self, armed: Duration) -> Checked<Option<Miss>> {
+        let config = self.config;
+        let Phase::Open(open) = &mut self.phase else {
+            return Ok(None);
+        };
+        let Some(probe) = open.probe.as_mut().filter(|p| p.due <= self.clock.now) else {
+            return Ok(None);
+        };
+        let (due, late) = (probe.due, self.clock.since(probe.due.max(armed)));
+        if probe.missed + 1 < config.max_missed() {
+            probe.missed += 1;
+            probe.is_urgent = false;
+            return Ok(Some(Miss::Asks(due)));
+        }
+        if !probe.is_spared && late > config.late_tolerance() {
+            probe.is_spared = true;
+            open.silence.is_forgiven = true;
+            return Ok(Some(Miss::Asks(due)));
+        }
+        Ok(Some(Miss::Last(due)))
+    }
+
+    /// The first verdict that is due at this tick. Late ones are put off.
+    fn judges(&mut self, armed: Duration) -> Option<Judging> {
         let (now, config) = (self.clock.now, self.config);
         let Phase::Open(open) = &mut self.phase else {
-            return Ok(false);
+            return None;
         };
-        let due = self.clock.after(open.received, config.idle_timeout());
-        let late = self.clock.since(due);
-        if now < due {
-            ensure!(did.is_empty(), 7, "silence is death at {due:?}");
-        } else if !open.spared && late > config.late_tolerance() {
-            ensure!(did.is_empty(), 7, "the verdict is late by {late:?}");
-            let grace = config.late_tolerance().min(config.idle_timeout());
-            open.put_off = self.clock.hence(grace);
-            open.spared = true;
-            open.silence.forgiven = true;
-        } else {
-            return self.convicts(CloseReason::IdleTimeout, StopReason::IdleTimeout, did);
+        for judging in open.judging(&config, &self.clock) {
+            let late = self.clock.since(judging.due.max(armed));
+            if judging.falls() > now {
+                continue;
+            }
+            if judging.put_off.is_some() || late <= config.late_tolerance() {
+                return Some(judging);
+            }
+            let grace = config.late_tolerance().min(judging.lasts);
+            *open.put_off(judging.reason) = Some(self.clock.hence(grace));
+            open.bound_of(judging.reason).is_forgiven = true;
         }
-        Ok(false)
+        None
     }
 
-    fn convicts(&mut self, close: CloseReason, stop: StopReason, did: Did) -> Checked<bool> {
-        if let Phase::Open(open) = &self.phase {
-            let silence = self.clock.since(open.silence.since);
-            let bound = open.silence.bound(self.config.listen_only());
-            ensure!(
-                silence <= bound,
-                8,
-                "after {silence:?} of silence; the bound is {bound:?}"
-            );
-            self.verdict = Some((silence, bound));
+    /// When the verdicts are due that a tick might speak.
+    fn excuses(&self) -> String {
+        let Phase::Open(open) = &self.phase else {
+            return "nothing is open".into();
+        };
+        let mut excuses = Vec::new();
+        if let Some(probe) = &open.probe {
+            let (missed, due) = (probe.missed, probe.due);
+            excuses.push(format!("{missed} are missed, the ping has until {due:?}"));
         }
-        self.goes_down(Some(close), stop, Closed::default(), did)
+        for judging in open.judging(&self.config, &self.clock) {
+            let (reason, falls) = (judging.reason, judging.falls());
+            excuses.push(format!("{reason:?} falls at {falls:?}"));
+        }
+        excuses.join(", ")
     }
 
-    /// Exactly a ping, whose id is new.
-    fn pings(&mut self, did: Did) -> Checked {
+    fn convicts(&mut self, reason: CloseReason, did: Did) -> Checked<bool> {
+        if let Phase::Open(open) = &mut self.phase {
+            self.verdict = Some(open.bound_of(reason).keeps_bound(&self.clock)?);
+        }
+        self.goes_down(&Lost::timed_out(reason), did)
+    }
+
+    /// Exactly a ping, whose id is new; it may replace one that is out.
+    fn pings(&mut self, did: Did, share: Share, replaces: bool) -> Checked {
         let [Action::SendPing(id)] = did else {
             ensure!(false, 6, "expected a ping");
             return Ok(());
         };
         ensure!(self.pings.insert(*id), 5, "{id:?} was given before");
-        let now = self.clock.now;
-        let deadline = self
-            .clock
-            .hence(timeout(&self.config, self.views.round_trip));
-        if let Phase::Open(open) = &mut self.phase {
-            open.pings += 1;
-            open.spoke = now;
-            open.quiet = now;
-            open.probe = Some(deadline);
-            open.ping = Some(Ping {
-                id: *id,
-                from: now,
-                is_flushed: false,
-                is_awaited: true,
+        let (now, clock) = (self.clock.now, &self.clock);
+        let (config, round_trip) = (self.config, self.views.round_trip);
+        let Phase::Open(open) = &mut self.phase else {
+            return Ok(());
+        };
+        open.pings += 1;
+        ensure!(
+            id.sequence() == open.pings,
+            5,
+            "it is ping {} of this connection",
+            open.pings
+        );
+        open.outbound = From::exactly(now);
+        open.cadence = From::exactly(now);
+        open.doubt = None;
+        open.share = share;
+        let is_news = std::mem::take(&mut open.news_wait);
+        if is_news {
+            open.news = Some(now);
+        }
+        let mut next = Ping {
+            id: *id,
+            from: now,
+            is_awaited: true,
+            row: vec![*id],
+            has_left: false,
+            is_behind: false,
+            counted: now,
+        };
+        if let Some(before) = open.ping.take().filter(|_| replaces) {
+            next.row.extend(before.row);
+            next.has_left = before.has_left;
+            next.counted = before.counted;
+        }
+        open.ping = Some(next);
+        if !replaces {
+            let probe = open.probe.get_or_insert(Probe {
+                due: now,
+                missed: 0,
+                is_spared: false,
+                is_urgent: is_news,
             });
-            ensure!(
-                id.sequence() == open.pings,
-                5,
-                "it is ping {} of this connection",
-                open.pings
-            );
+            probe.due = clock.hence(timeout(&config, round_trip, probe.is_urgent));
         }
         Ok(())
     }
 
     fn probes(&mut self, did: Did, entry: &Entry) -> Checked<bool> {
-        let (now, config) = (self.clock.now, self.config);
+        let (now, config, round_trip) = (self.clock.now, self.config, self.views.round_trip);
+        let before = self.deadline;
+        let soon = self.sooner(now).filter(|&at| at > now);
         let Phase::Open(open) = &mut self.phase else {
             return Ok(false);
         };
-        let recently = |urged: Duration| self.clock.since(urged) < SECOND;
-        let is_out = open.probe.is_some();
-        if config.listen_only() || (!is_out && open.urged.is_some_and(recently)) {
+        if config.listen_only() || open.is_login_awaited() {
             ensure!(did.is_empty(), 5, "no ping is asked for");
-            let before = self.deadline;
             ensure!(entry.deadline == before, 0, "the deadline was {before:?}");
             return Ok(false);
         }
-        if is_out {
+        let expected = if let Some(probe) = &mut open.probe {
             ensure!(did.is_empty(), 5, "a ping is out");
+            probe.is_urgent = true;
+            let latest = self.clock.hence(timeout(&config, round_trip, true));
+            probe.due = probe.due.min(latest);
+            open.asked = soon.unwrap_or_default();
+            open.silence.changes += 1;
+            probe.due
         } else {
-            open.urged = Some(now);
-            self.pings(did)?;
-        }
-        let patience = timeout(&config, self.views.round_trip).min(5 * SECOND);
-        let hurried = self.clock.hence(patience);
-        self.asks_again();
-        if let Phase::Open(open) = &mut self.phase {
-            open.probe = open.probe.map(|due| due.min(hurried));
-        }
+            open.news_wait = true;
+            let due = open.news.map(|ping| self.clock.after(ping, SECOND));
+            if due.is_none_or(|due| due <= now) {
+                self.pings(did, Share::USUAL, false)?;
+                return Ok(false);
+            }
+            ensure!(did.is_empty(), 5, "it is not {due:?} yet");
+            due.unwrap_or_default()
+        };
+        let expected = self.sooner(expected);
+        ensure!(
+            entry.deadline == expected,
+            if entry.deadline > expected { 10 } else { 0 },
+            "the deadline should be {expected:?}"
+        );
         Ok(false)
     }
 
     fn reconfigures(&mut self, config: Config, did: Did) -> Checked<bool> {
         ensure!(did.is_empty(), 0, "new settings only arm a deadline");
-        let was_listening = self.config.listen_only();
-        self.config = config;
-        let latest = self.clock.hence(timeout(&config, self.views.round_trip));
-        self.asks_again();
-        if let Phase::Open(open) = &mut self.phase {
-            open.probe = open.probe.map(|due| due.min(latest));
-            let grace = config.late_tolerance().min(config.idle_timeout());
-            open.put_off = open.put_off.min(self.clock.hence(grace));
-            if was_listening != config.listen_only() {
-                open.silence = Silence::new(self.clock.now, &config);
-                open.silence.forgiven = true;
-                open.silence.changes = 1;
+        let before = std::mem::replace(&mut self.config, config);
+        let (now, round_trip) = (self.clock.now, self.views.round_trip);
+        let soon = self.sooner(now).filter(|&at| at > now);
+        let Phase::Open(open) = &mut self.phase else {
+            return Ok(false);
+        };
+        open.asked = soon.unwrap_or_default();
+        if open.is_login_awaited() {
+            match config.healthy_within() {
+                Some(lasts) => open.wait.may_last(lasts, &config),
+                None => {
+                    open.login = Login::Waived;
+                    open.begins(now, &config);
+                }
             }
-            open.silence.is_under(&config);
+        } else {
+            open.changes(&before, &config, now);
+        }
+        open.wait.changes += 1;
+        open.silence.changes += 1;
+        open.drought.changes += 1;
+        if let Some(probe) = &mut open.probe {
+            let latest = self.clock.hence(timeout(&config, round_trip, probe.is_urgent));
+            probe.due = probe.due.min(latest);
+        }
+        // What was put off falls no later than it would now, if its time is over.
+        let judging = open.judging(&config, &self.clock);
+        let put_off = std::mem::take(&mut open.put_off);
+        for judging in judging {
+            let latest = self
+                .clock
+                .hence(config.late_tolerance().min(judging.lasts));
+            let kept = match judging.reason {
+                CloseReason::IdleTimeout => put_off.idle,
+                CloseReason::MessageTimeout => put_off.messages,
+                _ => put_off.login,
+            };
+            *open.put_off(judging.reason) = kept
+                .filter(|_| judging.due <= now)
+                .map(|until| until.min(latest));
         }
         Ok(false)
-    }
-
-    /// What is now overdue is asked for in 1 ms, or sooner if it already was.
-    fn asks_again(&mut self) {
-        if let Phase::Open(open) = &mut self.phase {
-            let next = self.clock.hence(MILLISECOND);
-            let armed = self.deadline.filter(|&at| at > self.clock.now);
-            open.asked = armed.map_or(next, |at| at.min(next));
-            open.silence.changes += 1;
-        }
     }
 
     fn opens(&mut self, did: Did, moves: bool) -> Checked<bool> {
@@ -1227,8 +1938,33 @@ impl Oracle {
         Ok(moves)
     }
 
+    /// What is asked for dials now, or at the end of the second after the last dial.
+    fn dials_when_calm(&mut self, close: Option<CloseReason>, did: Did) -> Checked<bool> {
+        self.is_calm(did)?;
+        let (now, calm, attempt) = (self.clock.now, self.calm(), self.attempt);
+        if now >= calm {
+            return self.dials(close, did);
+        }
+        let plan = Action::ScheduleReconnect { at: calm, attempt };
+        let expected = Vec::from_iter(close.map(Action::Close).into_iter().chain([plan]));
+        let is_early = did.iter().any(
+            |action| matches!(action, Action::ScheduleReconnect { at, .. } if *at < calm),
+        );
+        ensure!(
+            did == expected,
+            if is_early { 19 } else { 0 },
+            "expected {expected:?}"
+        );
+        self.phase = Phase::Waiting(Waiting {
+            at: calm,
+            hinted: now,
+            has_drawn: false,
+            is_asked_for: true,
+        });
+        Ok(close.is_some())
+    }
+
     fn dials(&mut self, close: Option<CloseReason>, did: Did) -> Checked<bool> {
-        self.settles_attempts();
         let expected = Vec::from_iter(
             close
                 .map(Action::Close)
@@ -1237,8 +1973,12 @@ impl Oracle {
         );
         ensure!(did == expected, 0, "expected {expected:?}");
         self.dialled = Some(self.clock.now);
-        let due = self.clock.hence(self.config.connect_timeout());
-        self.phase = Phase::Connecting { due, spared: false };
+        self.phase = Phase::Connecting(Dial {
+            began: self.clock.now,
+            due: self.clock.hence(self.config.connect_timeout()),
+            is_spared: false,
+            is_second: false,
+        });
         Ok(true)
     }
 
@@ -1263,40 +2003,30 @@ impl Oracle {
         Ok(moves)
     }
 
-    fn goes_down(
-        &mut self,
-        close: Option<CloseReason>,
-        reason: StopReason,
-        closed: Closed,
-        did: Did,
-    ) -> Checked<bool> {
-        let failures = self.attempt;
-        self.settles_attempts();
-        let config = self.config;
-        if !config.reconnect() {
-            return self.stops(close, &[reason], did, true);
+    fn goes_down(&mut self, lost: &Lost, did: Did) -> Checked<bool> {
+        let (failures, config, close) = (self.attempt, self.config, lost.close);
+        self.settles_attempts(close == Some(CloseReason::GivenUp));
+        let retry = lost.retry.unwrap_or_else(|| config.policy()(lost.loss));
+        if !config.reconnect() || retry == Retry::Stop {
+            return self.stops(close, &[lost.reason], did, true);
         }
         let now = self.clock.now;
         let elapsed = self.clock.since(*self.first_down.get_or_insert(now));
-        let retry = config.close_policy()(closed.code);
-        let mut ends = Vec::new();
+        let mut limits = Vec::new();
         if config
             .max_attempts()
             .is_some_and(|most| self.attempt >= most)
         {
-            ends.push(StopReason::AttemptLimit);
+            limits.push(StopReason::AttemptLimit);
         }
         if config
             .max_elapsed()
             .is_some_and(|longest| elapsed >= longest)
         {
-            ends.push(StopReason::TimeLimit);
+            limits.push(StopReason::TimeLimit);
         }
-        if retry == Retry::Stop {
-            ends.push(reason);
-        }
-        if !ends.is_empty() {
-            return self.stops(close, &ends, did, true);
+        if !limits.is_empty() {
+            return self.stops(close, &limits, did, true);
         }
         let planned = match (close, did) {
             (None, &[Action::ScheduleReconnect { at, attempt }]) => Some((at, attempt)),
@@ -1318,37 +2048,70 @@ impl Oracle {
         let is_reset_or_not = attempt == 1 || attempt == failures.saturating_add(1);
         let number = if is_reset_or_not { 14 } else { 12 };
         ensure!(attempt == expected, number, "it is attempt {expected}");
-        self.plans(at, retry, closed.retry_after)?;
+        self.plans(at, retry, lost.hint)?;
         Ok(true)
     }
 
     fn plans(&mut self, at: Duration, retry: Retry, hint: Option<Duration>) -> Checked {
         let hinted = self.clock.hence(hint.unwrap_or_default().min(DAY));
-        let (least, greatest) = delays(&self.config, self.attempt, retry);
-        let (soonest, latest) = (
+        let (least, greatest) = self.delays(retry);
+        let (mut soonest, mut latest) = (
             self.clock.after(hinted, least),
             self.clock.after(hinted, greatest),
         );
+        let is_asked_for = matches!(retry, Retry::Between { .. });
+        if is_asked_for {
+            let calm = self.calm();
+            ensure!(at >= calm, 19, "no dial before {calm:?}");
+            soonest = soonest.max(calm);
+            latest = latest.max(calm);
+        }
         ensure!(
             (soonest..=latest).contains(&at),
             13,
             "attempt {} by {retry:?} with the hint {hint:?} may come from {soonest:?} to {latest:?}",
             self.attempt
         );
-        let spaced = self
-            .dialled
-            .map(|dialled| self.clock.after(dialled, SECOND));
         self.phase = Phase::Waiting(Waiting {
             at,
-            earliest: spaced.map_or(hinted, |spaced| spaced.max(hinted)),
-            hurried: false,
+            hinted,
+            has_drawn: false,
+            is_asked_for,
         });
         Ok(())
     }
 
-    fn settles_attempts(&mut self) {
+    /// From when to when the dial of this attempt may come.
+    fn delays(&mut self, retry: Retry) -> (Duration, Duration) {
+        let config = &self.config;
+        let (floor, cap) = (config.backoff_floor(), config.backoff_cap());
+        match retry {
+            Retry::Backoff => {
+                // As before the first retry, and before the second.
+                let step = match self.quick {
+                    2 => 1,
+                    1 => 2,
+                    _ => self.attempt,
+                };
+                self.quick = self.quick.saturating_sub(1);
+                if step == 1 {
+                    (MILLISECOND, config.first_spread())
+                } else {
+                    (floor, ceiling(config, step))
+                }
+            }
+            Retry::Spread => (floor, cap),
+            Retry::Between { least, greatest } => {
+                let least = least.clamp(MILLISECOND, DAY);
+                (least, greatest.clamp(least, DAY))
+            }
+            _ => (MILLISECOND, DAY),
+        }
+    }
+
+    fn settles_attempts(&mut self, was_given_up: bool) {
         if let Phase::Open(open) = &self.phase {
-            if open.is_stable(&self.config, &self.clock) {
+            if open.is_stable(&self.config, &self.clock, was_given_up) {
                 self.forgets_failures();
             }
         }
@@ -1357,6 +2120,7 @@ impl Oracle {
     fn forgets_failures(&mut self) {
         self.attempt = 0;
         self.first_down = None;
+        self.quick = 0;
     }
 
     /// The deadline after the entry is that of the state.
@@ -1368,7 +2132,8 @@ impl Oracle {
                 ensure!(entry.deadline.is_none(), 15, "a deadline after the end");
                 None
             }
-            Phase::Connecting { due, .. } | Phase::Closing { due } => Some(*due),
+            Phase::Connecting(dial) => Some(dial.due),
+            Phase::Closing { due } => Some(*due),
             Phase::Waiting(waiting) => Some(waiting.at),
             Phase::Open(open) => {
                 let Some(at) = entry.deadline else {
@@ -1391,54 +2156,59 @@ impl Oracle {
 
     fn looks_in_time(&self, open: &Open, at: Duration, entry: &Entry) -> Checked {
         let (clock, config) = (&self.clock, &self.config);
-        let is_kept = self.deadline == Some(at);
-        if is_kept && at <= clock.now {
+        if self.deadline == Some(at) && at <= clock.now {
             return Ok(()); // A tick was lost; there is nothing later to wait for.
         }
-        if config.listen_only() {
-            let due = clock.after(open.received, config.idle_timeout());
-            let latest = due.max(open.put_off).max(open.asked);
-            ensure!(at <= latest, 8, "silence is death at {latest:?}");
-        } else if let Some(due) = open.probe {
-            let latest = due.max(open.asked);
-            let is_new = entry.actions.iter().any(is_ping);
+        for judging in open.judging(config, clock) {
+            let (reason, latest) = (judging.reason, judging.falls().max(open.asked));
+            ensure!(at <= latest, 8, "{reason:?} falls at {latest:?}");
+        }
+        if let Some(probe) = &open.probe {
+            let latest = probe.due.max(open.asked);
+            let is_new = entry.actions.iter().any(is_ping) && entry.views.awaited != self.views.awaited;
             let number = if is_new { 8 } else { 6 };
             ensure!(
                 at <= latest,
                 number,
                 "the ping that is out has until {latest:?}"
             );
-            let wake = clock.hence(watched_interval(config));
-            ensure!(
-                at <= wake,
-                10,
-                "an answer now has to be followed by a look at {wake:?}"
-            );
-        } else {
-            let latest = open.latest_ping(config, clock).max(open.asked);
-            ensure!(at <= latest, 10, "a ping is due at {latest:?}");
+        }
+        for watch in open.asking(config, clock) {
+            let latest = if watch.is_held {
+                clock.hence(watch.most)
+            } else {
+                watch.latest.max(open.asked)
+            };
+            ensure!(at <= latest, 10, "a watch has to be looked at by {latest:?}");
         }
         self.sleeps_long(open, at, entry)
     }
 
-    /// A busy connection costs one timer operation an interval.
+    /// A busy connection costs one timer operation per interval.
     fn sleeps_long(&self, open: &Open, at: Duration, entry: &Entry) -> Checked {
         let (clock, config) = (&self.clock, &self.config);
-        let is_due_tick = matches!(entry.input, Input::Event(Event::Tick))
+        let is_due_tick = entry.input == Input::Event(Event::Tick)
             && self.deadline.is_some_and(|deadline| clock.now >= deadline);
         if !is_due_tick {
             return Ok(());
         }
-        let soonest = if config.listen_only() {
-            let due = clock.after(open.received, config.idle_timeout());
-            due.max(open.put_off)
-        } else {
-            let least = open.least(config, watched_interval(config));
-            match open.probe {
-                Some(due) => due.min(clock.hence(least)),
-                None => open.earliest_ping(config, clock),
-            }
-        };
+        let judging = open.judging(config, clock);
+        let mut looks = Vec::from_iter(judging.iter().map(Judging::falls));
+        looks.extend(open.probe.as_ref().map(|probe| probe.due));
+        for watch in open.asking(config, clock) {
+            looks.push(if watch.earliest > clock.now {
+                if watch.is_held {
+                    watch.earliest.min(clock.hence(watch.least))
+                } else {
+                    watch.earliest
+                }
+            } else if watch.is_held && watch.latest <= clock.now {
+                clock.hence(watch.least)
+            } else {
+                clock.now
+            });
+        }
+        let soonest = looks.into_iter().min().unwrap_or(clock.now);
         ensure!(at >= soonest, 0, "there is nothing to do until {soonest:?}");
         Ok(())
     }
@@ -1447,14 +2217,16 @@ impl Oracle {
         let Phase::Open(open) = &self.phase else {
             return Ok(());
         };
-        if matches!(entry.input, Input::Event(Event::Tick)) && !self.clock.is_at_end() {
-            let silence = self.clock.since(open.silence.since);
-            let bound = open.silence.bound(self.config.listen_only());
-            ensure!(
-                silence <= bound,
-                8,
-                "no conviction after {silence:?} of silence; the bound is {bound:?}"
-            );
+        if entry.input != Input::Event(Event::Tick) || self.clock.is_at_end() {
+            return Ok(());
+        }
+        if open.is_login_awaited() {
+            open.wait.keeps_bound(&self.clock)?;
+            return Ok(());
+        }
+        open.silence.keeps_bound(&self.clock)?;
+        if self.config.message_timeout().is_some() {
+            open.drought.keeps_bound(&self.clock)?;
         }
         Ok(())
     }
@@ -1474,7 +2246,7 @@ impl Oracle {
         let views = entry.views;
         let state = match self.phase {
             Phase::Idle => State::Idle,
-            Phase::Connecting { .. } => State::Connecting,
+            Phase::Connecting(_) => State::Connecting,
             Phase::Open(_) => State::Open,
             Phase::Closing { .. } => State::Closing,
             Phase::Waiting(_) => State::Waiting,
@@ -1485,10 +2257,10 @@ impl Oracle {
         ensure!(views.attempt == attempt, 14, "attempts are {attempt}");
         let (missed, is_out, awaited, received) = match &self.phase {
             Phase::Open(open) => (
-                open.missed,
+                open.probe.as_ref().map_or(0, |probe| probe.missed),
                 open.probe.is_some(),
-                open.awaited(),
-                open.heard.then_some(open.received),
+                open.awaited().map(|ping| ping.id),
+                open.received,
             ),
             _ => (0, false, None, None),
         };
@@ -1514,25 +2286,57 @@ impl Oracle {
     }
 }
 
-fn does_one_thing(input: Input, did: Did, phase: &Phase) -> Checked {
-    let count = |is: fn(&Action<Duration>) -> bool| did.iter().filter(|action| is(action)).count();
-    let pings = count(is_ping);
-    let dials = count(|action| matches!(action, Action::Connect));
-    let ends = count(|action| {
-        matches!(
-            action,
-            Action::ScheduleReconnect { .. } | Action::Stopped(_)
-        )
-    });
-    ensure!(pings <= 1, 5, "{pings} pings in a step");
-    let is_open = matches!(phase, Phase::Open(_));
-    ensure!(is_open || pings == 0, 5, "a ping outside Open");
-    ensure!(dials <= 1 && ends <= 1, 12, "{dials} dials, {ends} ends");
-    if matches!(input, Input::Event(Event::Tick)) {
-        let things = pings + dials + ends;
-        ensure!(things <= 1, 18, "this tick did {things} things");
+impl Open {
+    /// Other settings are in force. A watch that is switched on begins now.
+    fn changes(&mut self, before: &Config, config: &Config, now: Duration) {
+        let is_on = |is: fn(&Config) -> bool| is(config) && !is(before);
+        let inbound = |config: &Config| !config.listen_only() && !config.always_ping();
+        let outbound = |config: &Config| {
+            !config.listen_only() && !config.always_ping() && config.send_interval().is_some()
+        };
+        if is_on(Config::listen_only) {
+            self.probe = None;
+            self.news_wait = false;
+        }
+        if is_on(Config::listen_only) || is_on(Config::strict_pongs) || is_on(inbound) {
+            self.alive = now;
+        }
+        if is_on(outbound) {
+            self.outbound = From::exactly(now);
+        }
+        if is_on(Config::always_ping) {
+            self.cadence = From::exactly(now);
+        }
+        if is_on(|config| config.confirm_within().is_some()) || config.confirm_within().is_none() {
+            self.doubt = None;
+        }
+        if is_on(|config| config.message_timeout().is_some()) {
+            self.message = now;
+            self.put_off.messages = None;
+            self.drought = Silence::lasting(now, config.message_timeout(), config);
+        }
+        let is_begun = is_on(Config::listen_only)
+            || is_on(|config| !config.listen_only())
+            || is_on(Config::strict_pongs)
+            || is_on(Config::always_ping)
+            || is_on(inbound);
+        if is_begun {
+            self.silence = Silence::of_peer(now, config);
+        }
+        // What came in meanwhile counts again.
+        self.silence.since = self.silence.since.max(self.alive(config));
+        self.silence.is_under(config);
+        self.drought
+            .may_last(config.message_timeout().unwrap_or_default(), config);
     }
-    Ok(())
+}
+
+/// What a ping that was missed asks for, and when it was missed.
+enum Miss {
+    /// The next ping, or one in place of the last miss.
+    Asks(Duration),
+    /// A verdict.
+    Last(Duration),
 }
 
 fn does_nothing(invariant: usize, event: Event, did: Did) -> Checked<bool> {
@@ -1540,14 +2344,23 @@ fn does_nothing(invariant: usize, event: Event, did: Did) -> Checked<bool> {
     Ok(false)
 }
 
-fn timeout(config: &Config, round_trip: Option<RoundTrip>) -> Duration {
+/// How long an answer may take; less after a change of network.
+fn timeout(config: &Config, round_trip: Option<RoundTrip>, is_urgent: bool) -> Duration {
     let least = config.pong_timeout();
-    match (config.adaptive_timeout(), round_trip) {
+    let (timeout, urgent) = match (config.adaptive_timeout(), round_trip) {
         (Some(greatest), Some(measured)) => {
             let patience = measured.smoothed() + 4 * measured.variance();
-            patience.min(greatest).max(least)
+            (
+                patience.min(greatest).max(least),
+                patience.max(5 * SECOND),
+            )
         }
-        _ => least,
+        _ => (least, 5 * SECOND),
+    };
+    if is_urgent {
+        timeout.min(urgent)
+    } else {
+        timeout
     }
 }
 
@@ -1584,22 +2397,6 @@ fn measures(before: Option<RoundTrip>, sample: Duration, after: Option<RoundTrip
         );
     }
     Ok(())
-}
-
-/// From when to when the dial of this attempt may come.
-fn delays(config: &Config, attempt: u32, retry: Retry) -> (Duration, Duration) {
-    let (floor, cap) = (config.backoff_floor(), config.backoff_cap());
-    let (least, greatest) = match retry {
-        Retry::Backoff if attempt == 1 => (MILLISECOND, config.first_spread()),
-        Retry::Backoff => (floor, ceiling(config, attempt)),
-        Retry::Spread => (floor, cap),
-        Retry::Between { least, greatest } => {
-            let least = least.clamp(MILLISECOND, DAY);
-            (least, greatest.clamp(least, DAY))
-        }
-        _ => (MILLISECOND, DAY),
-    };
-    (least, greatest)
 }
 
 fn ceiling(config: &Config, attempt: u32) -> Duration {
