@@ -1,31 +1,67 @@
-//! The rules of the contract, by example, in virtual time.
+//! The rules of the contract, by example, in virtual time, in the contract's order.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 #![allow(clippy::indexing_slicing)]
 
+#[path = "support/settings.rs"]
+mod settings;
+
 use core::time::Duration;
 
 use keepalive::{
-    Action, CloseCode, CloseReason, Closed, Config, ConfigBuilder, Event, Heartbeat, PingId, Retry,
-    State, StopReason, default_close_policy,
+    Action, CloseCode, CloseReason, Closed, Config, ConfigBuilder, Event, Heartbeat, Loss, Manner,
+    PingId, Refused, Retry, State, StopReason, default_policy, stop_when_refused,
 };
+use settings::*;
 
-/// Handles an event, and returns all that is to be done.
-fn handle(
-    heartbeat: &mut Heartbeat<Duration>,
-    event: Event,
-    now: Duration,
-) -> Vec<Action<Duration>> {
-    heartbeat.handle(event, now).collect()
+/// So many that what they draw fills its range; Miri, which is slow, looks at the
+/// bounds alone.
+const CLIENTS: u64 = if cfg!(miri) { 5 } else { 1000 };
+
+const ERROR: Event = Event::Error(None);
+
+fn closed(code: u16) -> Event {
+    Event::Closed(Closed::with_code(CloseCode(code)))
 }
+
+fn refused(status: u16) -> Event {
+    Event::Refused(Refused::with_status(status))
+}
+
+fn between(least: Duration, greatest: Duration) -> Retry {
+    Retry::Between { least, greatest }
+}
+
+/// What each of many clients draws: the shortest and the longest.
+fn draws(draw: impl Fn(u64) -> Duration) -> (Duration, Duration) {
+    let draws: Vec<_> = (0..CLIENTS).map(draw).collect();
+    (*draws.iter().min().unwrap(), *draws.iter().max().unwrap())
+}
+
+/// The shortest and the longest fill this range, up to a hundredth of it at each end.
+#[track_caller]
+fn fill((least, greatest): (Duration, Duration), from: Duration, to: Duration) {
+    let margin = (to - from) / if cfg!(miri) { 1 } else { 100 };
+    assert!((from..=from + margin).contains(&least), "{least:?}");
+    assert!((to - margin..=to).contains(&greatest), "{greatest:?}");
+}
+
+/// Fails what there is, and dials when that is planned. Returns the delay.
+fn fail(heartbeat: &mut Beat, end: Event, now: Duration) -> Duration {
+    let (at, _) = plans(heartbeat, end, now);
+    dials(heartbeat, Event::Tick, at);
+    at - now
+}
+
+// Time.
 
 #[test]
 fn a_loss_is_planned_for_even_if_the_first_instant_is_the_greatest() {
-    let mut heartbeat = Heartbeat::new(Config::default(), 1);
-    assert!(handle(&mut heartbeat, Event::Opened, Duration::MAX).is_empty());
+    let mut heartbeat = idle(plain());
+    nothing(&mut heartbeat, Event::Opened, Duration::MAX);
     let (at, attempt) = (Duration::MAX, 1);
     assert_eq!(
-        handle(&mut heartbeat, Event::Error, Duration::MAX),
+        handle(&mut heartbeat, ERROR, Duration::MAX),
         [Action::ScheduleReconnect { at, attempt }]
     );
     assert_eq!(heartbeat.deadline(), None);
@@ -35,920 +71,12 @@ fn a_loss_is_planned_for_even_if_the_first_instant_is_the_greatest() {
 fn at_the_end_of_time_activity_leaves_nothing_to_wait_for() {
     let years = Duration::from_secs(600 * 365 * 24 * 60 * 60);
     for end in [years, Duration::MAX] {
-        let mut heartbeat = Heartbeat::new(Config::default(), 1);
-        handle(&mut heartbeat, Event::Opened, Duration::ZERO);
-        handle(&mut heartbeat, Event::Received, end);
-        assert_eq!(heartbeat.deadline(), None, "{end:?}");
-    }
-}
-
-#[test]
-fn what_is_overdue_is_not_put_off_by_being_asked_for_again() {
-    let millis = Duration::from_millis;
-    let config = Config::article();
-    let mut heartbeat = Heartbeat::new(config, 1);
-    handle(&mut heartbeat, Event::Opened, Duration::ZERO);
-    let shorter = config.to_builder().ping_interval(millis(100));
-    let shorter = shorter.build().unwrap();
-    let asked = Duration::from_micros(1_001_000);
-    for micros in [1_000_000, 1_000_400, 1_000_800] {
-        let now = Duration::from_micros(micros);
-        heartbeat.reconfigure(shorter, now).for_each(drop);
-        assert_eq!(heartbeat.deadline(), Some(asked), "at {now:?}");
-    }
-}
-
-#[test]
-fn a_verdict_that_was_put_off_for_a_ping_is_not_put_off_in_listen_only() {
-    let seconds = Duration::from_secs;
-    let config = Config::article();
-    let mut heartbeat = Heartbeat::new(config, 1);
-    handle(&mut heartbeat, Event::Opened, seconds(0));
-    handle(&mut heartbeat, Event::Tick, seconds(2));
-    // The verdict is late, so there is one more ping.
-    handle(&mut heartbeat, Event::Tick, seconds(100));
-    let listening = config
-        .to_builder()
-        .listen_only(true)
-        .idle_timeout(seconds(101));
-    let listening = listening.build().unwrap();
-    heartbeat
-        .reconfigure(listening, seconds(100))
-        .for_each(drop);
-    assert_eq!(heartbeat.deadline(), Some(seconds(101)));
-}
-
-#[test]
-fn a_verdict_that_was_put_off_comes_by_the_new_settings_too() {
-    let seconds = Duration::from_secs;
-    let patient = Config::listener().to_builder();
-    let patient = patient
-        .idle_timeout(seconds(500))
-        .late_tolerance(seconds(500));
-    let mut heartbeat = Heartbeat::new(patient.build().unwrap(), 1);
-    handle(&mut heartbeat, Event::Opened, seconds(0));
-    handle(&mut heartbeat, Event::Tick, seconds(1001));
-    assert_eq!(heartbeat.deadline(), Some(seconds(1501)));
-
-    let hasty = Config::listener().to_builder().idle_timeout(seconds(10));
-    let hasty = hasty.late_tolerance(seconds(20)).build().unwrap();
-    heartbeat.reconfigure(hasty, seconds(1002)).for_each(drop);
-    assert_eq!(heartbeat.deadline(), Some(seconds(1012)));
-}
-
-fn listening(idle_timeout: u64) -> Config {
-    let builder = Config::listener().to_builder();
-    let idle_timeout = Duration::from_secs(idle_timeout);
-    builder.idle_timeout(idle_timeout).build().unwrap()
-}
-
-#[test]
-fn a_later_idle_timeout_gives_a_verdict_that_was_put_off_no_second_grace() {
-    let millis = Duration::from_millis;
-    let mut heartbeat = Heartbeat::new(listening(10), 1);
-    handle(&mut heartbeat, Event::Opened, millis(0));
-    handle(&mut heartbeat, Event::Tick, millis(12_000));
-    assert_eq!(heartbeat.deadline(), Some(millis(13_000)));
-    for (idle_timeout, now, deadline) in [(100, 12_500, 100_000), (5, 13_000, 13_001)] {
-        let config = listening(idle_timeout);
-        heartbeat.reconfigure(config, millis(now)).for_each(drop);
-        assert_eq!(heartbeat.deadline(), Some(millis(deadline)));
-    }
-}
-
-#[test]
-fn a_silence_that_a_ping_was_spared_in_is_put_off_by_no_later_settings() {
-    let millis = Duration::from_millis;
-    let mut heartbeat = Heartbeat::new(Config::article(), 1);
-    handle(&mut heartbeat, Event::Opened, millis(0));
-    handle(&mut heartbeat, Event::Tick, millis(2_000));
-    handle(&mut heartbeat, Event::Tick, millis(20_000));
-    for (idle_timeout, now, deadline) in [(100, 20_000, 100_000), (10, 20_500, 20_501)] {
-        let config = listening(idle_timeout);
-        heartbeat.reconfigure(config, millis(now)).for_each(drop);
-        assert_eq!(heartbeat.deadline(), Some(millis(deadline)));
-    }
-}
-
-/// Red in a release build of Rust 1.95 where the machine leaves the compiler a
-/// chance to take the ping that is not out for one that was due at the origin.
-#[test]
-fn a_change_of_network_after_an_answer_moves_no_deadline() {
-    let now = Duration::from_secs(3);
-    let mut heartbeat = Heartbeat::new(Config::article(), 1);
-    handle(&mut heartbeat, Event::Opened, now);
-    handle(&mut heartbeat, Event::NetworkChanged, now);
-    handle(&mut heartbeat, Event::Received, now);
-    let deadline = heartbeat.deadline();
-    assert_eq!(handle(&mut heartbeat, Event::NetworkChanged, now), []);
-    assert_eq!(heartbeat.deadline(), deadline);
-}
-
-fn seconds(count: u64) -> Duration {
-    Duration::from_secs(count)
-}
-
-fn millis(count: u64) -> Duration {
-    Duration::from_millis(count)
-}
-
-/// Pings after 10 s of silence in, dead after 4 s without an answer; nothing is
-/// random.
-fn plain() -> ConfigBuilder {
-    Config::builder()
-        .ping_interval(seconds(10))
-        .send_interval(None)
-        .jitter(0.0)
-        .random_phase(false)
-        .pong_timeout(seconds(4))
-        .first_spread(millis(1))
-}
-
-/// Open since the origin of time.
-fn opened(config: ConfigBuilder) -> Heartbeat<Duration> {
-    let mut heartbeat = Heartbeat::new(config.build().unwrap(), 1);
-    handle(&mut heartbeat, Event::Opened, Duration::ZERO);
-    heartbeat
-}
-
-/// Has a ping out since second 10.
-fn pinged(config: ConfigBuilder) -> (Heartbeat<Duration>, PingId) {
-    let mut heartbeat = opened(config);
-    let id = ping(&mut heartbeat, Event::Tick, seconds(10));
-    (heartbeat, id)
-}
-
-/// Waits for its second retry since the origin of time, when it also dialled last.
-fn waiting(config: ConfigBuilder) -> Heartbeat<Duration> {
-    let mut heartbeat = Heartbeat::new(config.build().unwrap(), 1);
-    for _ in 0..2 {
-        handle(&mut heartbeat, Event::ReconnectNow, Duration::ZERO);
-        handle(&mut heartbeat, Event::Error, Duration::ZERO);
-    }
-    heartbeat
-}
-
-/// Handles what has to make a ping.
-#[track_caller]
-fn ping(heartbeat: &mut Heartbeat<Duration>, event: Event, now: Duration) -> PingId {
-    let actions = handle(heartbeat, event, now);
-    match actions[..] {
-        [Action::SendPing(id)] | [Action::SendPing(id), Action::ArmDeadline(_)] => id,
-        _ => panic!("no ping at {now:?}: {actions:?}"),
-    }
-}
-
-/// Ticks where there is nothing to do but to ask for the next tick.
-#[track_caller]
-fn only_arms(heartbeat: &mut Heartbeat<Duration>, now: Duration, next: Duration) {
-    let actions = handle(heartbeat, Event::Tick, now);
-    assert_eq!(actions, [Action::ArmDeadline(next)], "at {now:?}");
-}
-
-/// Ticks where the verdict falls.
-#[track_caller]
-fn convicts(heartbeat: &mut Heartbeat<Duration>, now: Duration, reason: CloseReason) {
-    let actions = handle(heartbeat, Event::Tick, now);
-    assert_eq!(actions[0], Action::Close(reason), "at {now:?}");
-}
-
-fn reconfigure(
-    heartbeat: &mut Heartbeat<Duration>,
-    config: ConfigBuilder,
-    now: Duration,
-) -> Vec<Action<Duration>> {
-    heartbeat
-        .reconfigure(config.build().unwrap(), now)
-        .collect()
-}
-
-#[test]
-fn what_an_old_socket_reports_late_changes_nothing() {
-    let mut heartbeat = Heartbeat::new(Config::article(), 1);
-    handle(&mut heartbeat, Event::Start, seconds(0));
-    let old = heartbeat.epoch();
-    handle(&mut heartbeat, Event::ReconnectNow, seconds(1));
-    let new = heartbeat.epoch();
-    assert_ne!(old, new);
-    for event in [Event::Error, Event::Opened, Event::Received] {
-        assert_eq!(heartbeat.handle_from(old, event, seconds(2)).count(), 0);
-        assert_eq!(heartbeat.state(), State::Connecting);
-    }
-    let actions = heartbeat.handle_from(new, Event::Opened, seconds(2));
-    assert!(actions.eq([Action::ArmDeadline(seconds(4))]));
-    assert_eq!(heartbeat.state(), State::Open);
-    assert_eq!(heartbeat.last_received(), None);
-}
-
-#[test]
-fn the_settings_in_force_are_the_last_ones() {
-    let mut heartbeat = opened(plain());
-    assert_eq!(*heartbeat.config(), plain().build().unwrap());
-    heartbeat
-        .reconfigure(Config::listener(), seconds(1))
-        .for_each(drop);
-    assert_eq!(*heartbeat.config(), Config::listener());
-}
-
-#[test]
-fn what_goes_out_does_not_put_off_the_ping_for_silence_in() {
-    let mut heartbeat = opened(plain().send_interval(Some(seconds(20))));
-    handle(&mut heartbeat, Event::Sent, seconds(9));
-    ping(&mut heartbeat, Event::Tick, seconds(10));
-}
-
-#[test]
-fn a_peer_that_talks_does_not_put_off_the_ping_for_silence_out() {
-    let mut heartbeat = opened(plain().send_interval(Some(seconds(6))));
-    handle(&mut heartbeat, Event::Received, seconds(5));
-    ping(&mut heartbeat, Event::Tick, seconds(6));
-}
-
-#[test]
-fn what_goes_out_puts_off_the_ping_for_silence_out() {
-    let mut heartbeat = opened(plain().send_interval(Some(seconds(6))));
-    handle(&mut heartbeat, Event::Received, seconds(5));
-    handle(&mut heartbeat, Event::Sent, seconds(4));
-    // It is later than that by now, since time never goes back.
-    only_arms(&mut heartbeat, seconds(6), seconds(11));
-    ping(&mut heartbeat, Event::Tick, seconds(11));
-}
-
-#[test]
-fn a_ping_counts_as_sent() {
-    let mut heartbeat = opened(plain().send_interval(Some(seconds(6))));
-    let id = ping(&mut heartbeat, Event::Tick, seconds(6));
-    handle(&mut heartbeat, Event::Pong(id), seconds(6));
-    only_arms(&mut heartbeat, seconds(10), seconds(12));
-    ping(&mut heartbeat, Event::Tick, seconds(12));
-}
-
-#[test]
-fn after_a_probe_silence_out_counts_from_the_last_look_at_it() {
-    let mut heartbeat = opened(plain().send_interval(Some(seconds(3))));
-    ping(&mut heartbeat, Event::Tick, seconds(3));
-    only_arms(&mut heartbeat, seconds(6), seconds(7));
-    handle(&mut heartbeat, Event::Received, millis(6500));
-    only_arms(&mut heartbeat, seconds(7), seconds(9));
-    ping(&mut heartbeat, Event::Tick, seconds(9));
-}
-
-#[test]
-fn while_a_ping_is_out_it_looks_once_an_interval() {
-    let patient = plain().pong_timeout(seconds(30));
-    let (mut heartbeat, _) = pinged(patient);
-    only_arms(&mut heartbeat, seconds(20), seconds(30));
-    // Ahead of time nothing moves.
-    only_arms(&mut heartbeat, seconds(21), seconds(30));
-    only_arms(&mut heartbeat, seconds(30), seconds(40));
-    convicts(&mut heartbeat, seconds(40), CloseReason::PongTimeout);
-
-    let (mut heartbeat, _) = pinged(patient.send_interval(Some(seconds(12))));
-    only_arms(&mut heartbeat, seconds(20), seconds(30));
-}
-
-#[test]
-fn an_early_tick_looks_at_what_came_in() {
-    let mut heartbeat = opened(plain());
-    handle(&mut heartbeat, Event::Received, seconds(7));
-    only_arms(&mut heartbeat, seconds(8), seconds(17));
-    let mut listener = opened(plain().listen_only(true).idle_timeout(seconds(9)));
-    only_arms(&mut listener, seconds(1), seconds(9));
-    handle(&mut listener, Event::Received, seconds(7));
-    only_arms(&mut listener, seconds(8), seconds(16));
-    convicts(&mut listener, seconds(16), CloseReason::IdleTimeout);
-}
-
-#[test]
-fn the_time_in_the_write_buffer_is_not_the_peers() {
-    let (mut heartbeat, id) = pinged(plain());
-    handle(&mut heartbeat, Event::PingSent(id), seconds(13));
-    // Once: what is said again is void.
-    handle(&mut heartbeat, Event::PingSent(id), millis(13_500));
-    only_arms(&mut heartbeat, seconds(14), seconds(17));
-    let mut answered = heartbeat.clone();
-    convicts(&mut heartbeat, seconds(17), CloseReason::PongTimeout);
-
-    handle(&mut answered, Event::Pong(id), seconds(15));
-    assert_eq!(answered.round_trip().unwrap().last(), seconds(2));
-}
-
-#[test]
-fn a_write_buffer_holds_up_a_ping_by_one_timeout_at_the_most() {
-    let (mut heartbeat, id) = pinged(plain().late_tolerance(seconds(100)));
-    handle(&mut heartbeat, Event::PingSent(id), seconds(15));
-    only_arms(&mut heartbeat, seconds(15), seconds(18));
-    convicts(&mut heartbeat, seconds(18), CloseReason::PongTimeout);
-}
-
-#[test]
-fn only_the_ping_that_is_out_can_leave_the_buffer() {
-    let (mut heartbeat, id) = pinged(plain());
-    let foreign = PingId::from_bytes([7; 8]);
-    handle(&mut heartbeat, Event::PingSent(foreign), seconds(13));
-    let mut alive = heartbeat.clone();
-    convicts(&mut heartbeat, seconds(14), CloseReason::PongTimeout);
-
-    // Still awaited, but no longer out: its round trip counts from the ping.
-    handle(&mut alive, Event::Received, seconds(13));
-    assert_eq!(alive.awaited_ping(), Some(id));
-    handle(&mut alive, Event::PingSent(id), seconds(13));
-    assert!(!alive.is_ping_out());
-    handle(&mut alive, Event::Pong(id), seconds(14));
-    assert_eq!(alive.round_trip().unwrap().last(), seconds(4));
-    handle(&mut alive, Event::PingSent(id), seconds(15));
-    assert!(!alive.is_ping_out());
-}
-
-#[test]
-fn the_next_ping_leaves_the_buffer_on_its_own() {
-    let (mut heartbeat, id) = pinged(plain().max_missed(2));
-    handle(&mut heartbeat, Event::PingSent(id), seconds(11));
-    let next = ping(&mut heartbeat, Event::Tick, seconds(15));
-    handle(&mut heartbeat, Event::PingSent(next), seconds(16));
-    only_arms(&mut heartbeat, seconds(19), seconds(20));
-    convicts(&mut heartbeat, seconds(20), CloseReason::PongTimeout);
-}
-
-#[test]
-fn a_pong_is_measured_once_and_only_that_of_the_last_ping() {
-    let (mut heartbeat, first) = pinged(plain().max_missed(2));
-    let second = ping(&mut heartbeat, Event::Tick, seconds(14));
-    assert_eq!((first.sequence(), second.sequence()), (1, 2));
-    assert_eq!(heartbeat.missed(), 1);
-    handle(&mut heartbeat, Event::Pong(first), seconds(15));
-    assert_eq!(heartbeat.round_trip(), None);
-    assert_eq!((heartbeat.missed(), heartbeat.is_ping_out()), (0, false));
-    handle(&mut heartbeat, Event::Pong(second), seconds(16));
-    handle(&mut heartbeat, Event::Pong(second), seconds(17));
-    assert_eq!(heartbeat.round_trip().unwrap().last(), seconds(2));
-    assert_eq!(heartbeat.awaited_ping(), None);
-    assert_eq!(heartbeat.last_received(), Some(seconds(17)));
-}
-
-#[test]
-fn the_views_see_what_came_in_since_the_last_event() {
-    let (mut heartbeat, id) = pinged(plain());
-    handle(&mut heartbeat, Event::Received, seconds(12));
-    // The clock went back: internal time did not.
-    handle(&mut heartbeat, Event::Received, seconds(5));
-    assert!(!heartbeat.is_ping_out());
-    assert_eq!(heartbeat.missed(), 0);
-    assert_eq!(heartbeat.awaited_ping(), Some(id));
-    assert_eq!(heartbeat.last_received(), Some(seconds(12)));
-    assert_eq!(heartbeat.deadline(), Some(seconds(14)));
-}
-
-#[test]
-fn where_nothing_is_open_there_is_nothing_to_see() {
-    let mut heartbeat = Heartbeat::new(Config::article(), 1);
-    handle(&mut heartbeat, Event::Received, seconds(1));
-    for event in [Event::Healthy, Event::Start, Event::Error] {
-        handle(&mut heartbeat, event, seconds(2));
-        handle(&mut heartbeat, Event::Received, seconds(3));
-        assert_eq!((heartbeat.missed(), heartbeat.is_ping_out()), (0, false));
-        assert_eq!(heartbeat.awaited_ping(), None);
-        assert_eq!(heartbeat.round_trip(), None);
-        assert_eq!(heartbeat.last_received(), None);
-    }
-}
-
-#[test]
-fn a_verdict_that_is_too_late_is_put_off_for_one_more_ping_once_a_silence() {
-    let late = seconds(15) + Duration::from_nanos(1);
-    let (mut in_time, _) = pinged(plain());
-    convicts(&mut in_time, seconds(15), CloseReason::PongTimeout);
-
-    let (mut heartbeat, first) = pinged(plain());
-    let second = ping(&mut heartbeat, Event::Tick, late);
-    assert_ne!(first, second);
-    assert_eq!(heartbeat.missed(), 0);
-    assert_eq!(heartbeat.deadline(), Some(late + seconds(4)));
-    let mut alive = heartbeat.clone();
-    convicts(&mut heartbeat, late + seconds(6), CloseReason::PongTimeout);
-
-    // Life begins another silence, in which it is forgiven again.
-    handle(&mut alive, Event::Received, seconds(20));
-    ping(&mut alive, Event::Tick, seconds(30));
-    ping(&mut alive, Event::Tick, seconds(36));
-}
-
-#[test]
-fn a_miss_that_is_not_the_last_needs_no_forgiveness() {
-    let (mut heartbeat, _) = pinged(plain().max_missed(2));
-    ping(&mut heartbeat, Event::Tick, seconds(20));
-    assert_eq!(heartbeat.missed(), 1);
-    ping(&mut heartbeat, Event::Tick, seconds(30));
-    assert_eq!(heartbeat.missed(), 1);
-    convicts(&mut heartbeat, seconds(40), CloseReason::PongTimeout);
-}
-
-#[test]
-fn a_late_verdict_in_listen_only_is_put_off_once_by_the_shorter_of_two_times() {
-    let listener = plain().listen_only(true).idle_timeout(seconds(9));
-    for (tolerance, grace) in [(seconds(2), seconds(2)), (seconds(20), seconds(9))] {
-        let listener = listener.late_tolerance(tolerance);
-        let mut in_time = opened(listener.reconnect(false));
-        assert_eq!(
-            handle(&mut in_time, Event::Tick, seconds(9) + tolerance),
-            [
-                Action::Close(CloseReason::IdleTimeout),
-                Action::Stopped(StopReason::IdleTimeout),
-            ]
-        );
-
-        let late = seconds(9) + tolerance + millis(1);
-        let mut heartbeat = opened(listener);
-        only_arms(&mut heartbeat, late, late + grace);
-        // Ahead of time it stays so.
-        let mut alive = heartbeat.clone();
-        only_arms(&mut heartbeat, late + millis(1), late + grace);
-        convicts(&mut heartbeat, late + 2 * grace, CloseReason::IdleTimeout);
-
-        let heard = late + grace;
-        handle(&mut alive, Event::Received, heard);
-        only_arms(&mut alive, heard, heard + seconds(9));
-        let again = heard + seconds(9) + tolerance + millis(1);
-        only_arms(&mut alive, again, again + grace);
-    }
-}
-
-#[test]
-fn a_dial_that_ran_out_while_the_process_was_away_is_spared_once() {
-    let dialling = |tolerance| {
-        let config = plain()
-            .connect_timeout(seconds(7))
-            .late_tolerance(tolerance);
-        let mut heartbeat = Heartbeat::new(config.build().unwrap(), 1);
-        handle(&mut heartbeat, Event::Start, Duration::ZERO);
-        heartbeat
-    };
-    for (tolerance, grace) in [(seconds(2), seconds(2)), (seconds(20), seconds(7))] {
-        let mut in_time = dialling(tolerance);
-        convicts(
-            &mut in_time,
-            seconds(7) + tolerance,
-            CloseReason::ConnectTimeout,
-        );
-        let late = seconds(7) + tolerance + millis(1);
-        let mut heartbeat = dialling(tolerance);
-        only_arms(&mut heartbeat, late, late + grace);
-        let later = late + grace + tolerance + millis(1);
-        convicts(&mut heartbeat, later, CloseReason::ConnectTimeout);
-    }
-}
-
-#[test]
-fn a_change_of_network_pings_once_a_second_at_the_most() {
-    let mut heartbeat = opened(plain());
-    ping(&mut heartbeat, Event::NetworkChanged, seconds(1));
-    handle(&mut heartbeat, Event::Received, seconds(1));
-    for now in [seconds(1), millis(1999)] {
-        assert_eq!(handle(&mut heartbeat, Event::NetworkChanged, now), []);
-    }
-    ping(&mut heartbeat, Event::NetworkChanged, seconds(2));
-    // None where one is out.
-    assert_eq!(
-        handle(&mut heartbeat, Event::NetworkChanged, seconds(4)),
-        []
-    );
-}
-
-#[test]
-fn a_change_of_network_leaves_a_ping_five_seconds_and_the_later_ones_all_of_theirs() {
-    let (mut heartbeat, _) = pinged(plain().pong_timeout(seconds(9)).max_missed(2));
-    let hurried = seconds(17);
-    assert_eq!(
-        handle(&mut heartbeat, Event::NetworkChanged, seconds(12)),
-        [Action::ArmDeadline(hurried)]
-    );
-    // Asked again, it does not get longer.
-    assert_eq!(
-        handle(&mut heartbeat, Event::NetworkChanged, seconds(13)),
-        []
-    );
-    ping(&mut heartbeat, Event::Tick, hurried);
-    only_arms(&mut heartbeat, seconds(17), seconds(26));
-    convicts(&mut heartbeat, seconds(26), CloseReason::PongTimeout);
-}
-
-#[test]
-fn a_ping_that_a_change_of_network_made_has_five_seconds_too() {
-    let mut heartbeat = opened(plain().pong_timeout(seconds(9)));
-    let id = PingId::from_bytes([0, 0, 0, 1, 0, 0, 0, 1]);
-    assert_eq!(
-        handle(&mut heartbeat, Event::NetworkChanged, seconds(1)),
-        [Action::SendPing(id), Action::ArmDeadline(seconds(6))]
-    );
-    convicts(&mut heartbeat, seconds(6), CloseReason::PongTimeout);
-}
-
-#[test]
-fn a_change_of_network_gives_no_ping_more_time_than_it_had() {
-    let (mut heartbeat, _) = pinged(plain());
-    assert_eq!(
-        handle(&mut heartbeat, Event::NetworkChanged, seconds(13)),
-        []
-    );
-    convicts(&mut heartbeat, seconds(14), CloseReason::PongTimeout);
-}
-
-#[test]
-fn in_listen_only_a_change_of_network_changes_nothing() {
-    let mut heartbeat = opened(plain().listen_only(true));
-    assert_eq!(
-        handle(&mut heartbeat, Event::NetworkChanged, seconds(1)),
-        []
-    );
-    assert_eq!(heartbeat.deadline(), Some(seconds(45)));
-    // Not even to the ping that was out before.
-    let (mut heartbeat, _) = pinged(plain().pong_timeout(seconds(30)));
-    let listener = plain().listen_only(true).pong_timeout(seconds(30));
-    reconfigure(&mut heartbeat, listener, seconds(11));
-    assert_eq!(
-        handle(&mut heartbeat, Event::NetworkChanged, seconds(12)),
-        []
-    );
-    assert_eq!(heartbeat.deadline(), Some(seconds(45)));
-}
-
-#[test]
-fn a_change_of_network_makes_the_dial_earlier_once_a_wait() {
-    let mut heartbeat = waiting(plain().backoff_floor(seconds(2)));
-    let planned = heartbeat.deadline().unwrap();
-    let actions = handle(&mut heartbeat, Event::NetworkChanged, seconds(1));
-    let at = heartbeat.deadline().unwrap();
-    assert!((seconds(1)..planned).contains(&at), "{at:?}");
-    let attempt = 2;
-    assert_eq!(
-        actions,
-        [
-            Action::ScheduleReconnect { at, attempt },
-            Action::ArmDeadline(at),
-        ]
-    );
-    assert_eq!(
-        handle(&mut heartbeat, Event::NetworkChanged, seconds(1)),
-        []
-    );
-    assert_eq!(handle(&mut heartbeat, Event::Tick, at)[0], Action::Connect);
-}
-
-#[test]
-fn no_change_of_network_makes_a_dial_later_or_plans_the_same_again() {
-    // The dial is a second after the last one, and may not be earlier.
-    let mut heartbeat = waiting(plain().backoff_base(seconds(1)).backoff_cap(seconds(1)));
-    assert_eq!(heartbeat.deadline(), Some(seconds(1)));
-    assert_eq!(
-        handle(&mut heartbeat, Event::NetworkChanged, seconds(0)),
-        []
-    );
-    assert_eq!(heartbeat.deadline(), Some(seconds(1)));
-
-    let mut heartbeat = waiting(plain().backoff_floor(millis(100)).backoff_base(millis(100)));
-    assert_eq!(heartbeat.deadline(), Some(millis(100)));
-    assert_eq!(
-        handle(&mut heartbeat, Event::NetworkChanged, millis(99)),
-        []
-    );
-    assert_eq!(heartbeat.deadline(), Some(millis(100)));
-}
-
-#[test]
-fn a_hint_is_added_to_the_draw_and_no_change_of_network_undercuts_it() {
-    let config = plain().close_policy(|_| Retry::Between {
-        least: Duration::from_secs(3),
-        greatest: Duration::from_secs(3),
-    });
-    let mut heartbeat = opened(config);
-    let closed = |hint| Event::Closed(Closed::default().retry_after(hint));
-    let (at, attempt) = (seconds(1 + 30 + 3), 1);
-    assert_eq!(
-        handle(&mut heartbeat, closed(seconds(30)), seconds(1)),
-        [
-            Action::ScheduleReconnect { at, attempt },
-            Action::ArmDeadline(at),
-        ]
-    );
-    handle(&mut heartbeat, Event::NetworkChanged, seconds(2));
-    assert_eq!(heartbeat.deadline(), Some(seconds(31)));
-
-    let day = seconds(24 * 60 * 60);
-    let mut heartbeat = opened(config);
-    handle(&mut heartbeat, closed(2 * day), seconds(0));
-    assert_eq!(heartbeat.deadline(), Some(day + seconds(3)));
-}
-
-#[test]
-fn a_limit_on_attempts_ends_it_at_the_failure_after_the_last_retry() {
-    let config = plain().max_attempts(Some(2)).build().unwrap();
-    let mut heartbeat = Heartbeat::new(config, 1);
-    for attempt in [1, 2] {
-        handle(&mut heartbeat, Event::ReconnectNow, seconds(1));
-        handle(&mut heartbeat, Event::Error, seconds(1));
-        assert_eq!(heartbeat.attempt(), attempt);
-    }
-    handle(&mut heartbeat, Event::ReconnectNow, seconds(1));
-    assert_eq!(
-        handle(&mut heartbeat, Event::Error, seconds(1)),
-        [Action::Stopped(StopReason::AttemptLimit)]
-    );
-    assert_eq!(heartbeat.deadline(), None);
-}
-
-#[test]
-fn a_limit_on_time_counts_from_the_first_failure() {
-    let config = plain().max_elapsed(Some(seconds(60))).build().unwrap();
-    let mut heartbeat = Heartbeat::new(config, 1);
-    handle(&mut heartbeat, Event::Start, seconds(0));
-    for now in [seconds(5), millis(64_999)] {
-        handle(&mut heartbeat, Event::ReconnectNow, now);
-        handle(&mut heartbeat, Event::Error, now);
-        assert_eq!(heartbeat.state(), State::Waiting, "at {now:?}");
-    }
-    handle(&mut heartbeat, Event::ReconnectNow, seconds(65));
-    assert_eq!(
-        handle(&mut heartbeat, Event::Error, seconds(65)),
-        [Action::Stopped(StopReason::TimeLimit)]
-    );
-    // A new beginning counts anew.
-    handle(&mut heartbeat, Event::Start, seconds(70));
-    handle(&mut heartbeat, Event::Error, seconds(70));
-    assert_eq!(heartbeat.state(), State::Waiting);
-    assert_eq!(heartbeat.attempt(), 1);
-}
-
-#[test]
-fn a_close_code_that_says_so_ends_it() {
-    for code in [1000, 1002, 1003, 1007, 1008, 1009, 1010, 1015].map(CloseCode) {
-        assert_eq!(default_close_policy(Some(code)), Retry::Stop, "{code}");
-        let mut heartbeat = opened(plain());
-        assert_eq!(
-            handle(
-                &mut heartbeat,
-                Event::Closed(Closed::with_code(code)),
-                seconds(1)
-            ),
-            [Action::Stopped(StopReason::Closed(Some(code)))]
-        );
-        assert_eq!(heartbeat.state(), State::Stopped);
-    }
-}
-
-#[test]
-fn a_close_code_that_does_not_say_so_backs_off() {
-    let codes = [999, 1001, 1004, 1005, 1006, 1011, 1014, 1016, 3000, 4999];
-    let codes = codes.map(|code| Some(CloseCode(code)));
-    for code in codes.into_iter().chain([None]) {
-        assert_eq!(default_close_policy(code), Retry::Backoff, "{code:?}");
-    }
-}
-
-/// So many that what they draw fills its range; Miri, which is slow, looks at the
-/// bounds alone.
-const CLIENTS: u64 = if cfg!(miri) { 5 } else { 1000 };
-
-/// Of all clients, the shortest and the longest delay at this attempt.
-fn delays(config: ConfigBuilder, attempt: u32, end: Event) -> (Duration, Duration) {
-    let delay = |seed| {
-        let mut heartbeat = Heartbeat::new(config.build().unwrap(), seed);
-        for _ in 1..attempt {
-            handle(&mut heartbeat, Event::ReconnectNow, Duration::ZERO);
-            handle(&mut heartbeat, Event::Error, Duration::ZERO);
+        for event in [Event::Received, Event::Message, Event::Sent] {
+            let mut heartbeat = opened(plain());
+            handle(&mut heartbeat, event, end);
+            assert_eq!(heartbeat.deadline(), None, "{event:?} at {end:?}");
         }
-        handle(&mut heartbeat, Event::ReconnectNow, Duration::ZERO);
-        handle(&mut heartbeat, end, Duration::ZERO);
-        assert_eq!(heartbeat.attempt(), attempt);
-        heartbeat.deadline().unwrap()
-    };
-    let delays: Vec<_> = (0..CLIENTS).map(delay).collect();
-    (*delays.iter().min().unwrap(), *delays.iter().max().unwrap())
-}
-
-/// They fill this range, up to a hundredth of it at each end.
-#[track_caller]
-fn fill((least, greatest): (Duration, Duration), from: Duration, to: Duration) {
-    let margin = (to - from) / if cfg!(miri) { 1 } else { 100 };
-    assert!((from..=from + margin).contains(&least), "{least:?}");
-    assert!((to - margin..=to).contains(&greatest), "{greatest:?}");
-}
-
-#[test]
-fn delays_fill_their_range_from_the_first_retry_to_the_cap() {
-    let config = Config::builder();
-    fill(delays(config, 1, Event::Error), millis(1), seconds(5));
-    for (attempt, greatest) in [(2, 2), (3, 4), (4, 8), (6, 32), (7, 60), (20, 60)] {
-        let delays = delays(config, attempt, Event::Error);
-        fill(delays, seconds(1), seconds(greatest));
     }
-    let triple = config.backoff_factor(3.0);
-    fill(delays(triple, 4, Event::Error), seconds(1), seconds(18));
-}
-
-#[test]
-fn a_server_that_restarts_or_is_overloaded_spreads_its_clients() {
-    let end = |code| Event::Closed(Closed::with_code(code));
-    for attempt in [1, 3] {
-        let restarts = delays(Config::builder(), attempt, end(CloseCode::SERVICE_RESTART));
-        fill(restarts, seconds(5), seconds(30));
-        let overloaded = delays(Config::builder(), attempt, end(CloseCode::TRY_AGAIN_LATER));
-        fill(overloaded, seconds(1), seconds(60));
-    }
-}
-
-#[test]
-fn the_delays_of_an_applications_policy_are_taken_into_the_bounds() {
-    let (none, day) = (Duration::ZERO, seconds(24 * 60 * 60));
-    let config = plain().close_policy(|_| Retry::Between {
-        least: Duration::ZERO,
-        greatest: Duration::MAX,
-    });
-    fill(delays(config, 1, Event::Error), none, day);
-    let config = plain().close_policy(|_| Retry::Between {
-        least: Duration::MAX,
-        greatest: Duration::ZERO,
-    });
-    assert_eq!(delays(config, 1, Event::Error), (day, day));
-    let config = plain().close_policy(|_| Retry::Between {
-        least: Duration::ZERO,
-        greatest: Duration::ZERO,
-    });
-    assert_eq!(delays(config, 1, Event::Error), (millis(1), millis(1)));
-}
-
-/// After one failure and a connection that is up from second 1.
-fn reopened() -> Heartbeat<Duration> {
-    let mut heartbeat = Heartbeat::new(plain().stable_after(seconds(5)).build().unwrap(), 1);
-    handle(&mut heartbeat, Event::Start, seconds(0));
-    handle(&mut heartbeat, Event::Error, seconds(0));
-    handle(&mut heartbeat, Event::ReconnectNow, seconds(1));
-    handle(&mut heartbeat, Event::Opened, seconds(1));
-    heartbeat
-}
-
-#[test]
-fn attempts_count_from_one_again_after_a_stable_connection_only() {
-    let just_short = seconds(6) - Duration::from_nanos(1);
-    for (heard, healthy, down, attempt) in [
-        (true, false, seconds(6), 1),
-        (true, false, just_short, 2),
-        (false, false, seconds(9), 2),
-        (false, true, seconds(1), 1),
-        (true, true, seconds(1), 1),
-    ] {
-        let mut heartbeat = reopened();
-        if heard {
-            handle(&mut heartbeat, Event::Received, seconds(1));
-        }
-        if healthy {
-            handle(&mut heartbeat, Event::Healthy, seconds(1));
-        }
-        handle(&mut heartbeat, Event::Error, down);
-        assert_eq!(heartbeat.attempt(), attempt, "{heard} {healthy} {down:?}");
-    }
-}
-
-#[test]
-fn attempts_count_from_one_again_when_a_stable_connection_is_closed_or_replaced() {
-    for (event, state) in [
-        (Event::ReconnectNow, State::Connecting),
-        (Event::Stop, State::Closing),
-    ] {
-        let mut heartbeat = reopened();
-        handle(&mut heartbeat, Event::Healthy, seconds(1));
-        assert_eq!(heartbeat.attempt(), 1);
-        handle(&mut heartbeat, event, seconds(2));
-        assert_eq!((heartbeat.state(), heartbeat.attempt()), (state, 0));
-    }
-}
-
-#[test]
-fn a_patient_timeout_follows_the_round_trips_between_its_bounds() {
-    let config = plain().adaptive_timeout(Some(seconds(6)));
-    for (round_trip, timeout) in [
-        (seconds(1), seconds(4)),
-        (millis(1800), millis(5400)),
-        (seconds(3), seconds(6)),
-    ] {
-        let (mut heartbeat, id) = pinged(config);
-        let now = seconds(10) + round_trip;
-        handle(&mut heartbeat, Event::Pong(id), now);
-        only_arms(&mut heartbeat, now, now + seconds(10));
-        let now = now + seconds(10);
-        ping(&mut heartbeat, Event::Tick, now);
-        assert_eq!(heartbeat.deadline(), Some(now + timeout));
-        // Without it, a measured round trip changes nothing.
-        reconfigure(&mut heartbeat, plain(), now);
-        assert_eq!(heartbeat.deadline(), Some(now + seconds(4)));
-    }
-}
-
-#[test]
-fn the_first_ping_has_a_random_phase_and_the_next_ones_a_little_jitter() {
-    let config = plain().jitter(0.2).random_phase(true);
-    let (mut first, mut next) = (Vec::new(), Vec::new());
-    for seed in 0..CLIENTS {
-        let mut heartbeat = Heartbeat::new(config.build().unwrap(), seed);
-        handle(&mut heartbeat, Event::Opened, Duration::ZERO);
-        let at = heartbeat.deadline().unwrap();
-        first.push(at);
-        let id = ping(&mut heartbeat, Event::Tick, at);
-        handle(&mut heartbeat, Event::Pong(id), at);
-        handle(&mut heartbeat, Event::Tick, at);
-        next.push(heartbeat.deadline().unwrap() - at);
-    }
-    let ends = |delays: &[Duration]| (*delays.iter().min().unwrap(), *delays.iter().max().unwrap());
-    fill(ends(&first), Duration::ZERO, seconds(10));
-    fill(ends(&next), seconds(8), seconds(10));
-}
-
-#[test]
-fn new_settings_draw_the_interval_anew_as_it_was_drawn_before() {
-    let config = plain().jitter(0.2).random_phase(true);
-    let (mut first, mut next) = (Vec::new(), Vec::new());
-    for seed in 0..CLIENTS {
-        let mut heartbeat = Heartbeat::new(config.build().unwrap(), seed);
-        handle(&mut heartbeat, Event::Opened, Duration::ZERO);
-        reconfigure(&mut heartbeat, config, Duration::ZERO);
-        let at = heartbeat.deadline().unwrap();
-        first.push(at);
-        let id = ping(&mut heartbeat, Event::Tick, at);
-        handle(&mut heartbeat, Event::Pong(id), at);
-        reconfigure(&mut heartbeat, config, at);
-        next.push(heartbeat.deadline().unwrap() - at);
-    }
-    let ends = |delays: &[Duration]| (*delays.iter().min().unwrap(), *delays.iter().max().unwrap());
-    fill(ends(&first), Duration::ZERO, seconds(10));
-    fill(ends(&next), seconds(8), seconds(10));
-}
-
-#[test]
-fn new_settings_give_a_ping_that_is_out_no_more_time_than_it_had() {
-    let (mut heartbeat, _) = pinged(plain());
-    assert_eq!(
-        reconfigure(
-            &mut heartbeat,
-            plain().pong_timeout(seconds(30)),
-            seconds(11)
-        ),
-        []
-    );
-    assert_eq!(
-        reconfigure(
-            &mut heartbeat,
-            plain().pong_timeout(seconds(1)),
-            seconds(12)
-        ),
-        [Action::ArmDeadline(seconds(13))]
-    );
-    convicts(&mut heartbeat, seconds(13), CloseReason::PongTimeout);
-}
-
-#[test]
-fn new_settings_leave_a_dial_a_close_and_a_wait_their_deadlines() {
-    let dialling = [Event::Start].as_slice();
-    let closing = [Event::Start, Event::Opened, Event::Stop].as_slice();
-    let waiting = [Event::Start, Event::Error].as_slice();
-    for path in [dialling, closing, waiting, &[]] {
-        let mut heartbeat = Heartbeat::new(plain().build().unwrap(), 1);
-        for &event in path {
-            handle(&mut heartbeat, event, seconds(1));
-        }
-        let deadline = heartbeat.deadline();
-        let hasty = plain().connect_timeout(millis(1)).close_timeout(millis(1));
-        assert_eq!(reconfigure(&mut heartbeat, hasty, seconds(1)), []);
-        assert_eq!(heartbeat.deadline(), deadline, "{path:?}");
-    }
-}
-
-#[test]
-fn a_verdict_that_was_put_off_is_not_put_off_further_by_new_settings() {
-    let listener = plain().listen_only(true).idle_timeout(seconds(9));
-    let mut heartbeat = opened(listener.late_tolerance(seconds(3)));
-    only_arms(&mut heartbeat, seconds(20), seconds(23));
-    let patient = listener.late_tolerance(seconds(8));
-    assert_eq!(reconfigure(&mut heartbeat, patient, seconds(21)), []);
-    assert_eq!(heartbeat.deadline(), Some(seconds(23)));
-    // A longer silence is granted, but from its own beginning.
-    let longer = patient.idle_timeout(seconds(30));
-    assert_eq!(
-        reconfigure(&mut heartbeat, longer, seconds(22)),
-        [Action::ArmDeadline(seconds(30))]
-    );
-}
-
-#[test]
-fn new_settings_that_send_pings_again_ping_for_a_silence_that_was_put_off() {
-    let listener = plain().listen_only(true).idle_timeout(seconds(9));
-    let mut heartbeat = opened(listener.late_tolerance(seconds(3)));
-    only_arms(&mut heartbeat, seconds(20), seconds(23));
-    let now = seconds(21);
-    let soon = now + millis(1);
-    assert_eq!(
-        reconfigure(&mut heartbeat, plain(), now),
-        [Action::ArmDeadline(soon)]
-    );
-    ping(&mut heartbeat, Event::Tick, soon);
 }
 
 #[test]
@@ -956,14 +84,19 @@ fn at_the_greatest_instant_nothing_is_due_whatever_happens() {
     let end = Duration::MAX;
     let (mut heartbeat, id) = pinged(plain());
     assert_eq!(handle(&mut heartbeat, Event::Tick, end), []);
-    assert_eq!(handle(&mut heartbeat, Event::PingSent(id), end), []);
+    assert_eq!(heartbeat.verdict(end), None);
+    for event in [Event::PingSent(id), Event::Draining, Event::NetworkChanged] {
+        nothing(&mut heartbeat, event, end);
+    }
     assert_eq!(reconfigure(&mut heartbeat, plain(), end), []);
-    assert_eq!(handle(&mut heartbeat, Event::NetworkChanged, end), []);
-    let actions = handle(&mut heartbeat, Event::Error, end);
-    let planned = matches!(actions[..], [Action::ScheduleReconnect { .. }]);
-    assert!(planned, "{actions:?}");
-    assert_eq!(handle(&mut heartbeat, Event::NetworkChanged, end), []);
-    assert_eq!(handle(&mut heartbeat, Event::Tick, end), []);
+    // The last instant that can be represented.
+    let (at, attempt) = (Duration::from_nanos(u64::MAX - 1), 1);
+    assert_eq!(
+        handle(&mut heartbeat, ERROR, end),
+        [Action::ScheduleReconnect { at, attempt }]
+    );
+    nothing(&mut heartbeat, Event::NetworkChanged, end);
+    nothing(&mut heartbeat, Event::Tick, end);
     assert_eq!(
         handle(&mut heartbeat, Event::ReconnectNow, end),
         [Action::Connect]
@@ -972,35 +105,48 @@ fn at_the_greatest_instant_nothing_is_due_whatever_happens() {
 }
 
 #[test]
-fn what_was_asked_for_and_is_overdue_is_asked_for_a_millisecond_later() {
-    // The probe is over, and the next ping has been due for a long time.
-    let mut heartbeat = opened(plain().send_interval(Some(seconds(1))));
-    let id = ping(&mut heartbeat, Event::Tick, seconds(1));
-    handle(&mut heartbeat, Event::Pong(id), seconds(2));
-    let now = seconds(7);
-    ping(&mut heartbeat, Event::Tick, now);
-    handle(&mut heartbeat, Event::Received, now);
-    only_arms(&mut heartbeat, now, seconds(8));
-    // Exactly now is overdue, too.
-    let sooner = plain().send_interval(Some(millis(500)));
-    assert_eq!(
-        reconfigure(&mut heartbeat, sooner, millis(7500)),
-        [Action::ArmDeadline(millis(7501))]
-    );
+fn order_is_the_order_of_events_not_of_instants() {
+    let mut heartbeat = opened(plain());
+    // What came before the ping does not end its probe, also at the same instant.
+    handle(&mut heartbeat, Event::Sent, seconds(10));
+    ping(&mut heartbeat, Event::Tick, seconds(10));
+    assert!(heartbeat.is_ping_out());
+    handle(&mut heartbeat, Event::Received, seconds(10));
+    assert!(!heartbeat.is_ping_out());
+    // And what came in at the deadline, before the tick, has renewed the watch.
+    handle(&mut heartbeat, Event::Received, seconds(20));
+    only_arms(&mut heartbeat, seconds(20), seconds(30));
 }
 
 #[test]
-fn what_is_due_this_very_moment_is_asked_for_a_millisecond_later() {
-    let mut heartbeat = opened(plain());
-    assert_eq!(
-        reconfigure(
-            &mut heartbeat,
-            plain().ping_interval(seconds(5)),
-            seconds(10)
-        ),
-        [Action::ArmDeadline(seconds(10) + millis(1))]
-    );
+fn time_never_goes_back() {
+    let (mut heartbeat, _) = pinged(plain());
+    handle(&mut heartbeat, Event::Received, seconds(12));
+    handle(&mut heartbeat, Event::Received, seconds(5));
+    handle(&mut heartbeat, Event::Sent, seconds(4));
+    assert_eq!(heartbeat.last_received(), Some(seconds(12)));
+    only_arms(&mut heartbeat, seconds(3), seconds(22));
+    assert_eq!(heartbeat.verdict(seconds(1)), None);
+    ping(&mut heartbeat, Event::Tick, seconds(22));
+    handle(&mut heartbeat, Event::Message, seconds(7));
+    assert_eq!(heartbeat.last_received(), Some(seconds(22)));
 }
+
+/// Read as time since an origin, a `Duration` is an instant like that of `std`.
+#[cfg(feature = "std")]
+#[test]
+fn the_instants_of_std_beat_as_those_of_a_duration_do() {
+    let origin = std::time::Instant::now();
+    let mut heartbeat = Heartbeat::new(Config::article(), 1);
+    let actions = heartbeat.handle(Event::Opened, origin);
+    assert!(actions.eq([Action::ArmDeadline(origin + seconds(2))]));
+    let noted = heartbeat.handle(Event::Received, origin + seconds(1));
+    assert_eq!(noted.count(), 0);
+    let actions = heartbeat.handle(Event::Tick, origin + seconds(2));
+    assert!(actions.eq([Action::ArmDeadline(origin + seconds(3))]));
+}
+
+// Actions and views.
 
 #[test]
 fn the_actions_of_a_step_can_be_counted_before_they_are_done() {
@@ -1031,53 +177,819 @@ fn ids_and_codes_are_what_they_are_on_the_wire() {
 }
 
 #[test]
-fn reasons_are_told_in_words() {
-    let closes = [
-        (CloseReason::PongTimeout, "no pong in time"),
-        (CloseReason::IdleTimeout, "nothing received in time"),
-        (CloseReason::ConnectTimeout, "connecting took too long"),
-        (CloseReason::Stop, "stopped"),
+fn every_reason_to_close_has_its_manner_and_its_words() {
+    let reasons = [
+        (CloseReason::PongTimeout, Manner::Abandon, "no pong in time"),
+        (
+            CloseReason::IdleTimeout,
+            Manner::Abandon,
+            "nothing received in time",
+        ),
+        (
+            CloseReason::MessageTimeout,
+            Manner::Farewell,
+            "no message in time",
+        ),
+        (
+            CloseReason::LoginTimeout,
+            Manner::Farewell,
+            "not ready in time",
+        ),
+        (
+            CloseReason::ConnectTimeout,
+            Manner::Abandon,
+            "connecting took too long",
+        ),
         (
             CloseReason::CloseTimeout,
+            Manner::Abandon,
             "the close handshake took too long",
         ),
-        (CloseReason::Abort, "aborted"),
-        (CloseReason::Reconnect, "reconnecting at once"),
+        (CloseReason::Stop, Manner::Handshake, "stopped"),
+        (CloseReason::Abort, Manner::Abandon, "aborted"),
+        (CloseReason::Reconnect, Manner::Farewell, "reconnecting"),
+        (CloseReason::GivenUp, Manner::Farewell, "given up"),
     ];
-    for (reason, words) in closes {
-        assert_eq!(reason.to_string(), words);
-        assert_eq!(reason.is_graceful(), reason == CloseReason::Stop);
+    for (reason, manner, words) in reasons {
+        assert_eq!((reason.manner(), &*reason.to_string()), (manner, words));
     }
-    let stops = [
+}
+
+#[test]
+fn every_reason_to_stop_has_its_words() {
+    let code = Some(CloseCode(1000));
+    for (reason, words) in [
         (StopReason::Requested, "stopped"),
-        (
-            StopReason::Closed(Some(CloseCode(1000))),
-            "closed with code 1000",
-        ),
+        (StopReason::Closed(code), "closed with code 1000"),
         (StopReason::Closed(None), "closed without a code"),
+        (StopReason::Refused(404), "refused with status 404"),
         (StopReason::AttemptLimit, "too many attempts"),
         (StopReason::TimeLimit, "no stable connection for too long"),
         (StopReason::Error, "the transport failed"),
         (StopReason::PongTimeout, "no pong in time"),
         (StopReason::IdleTimeout, "nothing received in time"),
+        (StopReason::MessageTimeout, "no message in time"),
+        (StopReason::LoginTimeout, "not ready in time"),
         (StopReason::ConnectTimeout, "connecting took too long"),
-    ];
-    for (reason, words) in stops {
+    ] {
         assert_eq!(reason.to_string(), words);
     }
 }
 
-/// Read as time since an origin, a `Duration` is an instant like that of `std`.
-#[cfg(feature = "std")]
 #[test]
-fn the_instants_of_std_beat_as_those_of_a_duration_do() {
-    let origin = std::time::Instant::now();
-    let mut heartbeat = Heartbeat::new(Config::article(), 1);
-    let actions = heartbeat.handle(Event::Opened, origin);
-    assert!(actions.eq([Action::ArmDeadline(origin + seconds(2))]));
-    heartbeat
-        .handle(Event::Received, origin + seconds(1))
-        .for_each(drop);
-    let actions = heartbeat.handle(Event::Tick, origin + seconds(2));
-    assert!(actions.eq([Action::ArmDeadline(origin + seconds(3))]));
+fn the_views_see_what_came_in_since_the_last_event() {
+    let (mut heartbeat, id) = pinged(plain());
+    handle(&mut heartbeat, Event::Received, seconds(12));
+    assert!(!heartbeat.is_ping_out());
+    assert_eq!(heartbeat.missed(), 0);
+    assert_eq!(heartbeat.awaited_ping(), Some(id));
+    assert_eq!(heartbeat.last_received(), Some(seconds(12)));
+    assert_eq!(heartbeat.deadline(), Some(seconds(14)));
+}
+
+#[test]
+fn where_nothing_is_open_there_is_nothing_to_see() {
+    let mut heartbeat = idle(plain());
+    handle(&mut heartbeat, Event::Received, seconds(1));
+    for event in [Event::Healthy, Event::Start, ERROR] {
+        handle(&mut heartbeat, event, seconds(2));
+        for noted in [Event::Received, Event::Message, Event::Sent] {
+            nothing(&mut heartbeat, noted, seconds(3));
+        }
+        assert_eq!((heartbeat.missed(), heartbeat.is_ping_out()), (0, false));
+        assert_eq!(heartbeat.awaited_ping(), None);
+        assert_eq!(heartbeat.round_trip(), None);
+        assert_eq!(heartbeat.last_received(), None);
+    }
+}
+
+#[test]
+fn a_connection_begins_with_nothing_received() {
+    let mut heartbeat = opened(plain());
+    handle(&mut heartbeat, Event::Received, seconds(1));
+    handle(&mut heartbeat, ERROR, seconds(2));
+    assert_eq!(heartbeat.last_received(), None);
+    handle(&mut heartbeat, Event::Opened, seconds(3));
+    assert_eq!(heartbeat.last_received(), None);
+}
+
+#[test]
+fn the_settings_in_force_are_the_last_ones() {
+    let mut heartbeat = opened(plain());
+    assert_eq!(*heartbeat.config(), plain().build().unwrap());
+    reconfigure(&mut heartbeat, listener(), seconds(1));
+    assert_eq!(*heartbeat.config(), listener().build().unwrap());
+}
+
+/// A tick that comes then: does it convict, and since when has that been due?
+#[test]
+fn what_a_tick_would_judge_can_be_asked_for_and_nothing_changes_by_it() {
+    let dialling = || dialling(plain().connect_timeout(seconds(7)));
+    let feed = plain()
+        .ping_interval(HOUR)
+        .message_timeout(Some(seconds(6)));
+    let login = plain().healthy_within(Some(seconds(5)));
+    let judges = [
+        (dialling(), seconds(7)),
+        (pinged(plain()).0, seconds(14)),
+        (opened(listener()), seconds(9)),
+        (opened(feed), seconds(6)),
+        (opened(login), seconds(5)),
+    ];
+    for (heartbeat, due) in judges {
+        let before = format!("{heartbeat:?}");
+        assert_eq!(heartbeat.verdict(due - NANOSECOND), None);
+        assert_eq!(heartbeat.verdict(due), Some(due));
+        let tolerated = due + seconds(1);
+        assert_eq!(heartbeat.verdict(tolerated), Some(due));
+        assert_eq!(heartbeat.verdict(tolerated + NANOSECOND), None);
+        assert_eq!(format!("{heartbeat:?}"), before);
+        // Where it was put off, it is due at the end of that.
+        let mut late = heartbeat;
+        handle(&mut late, Event::Tick, due + seconds(2));
+        let again = late.deadline().unwrap();
+        assert_eq!(late.verdict(again - NANOSECOND), None);
+        assert_eq!(late.verdict(HOUR), Some(again));
+    }
+}
+
+#[test]
+fn where_a_tick_would_do_anything_else_it_judges_nobody() {
+    let (missed_once, _) = pinged(plain().max_missed(2));
+    let (mut answered, id) = pinged(plain());
+    handle(&mut answered, Event::Pong(id), seconds(14));
+    let (mut alive, _) = pinged(plain());
+    handle(&mut alive, Event::Received, seconds(14));
+    let mut closing = opened(plain());
+    handle(&mut closing, Event::Stop, seconds(0));
+    let mut stopped = opened(plain());
+    handle(&mut stopped, Event::Stop, seconds(0));
+    handle(&mut stopped, Event::Stop, seconds(0));
+    for heartbeat in [
+        idle(plain()),
+        opened(plain()),
+        missed_once,
+        answered,
+        alive,
+        closing,
+        waiting(plain()),
+        stopped,
+    ] {
+        for now in [seconds(5), seconds(10), seconds(14), seconds(60)] {
+            assert_eq!(heartbeat.verdict(now), None, "{heartbeat:?}");
+        }
+    }
+}
+
+// Timers are lazy.
+
+#[test]
+fn facts_are_noted_and_ask_for_nothing() {
+    let (mut heartbeat, id) = pinged(plain());
+    for event in [
+        Event::Sent,
+        Event::Draining,
+        Event::PingSent(id),
+        Event::Received,
+        Event::Message,
+        Event::Pong(id),
+        Event::Healthy,
+    ] {
+        nothing(&mut heartbeat, event, seconds(11));
+    }
+    only_arms(&mut heartbeat, seconds(14), seconds(21));
+}
+
+#[test]
+fn the_first_message_sent_since_a_ping_brings_its_doubt_forward() {
+    let mut heartbeat = opened(plain().confirm_within(Some(seconds(3))));
+    arms(&mut heartbeat, Event::Sent, seconds(2), seconds(5));
+    nothing(&mut heartbeat, Event::Sent, seconds(3));
+    ping(&mut heartbeat, Event::Tick, seconds(5));
+    // The answer is due at second 9, and so is the doubt.
+    nothing(&mut heartbeat, Event::Sent, seconds(7));
+    // But not where what is due comes sooner anyway.
+    let mut heartbeat = opened(plain().confirm_within(Some(seconds(3))));
+    nothing(&mut heartbeat, Event::Sent, seconds(7));
+    ping(&mut heartbeat, Event::Tick, seconds(10));
+    nothing(&mut heartbeat, Event::Sent, seconds(12));
+}
+
+#[test]
+fn healthy_brings_the_deadline_forward_where_the_watches_begin() {
+    let mut heartbeat = opened(plain().healthy_within(Some(seconds(30))));
+    assert_eq!(heartbeat.deadline(), Some(seconds(30)));
+    arms(&mut heartbeat, Event::Healthy, seconds(5), seconds(15));
+    nothing(&mut heartbeat, Event::Healthy, seconds(6));
+    ping(&mut heartbeat, Event::Tick, seconds(15));
+
+    let mut heartbeat = opened(plain().healthy_within(Some(seconds(12))));
+    nothing(&mut heartbeat, Event::Healthy, seconds(5));
+    only_arms(&mut heartbeat, seconds(12), seconds(15));
+    // Where no login is awaited it changes no deadline.
+    nothing(&mut opened(plain()), Event::Healthy, seconds(5));
+}
+
+#[test]
+fn a_tick_asks_for_the_next_and_any_other_event_where_the_deadline_changes() {
+    let mut heartbeat = opened(plain());
+    for _ in 0..2 {
+        only_arms(&mut heartbeat, seconds(1), seconds(10));
+    }
+    // A dial at the instant of another has the deadline that was armed.
+    let mut heartbeat = dialling(plain().connect_timeout(seconds(10)));
+    assert_eq!(
+        handle(&mut heartbeat, Event::Opened, seconds(0)),
+        [],
+        "the first ping is due then, too"
+    );
+}
+
+#[test]
+fn an_early_tick_looks_at_what_came_in() {
+    let mut heartbeat = opened(plain());
+    handle(&mut heartbeat, Event::Received, seconds(7));
+    only_arms(&mut heartbeat, seconds(8), seconds(17));
+    let mut listener = opened(listener());
+    only_arms(&mut listener, seconds(1), seconds(9));
+    handle(&mut listener, Event::Received, seconds(7));
+    only_arms(&mut listener, seconds(8), seconds(16));
+    convicts(&mut listener, seconds(16), CloseReason::IdleTimeout);
+}
+
+#[test]
+fn a_tick_that_was_lost_shows_and_can_be_made_up_for() {
+    let mut heartbeat = opened(plain());
+    handle(&mut heartbeat, Event::Received, seconds(50));
+    assert_eq!(heartbeat.deadline(), Some(seconds(10)));
+    only_arms(&mut heartbeat, seconds(50), seconds(60));
+}
+
+#[test]
+fn while_a_ping_is_out_it_looks_once_in_the_shortest_watch_that_asks_for_one() {
+    let patient = plain().pong_timeout(seconds(30));
+    let (mut heartbeat, _) = pinged(patient);
+    only_arms(&mut heartbeat, seconds(20), seconds(30));
+    // Ahead of time it moves no earlier.
+    only_arms(&mut heartbeat, seconds(20), seconds(30));
+    only_arms(&mut heartbeat, seconds(30), seconds(40));
+    convicts(&mut heartbeat, seconds(40), CloseReason::PongTimeout);
+
+    let (mut heartbeat, _) = pinged(patient.send_interval(Some(seconds(7))));
+    assert_eq!(heartbeat.deadline(), Some(seconds(17)));
+    only_arms(&mut heartbeat, seconds(17), seconds(24));
+    // The doubt is among them where something was sent since the ping.
+    let (mut heartbeat, _) = pinged(patient.confirm_within(Some(seconds(3))));
+    assert_eq!(heartbeat.deadline(), Some(seconds(20)));
+    arms(&mut heartbeat, Event::Sent, seconds(11), seconds(14));
+    only_arms(&mut heartbeat, seconds(14), seconds(17));
+}
+
+#[test]
+fn a_verdict_goes_before_a_ping_and_the_first_in_the_table_before_the_others() {
+    let messages = |config: ConfigBuilder, timeout| config.message_timeout(Some(seconds(timeout)));
+    let mut ping_due = opened(messages(plain(), 10));
+    convicts(&mut ping_due, seconds(10), CloseReason::MessageTimeout);
+
+    let (mut missed, _) = pinged(messages(plain().max_missed(2), 14));
+    convicts(&mut missed, seconds(14), CloseReason::MessageTimeout);
+
+    let (mut dead, _) = pinged(messages(plain(), 14));
+    convicts(&mut dead, seconds(14), CloseReason::PongTimeout);
+
+    let mut listener = opened(messages(listener(), 9));
+    convicts(&mut listener, seconds(9), CloseReason::IdleTimeout);
+}
+
+#[test]
+fn what_is_overdue_is_asked_for_a_millisecond_later() {
+    // The probe is over, and the next ping has been due for a long time.
+    let mut heartbeat = opened(plain().send_interval(Some(seconds(1))));
+    let id = ping(&mut heartbeat, Event::Tick, seconds(1));
+    handle(&mut heartbeat, Event::Pong(id), seconds(2));
+    let now = seconds(7);
+    ping(&mut heartbeat, Event::Tick, now);
+    handle(&mut heartbeat, Event::Received, now);
+    only_arms(&mut heartbeat, now, seconds(8));
+    // Exactly now is overdue, too.
+    let sooner = plain().send_interval(Some(millis(500)));
+    assert_eq!(
+        reconfigure(&mut heartbeat, sooner, millis(7500)),
+        [Action::ArmDeadline(millis(7501))]
+    );
+}
+
+#[test]
+fn what_is_overdue_is_not_put_off_by_being_asked_for_again() {
+    let mut heartbeat = opened(plain());
+    let shorter = plain().ping_interval(millis(100));
+    let asked = Duration::from_micros(1_001_000);
+    for micros in [1_000_000, 1_000_400, 1_000_800] {
+        let now = Duration::from_micros(micros);
+        reconfigure(&mut heartbeat, shorter, now);
+        assert_eq!(heartbeat.deadline(), Some(asked), "at {now:?}");
+    }
+}
+
+// An open connection is a set of watches.
+
+#[test]
+fn inbound_counts_from_the_last_inbound_activity() {
+    for event in [Event::Received, Event::Message, pong(9)] {
+        let mut heartbeat = opened(plain());
+        handle(&mut heartbeat, event, seconds(7));
+        assert_eq!(pings(&mut heartbeat, seconds(17)), [seconds(17)]);
+    }
+}
+
+#[test]
+fn outbound_counts_from_the_last_sent_or_ping() {
+    let mut heartbeat = opened(plain().send_interval(Some(seconds(6))));
+    handle(&mut heartbeat, Event::Received, seconds(5));
+    handle(&mut heartbeat, Event::Sent, seconds(4));
+    // It is later than that by now, since time never goes back.
+    only_arms(&mut heartbeat, seconds(6), seconds(11));
+    let id = ping(&mut heartbeat, Event::Tick, seconds(11));
+    handle(&mut heartbeat, Event::Pong(id), seconds(12));
+    assert_eq!(pings(&mut heartbeat, seconds(17)), [seconds(17)]);
+}
+
+#[test]
+fn after_a_probe_outbound_counts_from_its_end_at_the_latest() {
+    let mut heartbeat = opened(plain().send_interval(Some(seconds(3))));
+    ping(&mut heartbeat, Event::Tick, seconds(3));
+    only_arms(&mut heartbeat, seconds(6), seconds(7));
+    handle(&mut heartbeat, Event::Received, millis(6500));
+    only_arms(&mut heartbeat, seconds(7), seconds(9));
+    ping(&mut heartbeat, Event::Tick, seconds(9));
+    // However long it was out, and whatever was looked at when.
+    let patient = plain().send_interval(Some(seconds(3)));
+    let mut heartbeat = opened(patient.pong_timeout(seconds(60)));
+    ping(&mut heartbeat, Event::Tick, seconds(3));
+    ticks(&mut heartbeat, seconds(20));
+    handle(&mut heartbeat, Event::Received, seconds(20));
+    let next = pings(&mut heartbeat, seconds(23));
+    assert!((seconds(20)..=seconds(23)).contains(&next[0]), "{next:?}");
+}
+
+/// Heartbeats each 5 s, whatever else flows.
+fn counted() -> ConfigBuilder {
+    plain().always_ping(true).ping_interval(seconds(5))
+}
+
+#[test]
+fn the_cadence_counts_from_the_last_ping_whatever_else_flows() {
+    let mut heartbeat = opened(counted().send_interval(Some(seconds(2))));
+    let mut pinged = Vec::new();
+    for now in (0..16_000).step_by(250).map(millis) {
+        handle(&mut heartbeat, Event::Sent, now);
+        handle(&mut heartbeat, Event::Message, now);
+        pinged.extend(pings(&mut heartbeat, now));
+    }
+    assert_eq!(pinged, [5, 10, 15].map(seconds));
+    // A ping that news made counts as well.
+    ping(&mut heartbeat, Event::NetworkChanged, seconds(17));
+    handle(&mut heartbeat, Event::Received, seconds(18));
+    assert_eq!(pings(&mut heartbeat, seconds(22)), [seconds(22)]);
+}
+
+#[test]
+fn a_ping_that_is_out_when_the_cadence_is_due_is_replaced_not_missed() {
+    let mut heartbeat = opened(counted().pong_timeout(seconds(12)).max_missed(2));
+    let done = ticks(&mut heartbeat, seconds(28));
+    // The first answer is due at second 17, which is also the first miss.
+    let pinged: Vec<_> = done.iter().map(|(at, _)| *at).collect();
+    assert_eq!(pinged, [5, 10, 15, 17, 22, 27].map(seconds));
+    assert_eq!(heartbeat.missed(), 1);
+    ticks(&mut heartbeat, seconds(28));
+    assert_eq!(heartbeat.deadline(), Some(seconds(29)));
+    convicts(&mut heartbeat, seconds(29), CloseReason::PongTimeout);
+}
+
+#[test]
+fn a_replaced_ping_whose_round_trip_is_longer_than_the_interval_teaches_nothing() {
+    let adaptive = counted().pong_timeout(seconds(8));
+    let mut heartbeat = opened(adaptive.adaptive_timeout(Some(seconds(20))));
+    let first = ping(&mut heartbeat, Event::Tick, seconds(5));
+    ping(&mut heartbeat, Event::Tick, seconds(10));
+    handle(&mut heartbeat, Event::Pong(first), seconds(11));
+    assert!(!heartbeat.is_ping_out());
+    assert_eq!(heartbeat.round_trip(), None);
+}
+
+#[test]
+fn the_cadence_waits_while_its_row_waits_behind_our_bytes() {
+    let mut heartbeat = opened(counted().pong_timeout(seconds(12)));
+    let first = ping(&mut heartbeat, Event::Tick, seconds(5));
+    nothing(&mut heartbeat, Event::Draining, seconds(8));
+    // The answer counts from there, and the cadence is not due.
+    only_arms(&mut heartbeat, seconds(10), seconds(15));
+    nothing(&mut heartbeat, Event::PingSent(first), seconds(13));
+    let second = ping(&mut heartbeat, Event::Tick, seconds(15));
+    // From the first that has left on nothing moves the answer.
+    for event in [Event::Draining, Event::PingSent(second)] {
+        nothing(&mut heartbeat, event, seconds(16));
+    }
+    ping(&mut heartbeat, Event::Tick, seconds(20));
+    only_arms(&mut heartbeat, seconds(20), seconds(25));
+    convicts(&mut heartbeat, seconds(25), CloseReason::PongTimeout);
+}
+
+#[test]
+fn any_ping_of_the_row_may_be_the_first_that_leaves() {
+    let mut heartbeat = opened(counted().pong_timeout(seconds(9)));
+    let first = ping(&mut heartbeat, Event::Tick, seconds(5));
+    let second = ping(&mut heartbeat, Event::Tick, seconds(10));
+    let mut later = heartbeat.clone();
+    handle(&mut heartbeat, Event::PingSent(first), seconds(12));
+    handle(&mut heartbeat, Event::PingSent(second), seconds(14));
+    assert_eq!(pings(&mut heartbeat, seconds(20)), [15, 20].map(seconds));
+    convicts(&mut heartbeat, seconds(21), CloseReason::PongTimeout);
+
+    handle(&mut later, Event::PingSent(second), seconds(13));
+    handle(&mut later, Event::PingSent(first), seconds(14));
+    assert_eq!(pings(&mut later, seconds(21)), [15, 20].map(seconds));
+    convicts(&mut later, seconds(22), CloseReason::PongTimeout);
+}
+
+#[test]
+fn doubt_counts_from_the_first_sent_since_the_last_ping() {
+    let doubting = plain().confirm_within(Some(seconds(3)));
+    let mut heartbeat = opened(doubting);
+    handle(&mut heartbeat, Event::Sent, seconds(1));
+    for now in [seconds(2), seconds(3)] {
+        handle(&mut heartbeat, Event::Sent, now);
+        handle(&mut heartbeat, Event::Received, now);
+    }
+    assert_eq!(pings(&mut heartbeat, seconds(4)), [seconds(4)]);
+    handle(&mut heartbeat, Event::Received, seconds(5));
+    handle(&mut heartbeat, Event::Sent, seconds(6));
+    assert_eq!(pings(&mut heartbeat, seconds(9)), [seconds(9)]);
+    // Where nothing is sent there is no doubt.
+    handle(&mut heartbeat, Event::Received, seconds(10));
+    assert_eq!(pings(&mut heartbeat, seconds(20)), [seconds(20)]);
+}
+
+#[test]
+fn after_a_probe_doubt_counts_from_its_end_at_the_latest() {
+    let (mut heartbeat, _) = pinged(plain().confirm_within(Some(seconds(3))));
+    handle(&mut heartbeat, Event::Sent, seconds(11));
+    handle(&mut heartbeat, Event::Received, seconds(13));
+    let next = pings(&mut heartbeat, seconds(16));
+    assert!((seconds(13)..=seconds(16)).contains(&next[0]), "{next:?}");
+}
+
+#[test]
+fn messages_counts_from_the_last_message() {
+    let mut heartbeat = opened(plain().message_timeout(Some(seconds(15))));
+    handle(&mut heartbeat, Event::Message, seconds(2));
+    handle(&mut heartbeat, Event::Received, seconds(9));
+    handle(&mut heartbeat, pong(1), seconds(9));
+    assert_eq!(ticks(&mut heartbeat, seconds(16)), []);
+    convicts(&mut heartbeat, seconds(17), CloseReason::MessageTimeout);
+}
+
+#[test]
+fn a_message_is_seen_behind_what_else_came_in() {
+    let mut heartbeat = opened(plain().message_timeout(Some(seconds(9))));
+    handle(&mut heartbeat, Event::Message, seconds(2));
+    handle(&mut heartbeat, Event::Received, seconds(5));
+    only_arms(&mut heartbeat, seconds(9), seconds(11));
+    assert_eq!(heartbeat.last_received(), Some(seconds(5)));
+    handle(&mut heartbeat, Event::Received, seconds(10));
+    handle(&mut heartbeat, Event::Message, millis(10_500));
+    only_arms(&mut heartbeat, seconds(11), millis(19_500));
+}
+
+#[test]
+fn login_counts_from_opened_and_is_the_only_watch_until_healthy() {
+    let careful = plain()
+        .send_interval(Some(seconds(2)))
+        .confirm_within(Some(seconds(2)))
+        .message_timeout(Some(seconds(2)))
+        .healthy_within(Some(seconds(40)));
+    let mut heartbeat = opened(careful);
+    for now in (1..40).map(seconds) {
+        for event in [Event::Sent, Event::Received, Event::NetworkChanged] {
+            nothing(&mut heartbeat, event, now);
+        }
+        only_arms(&mut heartbeat, now, seconds(40));
+    }
+    let mut healthy = heartbeat.clone();
+    convicts(&mut heartbeat, seconds(40), CloseReason::LoginTimeout);
+    assert_eq!(heartbeat.attempt(), 1);
+
+    // The others begin at `Healthy`: there is no doubt about what was sent before.
+    let actions = handle(&mut healthy, Event::Healthy, seconds(39));
+    assert_eq!(actions, []);
+    only_arms(&mut healthy, seconds(40), seconds(41));
+    convicts(&mut healthy, seconds(41), CloseReason::MessageTimeout);
+}
+
+#[test]
+fn what_is_sent_before_healthy_starts_no_doubt() {
+    let doubting = plain().confirm_within(Some(seconds(3)));
+    let mut heartbeat = opened(doubting.healthy_within(Some(seconds(30))));
+    handle(&mut heartbeat, Event::Sent, seconds(1));
+    handle(&mut heartbeat, Event::Healthy, seconds(2));
+    assert_eq!(pings(&mut heartbeat, seconds(12)), [seconds(12)]);
+}
+
+#[test]
+fn in_listen_only_idle_begins_at_healthy_too() {
+    let mut heartbeat = opened(listener().healthy_within(Some(seconds(30))));
+    nothing(&mut heartbeat, Event::Received, seconds(1));
+    arms(&mut heartbeat, Event::Healthy, seconds(20), seconds(29));
+    convicts(&mut heartbeat, seconds(29), CloseReason::IdleTimeout);
+}
+
+#[test]
+fn an_interval_is_drawn_at_each_ping_and_holds_until_the_next() {
+    let mut heartbeat = opened(plain().jitter(0.5));
+    let mut drawn = Vec::new();
+    let mut now = Duration::ZERO;
+    for _ in 0..5 {
+        let share = heartbeat.deadline().unwrap() - now;
+        now += seconds(1);
+        handle(&mut heartbeat, Event::Received, now);
+        ticks(&mut heartbeat, now + share - NANOSECOND);
+        now += share;
+        let id = ping(&mut heartbeat, Event::Tick, now);
+        handle(&mut heartbeat, Event::Pong(id), now);
+        ticks(&mut heartbeat, now + seconds(4));
+        drawn.push(share);
+    }
+    let mut different = drawn.clone();
+    different.sort();
+    different.dedup();
+    assert_eq!(different.len(), drawn.len(), "{drawn:?}");
+}
+
+/// A pong that no ping of ours asked for.
+fn pong(sequence: u8) -> Event {
+    Event::Pong(PingId::from_bytes([7, 7, 7, 7, 7, 7, 7, sequence]))
+}
+
+// Two silences.
+
+#[test]
+fn a_peer_that_talks_does_not_put_off_the_ping_for_outbound_silence() {
+    let mut heartbeat = opened(plain().send_interval(Some(seconds(6))));
+    handle(&mut heartbeat, Event::Received, seconds(5));
+    ping(&mut heartbeat, Event::Tick, seconds(6));
+}
+
+#[test]
+fn what_goes_out_does_not_put_off_the_ping_for_inbound_silence() {
+    let mut heartbeat = opened(plain().send_interval(Some(seconds(20))));
+    handle(&mut heartbeat, Event::Sent, seconds(9));
+    ping(&mut heartbeat, Event::Tick, seconds(10));
+}
+
+#[test]
+fn what_goes_out_never_extends_the_deadline_of_a_pong() {
+    let (mut heartbeat, _) = pinged(plain());
+    nothing(&mut heartbeat, Event::Sent, seconds(13));
+    convicts(&mut heartbeat, seconds(14), CloseReason::PongTimeout);
+}
+
+// Any inbound activity is life.
+
+#[test]
+fn any_inbound_activity_ends_the_probe_and_the_row_of_misses() {
+    for event in [Event::Received, Event::Message, pong(9)] {
+        let (mut heartbeat, _) = pinged(plain().max_missed(3));
+        let second = ping(&mut heartbeat, Event::Tick, seconds(14));
+        assert_eq!((heartbeat.missed(), heartbeat.is_ping_out()), (1, true));
+        handle(&mut heartbeat, event, seconds(15));
+        assert_eq!((heartbeat.missed(), heartbeat.is_ping_out()), (0, false));
+        // The id stays awaited for the round trip, until its pong.
+        assert_eq!(heartbeat.awaited_ping(), Some(second));
+        handle(&mut heartbeat, Event::Pong(second), seconds(17));
+        assert_eq!(heartbeat.awaited_ping(), None);
+        assert_eq!(heartbeat.round_trip().unwrap().last(), seconds(3));
+    }
+}
+
+#[test]
+fn a_ping_is_awaited_until_the_next_one_or_the_end() {
+    let (mut heartbeat, first) = pinged(plain());
+    handle(&mut heartbeat, Event::Received, seconds(11));
+    let second = ping(&mut heartbeat, Event::Tick, seconds(21));
+    assert_eq!((first.sequence(), second.sequence()), (1, 2));
+    assert_eq!(heartbeat.awaited_ping(), Some(second));
+    handle(&mut heartbeat, Event::Pong(first), seconds(22));
+    assert_eq!(heartbeat.round_trip(), None);
+    assert_eq!(heartbeat.awaited_ping(), Some(second));
+    handle(&mut heartbeat, ERROR, seconds(22));
+    assert_eq!(heartbeat.awaited_ping(), None);
+    handle(&mut heartbeat, Event::Opened, seconds(22));
+    assert_eq!(heartbeat.awaited_ping(), None);
+    handle(&mut heartbeat, Event::Pong(second), seconds(23));
+    assert_eq!(heartbeat.round_trip(), None);
+}
+
+#[test]
+fn unsolicited_repeated_and_stale_pongs_are_activity_and_nothing_else() {
+    let (mut heartbeat, first) = pinged(plain().max_missed(2));
+    let second = ping(&mut heartbeat, Event::Tick, seconds(14));
+    handle(&mut heartbeat, Event::Pong(first), seconds(15));
+    assert_eq!(heartbeat.round_trip(), None);
+    assert_eq!((heartbeat.missed(), heartbeat.is_ping_out()), (0, false));
+    handle(&mut heartbeat, Event::Pong(second), seconds(16));
+    let measured = heartbeat.round_trip().unwrap();
+    assert_eq!(measured.last(), seconds(2));
+    for event in [Event::Pong(second), Event::Pong(first), pong(1)] {
+        nothing(&mut heartbeat, event, seconds(17));
+    }
+    assert_eq!(heartbeat.round_trip(), Some(measured));
+    assert_eq!(heartbeat.last_received(), Some(seconds(17)));
+    assert_eq!(pings(&mut heartbeat, seconds(27)), [seconds(27)]);
+}
+
+#[test]
+fn bytes_of_a_message_that_never_ends_are_life() {
+    let mut heartbeat = opened(plain());
+    for now in (0..600).map(seconds) {
+        handle(&mut heartbeat, Event::Received, now);
+        assert_eq!(ticks(&mut heartbeat, now), []);
+    }
+}
+
+#[test]
+fn under_strict_pongs_only_a_pong_that_ends_a_probe_renews_the_inbound_watch() {
+    let mut heartbeat = opened(plain().strict_pongs(true));
+    for event in [Event::Received, Event::Message, pong(1)] {
+        handle(&mut heartbeat, event, seconds(9));
+    }
+    assert_eq!(heartbeat.last_received(), Some(seconds(9)));
+    let id = ping(&mut heartbeat, Event::Tick, seconds(10));
+    handle(&mut heartbeat, Event::Pong(id), seconds(12));
+    // Said again it is stale.
+    handle(&mut heartbeat, Event::Pong(id), seconds(15));
+    assert_eq!(pings(&mut heartbeat, seconds(22)), [seconds(22)]);
+}
+
+#[test]
+fn under_strict_pongs_nothing_else_ends_the_probe_or_the_row_of_misses() {
+    let (mut heartbeat, first) = pinged(plain().strict_pongs(true).max_missed(2));
+    let second = ping(&mut heartbeat, Event::Tick, seconds(14));
+    for event in [
+        Event::Received,
+        Event::Message,
+        pong(1),
+        Event::Pong(first), // It was missed.
+    ] {
+        handle(&mut heartbeat, event, seconds(15));
+        assert_eq!((heartbeat.missed(), heartbeat.is_ping_out()), (1, true));
+    }
+    assert_eq!(heartbeat.last_received(), Some(seconds(15)));
+    let mut alive = heartbeat.clone();
+    convicts(&mut heartbeat, seconds(18), CloseReason::PongTimeout);
+
+    handle(&mut alive, Event::Pong(second), seconds(16));
+    assert_eq!((alive.missed(), alive.is_ping_out()), (0, false));
+}
+
+#[test]
+fn under_strict_pongs_the_answer_to_a_replaced_ping_is_life() {
+    let strict = counted().strict_pongs(true).pong_timeout(seconds(12));
+    for answered in 0..3 {
+        let mut heartbeat = opened(strict);
+        let row = [5, 10, 15].map(|now| ping(&mut heartbeat, Event::Tick, seconds(now)));
+        handle(&mut heartbeat, Event::Received, seconds(16));
+        assert!(heartbeat.is_ping_out());
+        handle(&mut heartbeat, Event::Pong(row[answered]), seconds(16));
+        assert!(!heartbeat.is_ping_out(), "{answered}");
+        let is_last = answered == 2;
+        assert_eq!(heartbeat.round_trip().is_some(), is_last);
+    }
+}
+
+#[test]
+fn under_strict_pongs_a_message_counts_for_its_own_watch() {
+    let strict = plain().strict_pongs(true);
+    let mut heartbeat = opened(strict.message_timeout(Some(seconds(9))));
+    handle(&mut heartbeat, Event::Message, seconds(8));
+    only_arms(&mut heartbeat, seconds(9), seconds(10));
+    ping(&mut heartbeat, Event::Tick, seconds(10));
+    assert_eq!(heartbeat.deadline(), Some(seconds(14)));
+}
+
+// One ping out at a time.
+
+#[test]
+fn at_the_last_miss_the_peer_is_dead_in_the_same_step() {
+    let (mut heartbeat, _) = pinged(plain().max_missed(3));
+    assert_eq!(pings(&mut heartbeat, seconds(18)), [14, 18].map(seconds));
+    assert_eq!(heartbeat.missed(), 2);
+    let epoch = heartbeat.epoch();
+    let actions = handle(&mut heartbeat, Event::Tick, seconds(22));
+    let (at, attempt) = planned_in(&actions).unwrap();
+    assert_eq!(
+        actions,
+        [
+            Action::Close(CloseReason::PongTimeout),
+            Action::ScheduleReconnect { at, attempt },
+            Action::ArmDeadline(at),
+        ]
+    );
+    // It does not wait for a `Closed` that may never come.
+    assert_eq!((heartbeat.state(), attempt), (State::Waiting, 1));
+    assert_ne!(heartbeat.epoch(), epoch);
+}
+
+#[test]
+fn while_a_ping_is_out_no_other_goes() {
+    let patient = plain().pong_timeout(seconds(60));
+    let patient = patient.confirm_within(Some(seconds(2)));
+    let mut heartbeat = opened(patient.send_interval(Some(seconds(3))));
+    assert_eq!(pings(&mut heartbeat, seconds(3)), [seconds(3)]);
+    for now in (4..62).map(seconds) {
+        handle(&mut heartbeat, Event::Sent, now);
+        handle(&mut heartbeat, Event::NetworkChanged, seconds(0));
+        if heartbeat.state() == State::Open {
+            assert_eq!(pings(&mut heartbeat, now), []);
+        }
+    }
+}
+
+// Our own backlog is not the peer's silence.
+
+#[test]
+fn each_draining_lets_the_answer_count_from_now_and_ping_sent_for_the_last_time() {
+    let (mut heartbeat, id) = pinged(plain());
+    for now in 12..100 {
+        nothing(&mut heartbeat, Event::Draining, seconds(now));
+        assert_eq!(ticks(&mut heartbeat, seconds(now)), []);
+    }
+    handle(&mut heartbeat, Event::PingSent(id), seconds(102));
+    // What is reported again is void, and so is what cannot be.
+    for event in [Event::PingSent(id), Event::Draining] {
+        handle(&mut heartbeat, event, seconds(105));
+    }
+    let mut answered = heartbeat.clone();
+    assert_eq!(ticks(&mut heartbeat, seconds(105)), []);
+    convicts(&mut heartbeat, seconds(106), CloseReason::PongTimeout);
+
+    handle(&mut answered, Event::Pong(id), seconds(105));
+    assert_eq!(answered.round_trip().unwrap().last(), seconds(3));
+}
+
+#[test]
+fn a_stuck_transport_does_not_hold_the_verdict() {
+    let (mut heartbeat, _) = pinged(plain());
+    handle(&mut heartbeat, Event::Draining, seconds(13));
+    assert_eq!(ticks(&mut heartbeat, millis(16_999)), []);
+    convicts(&mut heartbeat, seconds(17), CloseReason::PongTimeout);
+}
+
+#[test]
+fn draining_is_void_unless_a_ping_is_awaited_and_has_not_left() {
+    let mut heartbeat = opened(plain());
+    handle(&mut heartbeat, Event::Draining, seconds(9));
+    let id = ping(&mut heartbeat, Event::Tick, seconds(10));
+    handle(&mut heartbeat, Event::Pong(id), seconds(12));
+    handle(&mut heartbeat, Event::Draining, seconds(13));
+    assert_eq!(heartbeat.round_trip().unwrap().last(), seconds(2));
+    ping(&mut heartbeat, Event::Tick, seconds(22));
+    assert_eq!(heartbeat.deadline(), Some(seconds(26)));
+}
+
+#[test]
+fn the_round_trip_counts_from_what_left_late_also_where_the_probe_is_over() {
+    for event in [|_| Event::Draining, Event::PingSent] {
+        let (mut heartbeat, id) = pinged(plain());
+        handle(&mut heartbeat, Event::Received, seconds(11));
+        nothing(&mut heartbeat, event(id), seconds(13));
+        assert!(!heartbeat.is_ping_out());
+        handle(&mut heartbeat, Event::Pong(id), seconds(14));
+        assert_eq!(heartbeat.round_trip().unwrap().last(), seconds(1));
+    }
+}
+
+#[test]
+fn only_a_ping_that_is_awaited_can_leave_the_buffer() {
+    let (mut heartbeat, id) = pinged(plain());
+    let foreign = PingId::from_bytes([7; 8]);
+    nothing(&mut heartbeat, Event::PingSent(foreign), seconds(13));
+    let mut answered = heartbeat.clone();
+    convicts(&mut heartbeat, seconds(14), CloseReason::PongTimeout);
+
+    handle(&mut answered, Event::Pong(id), seconds(14));
+    handle(&mut answered, Event::PingSent(id), seconds(15));
+    assert_eq!(answered.round_trip().unwrap().last(), seconds(4));
+    assert_eq!(pings(&mut answered, seconds(24)), [seconds(24)]);
+}
+
+#[test]
+fn the_next_ping_leaves_the_buffer_on_its_own() {
+    let (mut heartbeat, first) = pinged(plain().max_missed(2));
+    handle(&mut heartbeat, Event::PingSent(first), seconds(11));
+    let second = ping(&mut heartbeat, Event::Tick, seconds(15));
+    // The first was missed: it is no longer awaited, nor replaced by what is.
+    nothing(&mut heartbeat, Event::PingSent(first), seconds(16));
+    handle(&mut heartbeat, Event::PingSent(second), seconds(16));
+    only_arms(&mut heartbeat, seconds(19), seconds(20));
+    convicts(&mut heartbeat, seconds(20), CloseReason::PongTimeout);
 }
