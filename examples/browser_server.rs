@@ -25,7 +25,7 @@ use axum::http::header::CONTENT_TYPE;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{any, get};
 use guests::{Doors, Pings};
-use keepalive::{Codec, Config, Incoming, Notice, PingId};
+use keepalive::{CloseCode, Codec, Config, Incoming, Notice, PingId};
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 use tokio::time::timeout;
@@ -132,7 +132,7 @@ impl Codec<Message> for TextPings {
         }
     }
 
-    fn goodbye(&mut self) -> Option<Message> {
-        self.0.goodbye()
+    fn goodbye(&mut self, code: Option<CloseCode>) -> Option<Message> {
+        self.0.goodbye(code)
     }
 }

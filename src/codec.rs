@@ -1,4 +1,6 @@
-use crate::event::{Closed, PingId};
+#[cfg(any(feature = "blocking", feature = "async"))]
+use crate::action::CloseReason;
+use crate::event::{CloseCode, Closed, PingId};
 
 /// How pings look in the messages of one WebSocket library, and in one
 /// application's protocol.
@@ -11,18 +13,19 @@ pub trait Codec<M> {
     /// the id out.
     fn ping(&mut self, id: PingId) -> M;
 
-    /// What a message that came in is to the heartbeat.
+    /// How the heartbeat classifies an incoming message.
     fn read(&mut self, message: &M) -> Incoming<M>;
 
-    /// The message that begins the close handshake, for libraries that send no
-    /// close code of their own accord. None by default. The blocking adapter
-    /// sends 1000 and does not ask.
-    fn goodbye(&mut self) -> Option<M> {
+    /// The close frame with this code, or without one, where the library has a message
+    /// for it. `None` by default: then a stop closes the sink, and whatever else ends
+    /// a connection says nothing. The blocking adapter does not ask.
+    fn goodbye(&mut self, code: Option<CloseCode>) -> Option<M> {
+        let _ = code;
         None
     }
 }
 
-/// What a message that came in is to the heartbeat, besides life.
+/// How the heartbeat classifies an incoming message, besides as life.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Incoming<M> {
@@ -36,6 +39,29 @@ pub enum Incoming<M> {
     Ping(M),
     /// The peer ends the connection.
     Closed(Closed),
-    /// Nobody's: what the library has dealt with, such as a protocol ping.
+    /// Already handled by the library, such as a protocol ping.
     Control,
+}
+
+/// What to say on the wire where the connection is ended for this reason.
+#[cfg(any(feature = "blocking", feature = "async"))]
+pub(crate) const fn code_of(reason: CloseReason) -> Option<CloseCode> {
+    match reason {
+        // 1000 would end a session that the next connection is to resume.
+        CloseReason::Reconnect => None,
+        CloseReason::MessageTimeout | CloseReason::LoginTimeout => {
+            Some(CloseCode::POLICY_VIOLATION)
+        }
+        _ => Some(CloseCode::NORMAL),
+    }
+}
+
+/// What to say on the wire where the application gives the connection up with this
+/// code: not all of them may be sent (RFC 6455 section 7.4).
+#[cfg(any(feature = "blocking", feature = "async"))]
+pub(crate) const fn sendable(code: Option<CloseCode>) -> CloseCode {
+    match code {
+        Some(CloseCode(code @ (1000..=1003 | 1007..=1014 | 3000..=4999))) => CloseCode(code),
+        _ => CloseCode::NORMAL,
+    }
 }

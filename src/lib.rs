@@ -8,8 +8,8 @@
 //!
 //! ```
 //! use core::time::Duration;
-//! use keepalive::{Action, CloseCode, Config, Event, Heartbeat, StopReason};
-//! # use keepalive::Closed;
+//! use keepalive::{Action, Config, Event, Heartbeat, Manner, StopReason};
+//! # use keepalive::{CloseCode, Closed};
 //! # struct Transport { now: Duration, events: Vec<Event>, dials: u32, pings: u32 }
 //! # impl Transport {
 //! #     fn now(&self) -> Duration { self.now }
@@ -19,26 +19,26 @@
 //! #         event
 //! #     }
 //! #     fn dial(&mut self) { self.dials += 1; self.events.push(Event::Opened); }
-//! #     fn close(&mut self) {}
-//! #     fn abandon(&mut self) {}
+//! #     fn end(&mut self, _: Manner) {}
 //! #     fn ping(&mut self, _: [u8; 8]) {
 //! #         self.pings += 1;
 //! #         if self.dials == 2 {
-//! #             self.events.push(Event::Closed(Closed::with_code(CloseCode::NORMAL)));
+//! #             self.events.push(Event::Closed(Closed::with_code(CloseCode::GOING_AWAY)));
 //! #         }
 //! #     }
 //! # }
 //! # let mut transport = Transport { now: Duration::ZERO, events: vec![], dials: 0, pings: 0 };
 //!
-//! let mut heartbeat = Heartbeat::new(Config::default(), 42);
+//! // A client that comes back once at most.
+//! let config = Config::builder().max_attempts(Some(1)).build()?;
+//! let mut heartbeat = Heartbeat::new(config, 42);
 //! let mut event = Event::Start;
 //! let reason = 'beat: loop {
 //!     for action in heartbeat.handle(event, transport.now()) {
 //!         match action {
 //!             Action::Connect => transport.dial(),
 //!             Action::SendPing(id) => transport.ping(id.to_bytes()),
-//!             Action::Close(reason) if reason.is_graceful() => transport.close(),
-//!             Action::Close(_) => transport.abandon(),
+//!             Action::Close(reason) => transport.end(reason.manner()),
 //!             Action::Stopped(reason) => break 'beat reason,
 //!             Action::ScheduleReconnect { .. } => {} // to show or to log
 //!             Action::ArmDeadline(_) => {} // for timers; this loop asks for the deadline
@@ -48,9 +48,10 @@
 //!     event = transport.wait(heartbeat.deadline()).unwrap_or(Event::Tick);
 //! };
 //!
-//! // The first peer never answered; the second one closed in good order.
+//! // The first peer never answered; the second one went away.
 //! assert_eq!((transport.dials, transport.pings), (2, 2));
-//! assert_eq!(reason, StopReason::Closed(Some(CloseCode::NORMAL)));
+//! assert_eq!(reason, StopReason::AttemptLimit);
+//! # Ok::<(), keepalive::ConfigError>(())
 //! ```
 //!
 //! In an `async` function it is the same loop, with or without an allocator, here with
@@ -60,8 +61,8 @@
 //! use core::future::pending;
 //! use core::time::Duration;
 //! use embassy_futures::select::{Either, select};
-//! use keepalive::{Action, Event, Heartbeat, StopReason};
-//! # use keepalive::{CloseCode, Closed, Config, PingId};
+//! use keepalive::{Action, Event, Heartbeat, Manner, StopReason};
+//! # use keepalive::{CloseCode, Closed, Config, PingId, stop_when_refused};
 //! # struct Link { dials: u32 }
 //! # fn now() -> Duration { Duration::ZERO }
 //! # async fn sleep_until(_: Duration) {}
@@ -71,7 +72,7 @@
 //! #     }
 //! #     fn dial(&mut self) { self.dials += 1; }
 //! #     fn ping(&mut self, _: PingId) {}
-//! #     fn hang_up(&mut self, _: bool) {}
+//! #     fn end(&mut self, _: Manner) {}
 //! # }
 //!
 //! async fn run(heartbeat: &mut Heartbeat<Duration>, link: &mut Link) -> StopReason {
@@ -81,7 +82,7 @@
 //!             match action {
 //!                 Action::Connect => link.dial(),
 //!                 Action::SendPing(id) => link.ping(id), // into a buffer: waits for nothing
-//!                 Action::Close(reason) => link.hang_up(reason.is_graceful()),
+//!                 Action::Close(reason) => link.end(reason.manner()),
 //!                 Action::Stopped(reason) => return reason,
 //!                 Action::ScheduleReconnect { .. } | Action::ArmDeadline(_) => {}
 //!             }
@@ -99,7 +100,8 @@
 //!         };
 //!     }
 //! }
-//! # let mut heartbeat = Heartbeat::new(Config::default(), 42);
+//! # let config = Config::builder().policy(stop_when_refused).build().unwrap();
+//! # let mut heartbeat = Heartbeat::new(config, 42);
 //! # let mut link = Link { dials: 0 };
 //! # let reason = embassy_futures::block_on(run(&mut heartbeat, &mut link));
 //! # assert_eq!(reason, StopReason::Closed(Some(CloseCode::NORMAL)));
@@ -172,7 +174,7 @@ pub use config::{Config, ConfigBuilder};
 pub use error::ConfigError;
 pub use event::{CloseCode, Closed, Epoch, Event, PingId, Refused};
 pub use heartbeat::{Heartbeat, State};
-pub use notice::{Cause, Notice, Planned};
+pub use notice::{Cause, Ending, Notice, Planned};
 pub use policy::{Loss, Policy, Retry, default_policy, stop_when_refused};
 pub use rtt::RoundTrip;
 pub use time::Instant;

@@ -4,13 +4,15 @@ use core::time::Duration;
 #[cfg(any(feature = "blocking", feature = "async"))]
 use crate::action::{Action, Actions};
 use crate::action::{CloseReason, StopReason};
-use crate::event::{CloseCode, PingId};
+#[cfg(any(feature = "blocking", feature = "async"))]
+use crate::event::Event;
+use crate::event::{CloseCode, Closed, PingId, Refused};
 
-/// What an adapter tells the application, with the messages of type `M`, the
+/// What an adapter reports to the application, with the messages of type `M`, the
 /// errors of type `E` and the instants of type `I` that it has to do with.
 #[derive(Debug)]
 #[non_exhaustive]
-// A narrower tag makes every copy of what it tags a misaligned one.
+// Keeps the payload 8-byte aligned; otherwise each move copies it unaligned.
 #[repr(u64)]
 pub enum Notice<M, E, I> {
     /// A dial begins: the first one, or this retry.
@@ -39,7 +41,8 @@ pub enum Notice<M, E, I> {
         /// [`Stopped`](Self::Stopped) comes next.
         retry: Option<Planned<I>>,
     },
-    /// The next dial was moved: the network changed.
+    /// A dial that was asked for is planned: the network changed, or the application
+    /// wants a new connection less than 1 s after the last dial began.
     Rescheduled(Planned<I>),
     /// It is over, and why. Nothing comes after it.
     Stopped(StopReason),
@@ -47,9 +50,9 @@ pub enum Notice<M, E, I> {
 
 #[cfg(any(feature = "blocking", feature = "async"))]
 impl<M, E, I> Notice<M, E, I> {
-    /// What the application is told of one step: its actions, and how the
-    /// connection or the dial ended where that was the event. Every adapter tells
-    /// the same in the same order.
+    /// What the application hears of one step: its actions, and how the connection
+    /// or the dial ended where that was the event. Every adapter reports the same in
+    /// the same order.
     pub(crate) fn of_step(
         actions: &Actions<I>,
         ended: Option<Cause<E>>,
@@ -58,7 +61,13 @@ impl<M, E, I> Notice<M, E, I> {
     where
         I: Copy,
     {
-        let cause = actions.close.map(Cause::TimedOut).or(ended);
+        let cause = match actions.close {
+            // Not a loss.
+            Some(CloseReason::Reconnect) => None,
+            Some(CloseReason::GivenUp) => Some(Cause::GivenUp),
+            Some(reason) => Some(Cause::TimedOut(reason)),
+            None => ended,
+        };
         let [first, second] = match (actions.next, cause) {
             (Some(Action::Connect), _) => [Some(Self::Connecting { attempt }), None],
             (Some(Action::SendPing(id)), _) => [Some(Self::Ping(id)), None],
@@ -90,13 +99,26 @@ impl<M, E, I> Notice<M, E, I> {
 pub enum Cause<E> {
     /// The peer closed, with this code.
     Closed(Option<CloseCode>),
+    /// The dial was refused with this HTTP status.
+    Refused(u16),
     /// The transport or the dial failed.
     Failed(E),
-    /// The heartbeat gave it up.
+    /// The heartbeat timed it out.
     TimedOut(CloseReason),
+    /// The application gave it up.
+    GivenUp,
     /// A new connection was ordered, but the socket had been accepted: there is
     /// nobody to dial.
     NotDialled,
+}
+
+impl<E: core::error::Error + 'static> core::error::Error for Cause<E> {
+    fn source(&self) -> Option<&(dyn core::error::Error + 'static)> {
+        match self {
+            Self::Failed(error) => Some(error),
+            _ => None,
+        }
+    }
 }
 
 impl<E: fmt::Display> fmt::Display for Cause<E> {
@@ -104,8 +126,10 @@ impl<E: fmt::Display> fmt::Display for Cause<E> {
         match self {
             Self::Closed(Some(code)) => write!(formatter, "closed with code {code}"),
             Self::Closed(None) => formatter.write_str("closed without a code"),
+            Self::Refused(status) => write!(formatter, "refused with status {status}"),
             Self::Failed(error) => error.fmt(formatter),
             Self::TimedOut(reason) => reason.fmt(formatter),
+            Self::GivenUp => formatter.write_str("given up"),
             Self::NotDialled => formatter.write_str("an accepted socket cannot be dialled"),
         }
     }
@@ -116,6 +140,48 @@ impl<E: fmt::Display> fmt::Display for Cause<E> {
 pub struct Planned<I> {
     /// When it is due.
     pub at: I,
-    /// Which retry it is since the last stable connection, from 1.
+    /// Which retry it is since the last stable connection, from 1; 0 where it was
+    /// asked for before any connection or dial was lost.
     pub attempt: u32,
+}
+
+/// How a connection or a dial ended, as its error says; see
+/// `Session::with_endings`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ending {
+    /// In an orderly way.
+    Closed(Closed),
+    /// The dial was answered, by a refusal.
+    Refused(Refused),
+    /// It failed.
+    Failed,
+}
+
+#[cfg(any(feature = "blocking", feature = "async"))]
+impl Ending {
+    /// The same for a connection that was open: it can only have failed.
+    pub(crate) const fn of_connection(self) -> Self {
+        match self {
+            Self::Refused(_) => Self::Failed,
+            other => other,
+        }
+    }
+
+    /// What to report to the heartbeat.
+    pub(crate) const fn event(self) -> Event {
+        match self {
+            Self::Closed(closed) => Event::Closed(closed),
+            Self::Refused(refused) => Event::Refused(refused),
+            Self::Failed => Event::Error(None),
+        }
+    }
+
+    /// What to report to the application.
+    pub(crate) fn cause<E>(self, error: E) -> Cause<E> {
+        match self {
+            Self::Closed(closed) => Cause::Closed(closed.code),
+            Self::Refused(refused) => Cause::Refused(refused.status),
+            Self::Failed => Cause::Failed(error),
+        }
+    }
 }

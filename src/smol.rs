@@ -18,7 +18,7 @@
 //!
 //! The application's messages come from any stream, such as a
 //! `Box::pin`ned receiver of `smol::channel`. For `wss://`,
-//! [`connect_over`] takes TLS of your choice.
+//! [`connect_over`] takes any TLS library.
 
 use core::pin::Pin;
 use core::task::{Context, Poll};
@@ -101,7 +101,7 @@ pub type Socket = Counted<WebSocketStream<Tap<TcpStream>>>;
 ///
 /// # Errors
 ///
-/// What the URL, the network or the server have against it; `wss://` is
+/// Fails if the URL is invalid, the network fails, or the server refuses; `wss://` is
 /// `TlsFeatureNotEnabled`.
 pub async fn connect<R: IntoClientRequest>(request: R) -> Result<Socket, Error> {
     let request = request.into_client_request()?;
@@ -116,7 +116,7 @@ pub async fn connect<R: IntoClientRequest>(request: R) -> Result<Socket, Error> 
 ///
 /// # Errors
 ///
-/// What the URL, the network, `secure` or the server have against it.
+/// Fails if the URL is invalid, the network or `secure` fails, or the server refuses.
 pub async fn connect_over<R, F, T, S>(
     request: R,
     secure: F,

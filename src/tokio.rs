@@ -24,7 +24,7 @@
 //! # }
 //! ```
 //!
-//! For `wss://`, [`connect_over`] takes TLS of your choice; or dial with
+//! For `wss://`, [`connect_over`] takes any TLS library; or dial with
 //! tokio-tungstenite's own `connect_async`, whose TLS features are yours to enable:
 //! `|_| async { Ok(connect_async("wss://...").await?.0) }`.
 
@@ -144,7 +144,7 @@ pub type Socket = Counted<WebSocketStream<Tap<TcpStream>>>;
 ///
 /// # Errors
 ///
-/// What the URL, the network or the server have against it; `wss://` is
+/// Fails if the URL is invalid, the network fails, or the server refuses; `wss://` is
 /// `TlsFeatureNotEnabled`.
 pub async fn connect<R: IntoClientRequest>(request: R) -> Result<Socket, Error> {
     let request = request.into_client_request()?;
@@ -159,7 +159,7 @@ pub async fn connect<R: IntoClientRequest>(request: R) -> Result<Socket, Error> 
 ///
 /// # Errors
 ///
-/// What the URL, the network, `secure` or the server have against it.
+/// Fails if the URL is invalid, the network or `secure` fails, or the server refuses.
 pub async fn connect_over<R, F, T, S>(
     request: R,
     secure: F,

@@ -8,7 +8,7 @@ use tungstenite::protocol::CloseFrame;
 use tungstenite::protocol::frame::coding::CloseCode as WireCode;
 use tungstenite::{Bytes, Error, Message, Utf8Bytes};
 
-use crate::{CloseCode, Closed, Codec, Incoming, PingId};
+use crate::{CloseCode, Closed, Codec, Ending, Incoming, PingId, Refused};
 
 /// The pings of the WebSocket protocol (RFC 6455 section 5.5.2), with the id as
 /// their payload. Every peer answers them by itself.
@@ -25,8 +25,8 @@ impl Codec<Message> for ProtocolPings {
         control(message).unwrap_or(Incoming::Message)
     }
 
-    fn goodbye(&mut self) -> Option<Message> {
-        Some(goodbye(CloseCode::NORMAL))
+    fn goodbye(&mut self, code: Option<CloseCode>) -> Option<Message> {
+        Some(Message::Close(code.map(close_frame)))
     }
 }
 
@@ -77,47 +77,54 @@ impl Codec<Message> for TextPings {
         }
     }
 
-    fn goodbye(&mut self) -> Option<Message> {
-        Some(goodbye(CloseCode::NORMAL))
+    fn goodbye(&mut self, code: Option<CloseCode>) -> Option<Message> {
+        Some(Message::Close(code.map(close_frame)))
     }
 }
 
-/// The close frame with this code, for
-/// `Session::stop_with`.
+/// The close frame with this code, for `Session::stop_with`.
 #[must_use]
 pub fn goodbye(code: CloseCode) -> Message {
-    Message::Close(Some(CloseFrame {
-        code: WireCode::from(code.0),
-        reason: Utf8Bytes::default(),
-    }))
+    Message::Close(Some(close_frame(code)))
 }
 
-/// What an error says about an end, for
-/// `Session::with_endings`: nothing failed where the
-/// transport just ended without a close frame, and an answer to the handshake may
-/// say how long to stay away.
+pub(crate) fn close_frame(code: CloseCode) -> CloseFrame {
+    CloseFrame {
+        code: WireCode::from(code.0),
+        reason: Utf8Bytes::default(),
+    }
+}
+
+/// What an error says about how a connection or a dial ended, for
+/// `Session::with_endings`: nothing failed where the transport just ended without a
+/// close frame, and an answer to the handshake may be a refusal, which may say how
+/// long to stay away.
 ///
 /// A `Retry-After` counts in seconds (RFC 9110 section 10.2.3); a date is ignored.
 ///
 /// ```
-/// use keepalive::{Closed, tungstenite::ending};
+/// use keepalive::{Closed, Ending, tungstenite::ending};
 /// use tungstenite::Error;
 ///
-/// assert_eq!(ending(&Error::ConnectionClosed), Some(Closed::default()));
-/// assert_eq!(ending(&Error::Utf8("...".to_owned())), None);
+/// assert_eq!(ending(&Error::ConnectionClosed), Ending::Closed(Closed::default()));
+/// assert_eq!(ending(&Error::Utf8("...".to_owned())), Ending::Failed);
 /// ```
 #[must_use]
-pub fn ending(error: &Error) -> Option<Closed> {
+pub fn ending(error: &Error) -> Ending {
     match error {
         Error::ConnectionClosed
         | Error::AlreadyClosed
-        | Error::Protocol(ProtocolError::ResetWithoutClosingHandshake) => Some(Closed::default()),
-        Error::Http(response) => {
-            let value = response.headers().get("Retry-After")?;
-            let hint = seconds(value.to_str().ok()?.trim())?;
-            Some(Closed::default().retry_after(hint))
+        | Error::Protocol(ProtocolError::ResetWithoutClosingHandshake) => {
+            Ending::Closed(Closed::default())
         }
-        _ => None,
+        Error::Http(response) => {
+            let value = response.headers().get("Retry-After");
+            Ending::Refused(Refused {
+                retry_after: value.and_then(|value| seconds(value.to_str().ok()?.trim())),
+                ..Refused::with_status(response.status().as_u16())
+            })
+        }
+        _ => Ending::Failed,
     }
 }
 
@@ -137,7 +144,7 @@ fn control(message: &Message) -> Option<Incoming<Message>> {
         Message::Ping(_) => Some(Incoming::Control),
         Message::Close(frame) => Some(Incoming::Closed(Closed {
             code: frame.as_ref().map(|frame| CloseCode(frame.code.into())),
-            retry_after: None,
+            ..Closed::default()
         })),
         Message::Text(_) | Message::Binary(_) | Message::Frame(_) => None,
     }

@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use keepalive::{Action, Closed, Config, Event, Heartbeat, PingId, State};
+use keepalive::{Action, Closed, Config, Event, Heartbeat, PingId, Refused, State};
 
 const README: &str = include_str!("../README.md");
 
@@ -46,7 +46,6 @@ fn plain(value: &str) -> String {
         "None" => "off",
         "true" => "yes",
         "false" => "no",
-        "default_close_policy" => "default",
         "2.0" => "2",
         other => other,
     }
@@ -116,7 +115,10 @@ impl Way {
             "Received" => Event::Received,
             "Pong" => Event::Pong(PingId::from_bytes([0; 8])),
             "Closed" => Event::Closed(Closed::default()),
-            "Error" => Event::Error,
+            "Error" => Event::Error(None),
+            "Message" => Event::Message,
+            "Refused" => Event::Refused(Refused::with_status(503)),
+            "GiveUp" => Event::GiveUp(Closed::default()),
             "ReconnectNow" => Event::ReconnectNow,
             "Stop" => Event::Stop,
             "Tick" => return self.tick(),

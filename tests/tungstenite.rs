@@ -5,12 +5,12 @@
 
 use core::time::Duration;
 
-use keepalive::Closed;
 use keepalive::tungstenite::ending;
+use keepalive::{Ending, Refused};
 use tungstenite::Error;
 use tungstenite::http::Response;
 
-fn refused_with(retry_after: &str) -> Option<Closed> {
+fn refused_with(retry_after: &str) -> Ending {
     let response = Response::builder()
         .status(503)
         .header("Retry-After", retry_after)
@@ -19,16 +19,20 @@ fn refused_with(retry_after: &str) -> Option<Closed> {
     ending(&Error::Http(Box::new(response)))
 }
 
-fn away(hint: Duration) -> Option<Closed> {
-    Some(Closed::default().retry_after(hint))
+fn away(hint: Duration) -> Ending {
+    Ending::Refused(Refused::with_status(503).retry_after(hint))
+}
+
+fn no_hint() -> Ending {
+    Ending::Refused(Refused::with_status(503))
 }
 
 #[test]
 fn a_pause_is_read_in_seconds() {
     assert_eq!(refused_with("120"), away(Duration::from_secs(120)));
     assert_eq!(refused_with(" 0 "), away(Duration::ZERO));
-    assert_eq!(refused_with("Fri, 31 Dec 1999 23:59:59 GMT"), None);
-    assert_eq!(refused_with(""), None);
+    assert_eq!(refused_with("Fri, 31 Dec 1999 23:59:59 GMT"), no_hint());
+    assert_eq!(refused_with(""), no_hint());
 }
 
 #[test]
@@ -40,6 +44,6 @@ fn a_pause_too_long_to_count_is_no_pause_too_short_to_keep() {
 
 #[test]
 fn a_pause_with_a_sign_is_none() {
-    assert_eq!(refused_with("+5"), None);
-    assert_eq!(refused_with("-5"), None);
+    assert_eq!(refused_with("+5"), no_hint());
+    assert_eq!(refused_with("-5"), no_hint());
 }

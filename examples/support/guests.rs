@@ -4,7 +4,7 @@
 use std::hash::{BuildHasher, RandomState};
 use std::time::Instant;
 
-use axum::extract::ws::{CloseFrame, Message, Utf8Bytes, WebSocket, close_code};
+use axum::extract::ws::{CloseFrame, Message, Utf8Bytes, WebSocket};
 use keepalive::session::{Accepted, Session};
 use keepalive::tokio::{Channel, Timer};
 use keepalive::{CloseCode, Closed, Codec, Config, Incoming, Notice, PingId};
@@ -60,7 +60,9 @@ impl<K: Codec<Message>> Guest<K> {
                 () = closed(&mut self.doors) => {}
             }
             self.is_leaving = true;
-            self.session.stop_with(goodbye(close_code::AWAY));
+            if let Some(goodbye) = Pings.goodbye(Some(CloseCode::GOING_AWAY)) {
+                self.session.stop_with(goodbye);
+            }
         }
         self.session.next().await
     }
@@ -100,14 +102,10 @@ impl Codec<Message> for Pings {
         }
     }
 
-    fn goodbye(&mut self) -> Option<Message> {
-        Some(goodbye(close_code::NORMAL))
+    fn goodbye(&mut self, code: Option<CloseCode>) -> Option<Message> {
+        Some(Message::Close(code.map(|CloseCode(code)| CloseFrame {
+            code,
+            reason: Utf8Bytes::default(),
+        })))
     }
-}
-
-fn goodbye(code: u16) -> Message {
-    Message::Close(Some(CloseFrame {
-        code,
-        reason: Utf8Bytes::default(),
-    }))
 }

@@ -5,9 +5,11 @@ use std::time::Duration;
 
 use keepalive::session::{Counted, Counter};
 use keepalive::tokio::Tap;
-use keepalive::{CloseCode, Closed, Codec, Incoming, PingId};
+use keepalive::{CloseCode, Closed, Codec, Ending, Incoming, PingId, Refused};
 use tokio::net::TcpStream;
-use tokio_websockets::{ClientBuilder, CloseCode as WireCode, Error, Message, WebSocketStream};
+use tokio_websockets::{
+    ClientBuilder, CloseCode as WireCode, Error, Message, WebSocketStream, upgrade,
+};
 use tungstenite::http::Uri;
 
 /// Connects to a `ws://` URL.
@@ -53,16 +55,23 @@ impl Codec<Message> for Pings {
         }
     }
 
-    fn goodbye(&mut self) -> Option<Message> {
-        Some(Message::close(Some(WireCode::NORMAL_CLOSURE), ""))
+    fn goodbye(&mut self, code: Option<CloseCode>) -> Option<Message> {
+        let code = code.and_then(|CloseCode(code)| WireCode::try_from(code).ok());
+        Some(Message::close(code, ""))
     }
 }
 
-/// An end without a close frame is no failure.
-pub(crate) fn ending(error: &Error) -> Option<Closed> {
+/// An end without a close frame is no failure. The library keeps a server's
+/// `Retry-After` to itself.
+pub(crate) fn ending(error: &Error) -> Ending {
     match error {
-        Error::AlreadyClosed => Some(Closed::default()),
-        Error::Io(error) if error.kind() == ErrorKind::UnexpectedEof => Some(Closed::default()),
-        _ => None,
+        Error::AlreadyClosed => Ending::Closed(Closed::default()),
+        Error::Io(error) if error.kind() == ErrorKind::UnexpectedEof => {
+            Ending::Closed(Closed::default())
+        }
+        Error::Upgrade(upgrade::Error::DidNotSwitchProtocols(status)) => {
+            Ending::Refused(Refused::with_status(*status))
+        }
+        _ => Ending::Failed,
     }
 }

@@ -2,7 +2,7 @@ use std::time::Duration;
 
 use clap::Parser;
 use jiff::SignedDuration;
-use keepalive::{CloseCode, Config, ConfigError, Retry, default_close_policy};
+use keepalive::{Config, ConfigError};
 use tungstenite::client::{IntoClientRequest, uri_mode};
 use tungstenite::handshake::client::Request;
 use tungstenite::http::{HeaderName, HeaderValue, Uri};
@@ -95,7 +95,6 @@ impl Args {
             .ping_interval(self.interval)
             .pong_timeout(self.timeout)
             .close_timeout(CLOSE_TIMEOUT)
-            .close_policy(come_back)
             .build()
     }
 
@@ -109,14 +108,6 @@ impl Args {
             }
         }
         Ok(request)
-    }
-}
-
-/// Whoever watches wants to see it come back, even after a 1000.
-fn come_back(code: Option<CloseCode>) -> Retry {
-    match default_close_policy(code) {
-        Retry::Stop => Retry::Backoff,
-        retry => retry,
     }
 }
 

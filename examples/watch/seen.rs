@@ -138,6 +138,7 @@ impl Down {
                 let timeout = text::setting(config.connect_timeout());
                 format!("no connection in {timeout}, give the dial up")
             }
+            Cause::Refused(status) => format!("the server refused with status {status}"),
             Cause::Failed(error) if self.is_dial => format!("cannot connect: {}", bare(error)),
             Cause::Closed(None) if self.is_dial => "cannot connect: the server hung up".to_owned(),
             Cause::Failed(error) => format!("connection lost: {}", bare(error)),
@@ -168,6 +169,7 @@ impl Down {
             Cause::TimedOut(CloseReason::IdleTimeout) => "idle timeout",
             Cause::TimedOut(CloseReason::ConnectTimeout) => "connect timeout",
             Cause::Closed(_) => "closed",
+            Cause::Refused(_) => "refused",
             _ => "failed",
         }
     }

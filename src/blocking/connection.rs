@@ -3,12 +3,11 @@ use std::io;
 use std::time::{Duration, Instant};
 
 use tungstenite::error::ProtocolError;
-use tungstenite::protocol::CloseFrame;
-use tungstenite::protocol::frame::coding::CloseCode as WireCode;
-use tungstenite::{Error, Message, Utf8Bytes, WebSocket};
+use tungstenite::{Error, Message, WebSocket};
 
 use super::error::SendError;
 use super::wire::Link;
+use crate::tungstenite::close_frame;
 use crate::{CloseCode, PingId};
 
 /// How long a write may block before it is the turn of the reads.
@@ -82,6 +81,8 @@ pub(super) enum End {
 pub(super) struct Written {
     /// Something of the application's.
     pub(super) message: bool,
+    /// Bytes that stood before a ping that still waits.
+    pub(super) drained: bool,
     /// This ping, to its last byte.
     pub(super) ping: Option<PingId>,
 }
@@ -182,6 +183,7 @@ impl<S: io::Read + io::Write> Connection<S> {
             let has_moved = self.has_sent();
             written.message |= has_moved && self.holds_message;
             if !is_flushed {
+                written.drained |= has_moved && self.ping.is_some();
                 let pause = if has_moved {
                     Duration::ZERO
                 } else {
@@ -285,12 +287,17 @@ impl<S: io::Read + io::Write> Connection<S> {
         if !std::mem::take(&mut self.is_closing) {
             return Ok(false);
         }
-        let result = self.socket.close(Some(CloseFrame {
-            code: WireCode::Normal,
-            reason: Utf8Bytes::default(),
-        }));
+        let result = self.socket.close(Some(close_frame(CloseCode::NORMAL)));
         self.is_done(result)?;
         Ok(true)
+    }
+
+    /// Sends a close frame with this code, or with none, if the socket takes it at
+    /// once.
+    pub(super) fn farewell(mut self, code: Option<CloseCode>) {
+        let now = Instant::now();
+        self.link.arm(now, now);
+        let _ = self.socket.close(code.map(close_frame));
     }
 
     /// Puts a message into the write buffer, where it stays until it is out.

@@ -85,8 +85,8 @@ impl Dial {
         Ok(socket)
     }
 
-    /// All of it for `ws://`. For `wss://` TLS comes between [`tcp`](Self::tcp)
-    /// and [`handshake`](Self::handshake), with the library of your choice.
+    /// All of it for `ws://`. For `wss://` TLS of any library comes between
+    /// [`tcp`](Self::tcp) and [`handshake`](Self::handshake).
     ///
     /// # Errors
     ///

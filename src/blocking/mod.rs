@@ -14,7 +14,7 @@
 //! #         let _ = echo.send(message);
 //! #     }
 //! # });
-//! let seed = 42; // another one for each client
+//! let seed = 42; // a different one per client
 //! let mut session = Session::client(Config::default(), seed, |dial: &Dial| {
 //!     dial.connect(url.as_str())
 //! });
@@ -35,7 +35,7 @@
 //!
 //! # TLS
 //!
-//! With the library of your choice, between [`Dial::tcp`] and [`Dial::handshake`]:
+//! With any TLS library, between [`Dial::tcp`] and [`Dial::handshake`]:
 //! what has a deadline is the [`Wire`] below it. Here rustls:
 //!
 //! ```
@@ -59,8 +59,8 @@
 //!
 //! # Servers
 //!
-//! A socket that was accepted is watched in the same way, on a thread of its own;
-//! when it is over, it is over.
+//! A socket that was accepted is watched in the same way, on a thread of its own; the
+//! first loss is final.
 //!
 //! ```
 //! use std::net::TcpListener;

@@ -10,13 +10,14 @@ use super::connection::{Connection, End, Read};
 use super::dial::Dial;
 use super::error::SendError;
 use super::wire::Link;
+use crate::codec::{code_of, sendable};
 use crate::tungstenite::{ProtocolPings, ending};
 use crate::{
-    Action, Actions, Cause, CloseReason, Closed, Codec, Config, Epoch, Event, Heartbeat, Incoming,
-    PingId, State, stall, trace,
+    Action, Actions, Cause, CloseCode, CloseReason, Closed, Codec, Config, Ending, Epoch, Event,
+    Heartbeat, Incoming, Manner, PingId, State, stall, trace,
 };
 
-/// What a [`Session`] tells.
+/// What a [`Session`] reports.
 pub type Notice = crate::Notice<Message, Error, Instant>;
 
 /// How many notices may wait to be heard until a tick reads no more than one
@@ -57,7 +58,8 @@ where
     /// request or choose another server; it makes its socket with the [`Dial`],
     /// which bounds it in time. It begins to dial at the first call for a notice.
     ///
-    /// The seed decides every jitter; take another one for each client.
+    /// The seed decides every jitter: take a different seed per client, or they act in
+    /// lockstep.
     pub fn client(config: Config, seed: u64, connect: D) -> Self {
         Self::new(config, seed, connect, true)
     }
@@ -65,8 +67,7 @@ where
 
 impl<S: IoRead + IoWrite> Session<S> {
     /// A server's accepted socket, which is open; see [`accept`](super::accept).
-    /// When it is over, it is over: reconnecting is off, whatever the settings
-    /// say.
+    /// The first loss is final: reconnecting is off, whatever the settings say.
     pub fn accepted(config: Config, seed: u64, socket: WebSocket<S>, link: Link) -> Self {
         let never: fn(&Dial) -> Result<WebSocket<S>, Error> = |_| Err(Error::AlreadyClosed);
         let mut session = Self::new(without_reconnect(config), seed, never, false);
@@ -96,7 +97,7 @@ where
 }
 
 impl<S, D, C> Session<S, D, C> {
-    /// Replaces how pings look; [`ProtocolPings`] by default.
+    /// Sets the codec; [`ProtocolPings`] by default.
     pub fn with_codec<N: Codec<Message>>(self, codec: N) -> Session<S, D, N> {
         Session {
             heartbeat: self.heartbeat,
@@ -186,21 +187,33 @@ where
         self.step(Event::Stop, None, Instant::now());
     }
 
-    /// Begins a new connection at once, whatever the state: the next call for a
-    /// notice dials. What is open is abandoned.
+    /// Begins a new connection, whatever the state, but no sooner than 1 s after the
+    /// last dial began: a call for a notice dials. What is open is ended with a close
+    /// frame that has no code, if the socket takes it at once. A dial younger than 5 s
+    /// is that new connection.
     pub fn reconnect_now(&mut self) {
         self.step(Event::ReconnectNow, None, Instant::now());
     }
 
-    /// Tells that the path may be another one now.
+    /// Reports that the path may be another one now.
     pub fn network_changed(&mut self) {
         self.step(Event::NetworkChanged, None, Instant::now());
     }
 
-    /// Tells that the application has what it connected for: this connection
-    /// counts as stable.
+    /// Reports that the application has what it connected for: it ends the wait for
+    /// `healthy_within`, and proves this connection as anything received does.
     pub fn healthy(&mut self) {
         self.step(Event::Healthy, None, Instant::now());
+    }
+
+    /// Gives up the connection that is open, if one is, as if the peer had closed it
+    /// so: the login was refused, for example. The peer hears the code, where it may
+    /// be sent and the socket takes it at once.
+    pub fn give_up(&mut self, closed: Closed) {
+        if self.heartbeat.state() == State::Open {
+            self.farewell(Some(sendable(closed.code)));
+            self.step(Event::GiveUp(closed), None, Instant::now());
+        }
     }
 
     /// Changes the settings while running.
@@ -216,7 +229,7 @@ where
 
     fn next_until(&mut self, until: Option<Instant>) -> Option<Notice> {
         let mut has_turned = false;
-        // What is told but not heard yet does not hold a ping.
+        // Notices that nobody has collected must not delay a ping.
         if !self.notices.is_empty() && self.heartbeat.state() == State::Open {
             self.tick_if_due(Instant::now());
         }
@@ -238,15 +251,21 @@ where
 
     fn tick_if_due(&mut self, now: Instant) -> bool {
         let is_due = self.heartbeat.deadline().is_some_and(|at| at <= now);
-        if is_due {
-            // The tick has the time from before the reads: up to then everything
-            // was read that had come. What is left unread may be an answer, too.
-            if !self.read_all() {
-                self.step(Event::Received, None, now);
-            }
-            self.step(Event::Tick, None, now);
+        if !is_due || !self.read_all() && self.is_verdict_held(now) {
+            return false;
         }
-        is_due
+        // The tick has the time from before the reads: up to then everything was read
+        // that had come.
+        self.step(Event::Tick, None, now);
+        true
+    }
+
+    /// What is left unread may be an answer. A flood holds a verdict for
+    /// `pong_timeout` at most.
+    fn is_verdict_held(&self, now: Instant) -> bool {
+        let longest = self.heartbeat.config().pong_timeout();
+        let verdict = self.heartbeat.verdict(now);
+        verdict.is_some_and(|due| now < crate::Instant::saturating_add(due, longest))
     }
 
     /// A tick, a dial, or a round of writing and reading.
@@ -318,7 +337,10 @@ where
             return self.closed_by_peer();
         }
         match self.codec.read(&message) {
-            Incoming::Message => self.notices.push_back(Notice::Message(message)),
+            Incoming::Message => {
+                self.step(Event::Message, None, at);
+                self.notices.push_back(Notice::Message(message));
+            }
             Incoming::Pong(id) => self.pong(id, at),
             Incoming::AnyPong => {
                 if let Some(id) = self.heartbeat.awaited_ping() {
@@ -378,6 +400,9 @@ where
         if written.message {
             self.step(Event::Sent, None, now);
         }
+        if written.drained {
+            self.step(Event::Draining, None, now);
+        }
         if let Some(id) = written.ping {
             self.step(Event::PingSent(id), None, now);
         }
@@ -398,13 +423,12 @@ where
                 code,
                 ..Closed::default()
             }),
-            End::Failed(error) => match ending(&error) {
-                Some(closed) => self.closed(closed),
-                None => {
-                    self.connection = None;
-                    self.step(Event::Error, Some(Cause::Failed(error)), Instant::now());
-                }
-            },
+            End::Failed(error) => {
+                self.connection = None;
+                let ending = ending(&error).of_connection();
+                let cause = ending.cause(error);
+                self.step(ending.event(), Some(cause), Instant::now());
+            }
         }
     }
 
@@ -441,10 +465,10 @@ where
         if self.heartbeat.deadline().is_some_and(|at| at <= now) {
             self.step(Event::Tick, None, now);
         }
-        let event = ending(&error).map_or(Event::Error, Event::Closed);
+        let ending = ending(&error);
         let before = trace::Before::of(&self.heartbeat);
-        let actions = self.heartbeat.handle_from(epoch, event, now);
-        let cause = Cause::Failed(error);
+        let actions = self.heartbeat.handle_from(epoch, ending.event(), now);
+        let cause = ending.cause(error);
         before.changed(&self.heartbeat, &actions, Some(&cause));
         self.act(actions, Some(cause));
     }
@@ -466,7 +490,7 @@ where
                 Action::Connect if self.can_dial => self.is_dial_due = true,
                 Action::Connect => {
                     let cause = Some(Cause::NotDialled);
-                    self.step(Event::Error, cause, Instant::now());
+                    self.step(Ending::Failed.event(), cause, Instant::now());
                 }
                 Action::SendPing(id) => self.ping(id),
                 Action::Close(reason) => self.close(reason),
@@ -489,11 +513,21 @@ where
 
     fn close(&mut self, reason: CloseReason) {
         self.is_dial_due = false;
-        if !reason.is_graceful() {
-            self.connection = None;
-        } else if let Some(connection) = &mut self.connection {
-            connection.close();
-            self.write();
+        match reason.manner() {
+            Manner::Handshake => {
+                if let Some(connection) = &mut self.connection {
+                    connection.close();
+                    self.write();
+                }
+            }
+            Manner::Farewell => self.farewell(code_of(reason)),
+            Manner::Abandon => self.connection = None,
+        }
+    }
+
+    fn farewell(&mut self, code: Option<CloseCode>) {
+        if let Some(connection) = self.connection.take() {
+            connection.farewell(code);
         }
     }
 }

@@ -31,14 +31,14 @@ pub trait Socket: Read + Write {
     ///
     /// # Errors
     ///
-    /// What the system says.
+    /// The operating system's error.
     fn set_read_timeout(&self, timeout: Duration) -> io::Result<()>;
 
     /// How long a write may block; at least 1 ms.
     ///
     /// # Errors
     ///
-    /// What the system says.
+    /// The operating system's error.
     fn set_write_timeout(&self, timeout: Duration) -> io::Result<()>;
 }
 

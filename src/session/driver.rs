@@ -11,13 +11,14 @@ use super::connect::{Accepted, Connect, Transport};
 use super::queue::Queue;
 use super::socket::Socket;
 use super::timer::Timer;
+use crate::codec::{code_of, sendable};
 use crate::time::MILLISECOND;
 use crate::{
-    Action, Actions, Cause, CloseReason, Closed, Codec, Config, Event, Heartbeat, Incoming,
-    Instant as _, Notice, PingId, State, trace,
+    Action, Actions, Cause, CloseReason, Closed, Codec, Config, Ending, Event, Heartbeat, Incoming,
+    Instant as _, Manner, Notice, PingId, State, trace,
 };
 
-/// How many messages that are nobody's are read before others have their turn.
+/// How many control messages are read before others have their turn.
 const READ_BATCH: usize = 64;
 
 type Message<C> = <<C as Connect>::Socket as Transport>::Message;
@@ -47,7 +48,7 @@ pub struct Session<C: Connect, T: Timer, K, O = Silent<Message<C>>> {
     codec: K,
     timer: T,
     outgoing: Outgoing<O>,
-    endings: fn(&Fault<C>) -> Option<Closed>,
+    endings: fn(&Fault<C>) -> Ending,
     progress: fn(&C::Socket) -> u64,
     dial: Option<Pin<Box<C::Dial>>>,
     socket: Option<Socket<C::Socket>>,
@@ -71,7 +72,8 @@ pub struct Session<C: Connect, T: Timer, K, O = Silent<Message<C>>> {
 impl<C: Connect, T: Timer, K: Codec<Message<C>>> Session<C, T, K> {
     /// A client. It begins to dial when it is first asked for a notice.
     ///
-    /// The seed decides every jitter; take another one for each client.
+    /// The seed decides every jitter: take a different seed per client, or they act in
+    /// lockstep.
     pub fn client(config: Config, seed: u64, codec: K, timer: T, connect: C) -> Self {
         let config = if connect.can_connect() {
             config
@@ -84,7 +86,7 @@ impl<C: Connect, T: Timer, K: Codec<Message<C>>> Session<C, T, K> {
             codec,
             timer,
             outgoing: Outgoing(Some(Silent(PhantomData))),
-            endings: |_| None,
+            endings: |_| Ending::Failed,
             progress: |_| 0,
             dial: None,
             socket: None,
@@ -107,9 +109,9 @@ where
     T: Timer,
     K: Codec<S::Message>,
 {
-    /// A server's accepted socket, which is open. When it is over, it is over:
-    /// reconnecting is off, whatever the settings say. It allocates nothing, but
-    /// for what its parts do.
+    /// A server's accepted socket, which is open. The first loss is final: reconnecting
+    /// is off, whatever the settings say. It allocates nothing, but for what its parts
+    /// do.
     pub fn accepted(config: Config, seed: u64, codec: K, timer: T, socket: S) -> Self {
         let mut session = Self::client(config, seed, codec, timer, Accepted::new());
         let now = session.timer.now();
@@ -147,7 +149,7 @@ impl<C: Connect, T: Timer, K, O> Session<C, T, K, O> {
         }
     }
 
-    /// Replaces how pings look.
+    /// Sets the codec.
     pub fn with_codec<N>(self, codec: N) -> Session<C, T, N, O>
     where
         N: Codec<Message<C>>,
@@ -174,10 +176,10 @@ impl<C: Connect, T: Timer, K, O> Session<C, T, K, O> {
         }
     }
 
-    /// Which errors of the socket's, or of a dial, are an orderly end, or carry a
-    /// server's hint how long to stay away. By default none: they are failures.
+    /// Which errors of the socket's, or of a dial, are an orderly end or a refusal. By
+    /// default none: they are failures.
     #[must_use]
-    pub fn with_endings(mut self, endings: fn(&Fault<C>) -> Option<Closed>) -> Self {
+    pub fn with_endings(mut self, endings: fn(&Fault<C>) -> Ending) -> Self {
         self.endings = endings;
         self
     }
@@ -232,7 +234,7 @@ where
                         let is_notice = self.hear(&message, now);
                         let _ = self.go_on(true, context, now);
                         if is_notice {
-                            // Past the queue, which is empty: it costs to move them.
+                            // The queue is empty, and moving a notice through it is slow.
                             return Poll::Ready(Some(Notice::Message(message)));
                         }
                     }
@@ -263,21 +265,33 @@ where
         self.goodbye = None;
     }
 
-    /// Begins a new connection at once, whatever the state. What is open is
-    /// abandoned.
+    /// Begins a new connection, whatever the state, but no sooner than 1 s after the
+    /// last dial began. What is open is ended with a close frame that has no code, if
+    /// the socket takes it at once. A dial younger than 5 s is that new connection.
     pub fn reconnect_now(&mut self) {
         self.step(Event::ReconnectNow, None, self.timer.now());
     }
 
-    /// Tells that the path may be another one now.
+    /// Reports that the path may be another one now.
     pub fn network_changed(&mut self) {
         self.step(Event::NetworkChanged, None, self.timer.now());
     }
 
-    /// Tells that the application has what it connected for: this connection
-    /// counts as stable.
+    /// Reports that the application has what it connected for: it ends the wait for
+    /// `healthy_within`, and proves this connection as anything received does.
     pub fn healthy(&mut self) {
         self.step(Event::Healthy, None, self.timer.now());
+    }
+
+    /// Gives up the connection that is open, if one is, as if the peer had closed it
+    /// so: the login was refused, for example. The peer hears the code, where it may
+    /// be sent and the socket takes it at once.
+    pub fn give_up(&mut self, closed: Closed) {
+        if self.heartbeat.state() == State::Open {
+            let goodbye = self.codec.goodbye(Some(sendable(closed.code)));
+            self.farewell(goodbye);
+            self.step(Event::GiveUp(closed), None, self.timer.now());
+        }
     }
 
     /// Changes the settings while running.
@@ -331,8 +345,8 @@ where
         match result {
             Ok(socket) => self.open(socket, now),
             Err(fault) => {
-                let event = (self.endings)(&fault).map_or(Event::Error, Event::Closed);
-                self.step(event, Some(Cause::Failed(fault)), now);
+                let ending = (self.endings)(&fault);
+                self.step(ending.event(), Some(ending.cause(fault)), now);
             }
         }
         Some(now)
@@ -354,13 +368,11 @@ where
         // What broke the writes came first.
         match socket.take_broken().or(fault) {
             None => self.end(Closed::default(), now),
-            Some(fault) => match (self.endings)(&fault) {
-                Some(closed) => self.end(closed, now),
-                None => {
-                    self.socket = None;
-                    self.step(Event::Error, Some(Cause::Failed(fault)), now);
-                }
-            },
+            Some(fault) => {
+                self.socket = None;
+                let ending = (self.endings)(&fault).of_connection();
+                self.step(ending.event(), Some(ending.cause(fault)), now);
+            }
         }
         Some(now)
     }
@@ -370,7 +382,7 @@ where
     fn hear(&mut self, message: &Message<C>, now: T::Instant) -> bool {
         let incoming = self.codec.read(message);
         if matches!(incoming, Incoming::Message) {
-            self.heartbeat.handle(Event::Received, now).for_each(drop);
+            self.heartbeat.handle(Event::Message, now).for_each(drop);
             return true;
         }
         self.hear_control(incoming, now);
@@ -434,7 +446,7 @@ where
     #[inline(never)]
     fn tick(&mut self, has_read: bool, now: T::Instant) -> bool {
         let mut now = now;
-        if self.may_convict() && !has_read {
+        if self.may_convict(now) && !has_read {
             let Some(found) = Verdict::of(&mut self.verdict, now) else {
                 return false;
             };
@@ -446,12 +458,8 @@ where
         true
     }
 
-    fn may_convict(&self) -> bool {
-        match self.heartbeat.state() {
-            State::Connecting => true,
-            State::Open => self.heartbeat.is_ping_out() || self.heartbeat.config().listen_only(),
-            _ => false,
-        }
+    fn may_convict(&self, now: T::Instant) -> bool {
+        self.heartbeat.verdict(now).is_some()
     }
 
     /// The bytes of a message that is not whole yet are life. Where a message has
@@ -459,7 +467,7 @@ where
     /// verdict.
     fn note_progress(&mut self, now: T::Instant) {
         let has_heard = self.heartbeat.last_received() != self.heard;
-        if self.looks_grown() && (!has_heard || self.may_convict()) {
+        if self.looks_grown() && (!has_heard || self.may_convict(now)) {
             self.heartbeat.handle(Event::Received, now).for_each(drop);
             self.heard = self.heartbeat.last_received();
         }
@@ -484,7 +492,11 @@ where
         let now = self.timer.now();
         self.has_moved = true;
         if written.message {
-            self.heartbeat.handle(Event::Sent, now).for_each(drop);
+            let actions = self.heartbeat.handle(Event::Sent, now);
+            if actions.len() > 0 {
+                // It has brought the deadline forward.
+                self.act(actions, None);
+            }
         }
         if let Some(id) = written.ping {
             let flushed = Event::PingSent(id);
@@ -518,7 +530,7 @@ where
                 }
                 Action::Connect => {
                     let cause = Some(Cause::NotDialled);
-                    self.step(Event::Error, cause, self.timer.now());
+                    self.step(Ending::Failed.event(), cause, self.timer.now());
                 }
                 Action::SendPing(id) => {
                     trace::ping(self.heartbeat.epoch(), id);
@@ -526,7 +538,7 @@ where
                     if let Some(socket) = &mut self.socket {
                         socket.ping(id, message);
                     }
-                    // What comes from here on answers it.
+                    // Only bytes that arrive after this ping may answer it.
                     self.looks_grown();
                 }
                 Action::Close(reason) => self.close(reason),
@@ -541,12 +553,29 @@ where
     }
 
     fn close(&mut self, reason: CloseReason) {
-        if !reason.is_graceful() {
-            self.dial = None;
-            self.socket = None;
-        } else if let Some(socket) = &mut self.socket {
-            let goodbye = self.goodbye.take().or_else(|| self.codec.goodbye());
-            socket.close(goodbye);
+        let code = code_of(reason);
+        match reason.manner() {
+            Manner::Handshake => {
+                if let Some(socket) = &mut self.socket {
+                    let goodbye = self.goodbye.take();
+                    socket.close(goodbye.or_else(|| self.codec.goodbye(code)));
+                }
+            }
+            Manner::Farewell => {
+                self.dial = None;
+                let goodbye = self.codec.goodbye(code);
+                self.farewell(goodbye);
+            }
+            Manner::Abandon => {
+                self.dial = None;
+                self.socket = None;
+            }
+        }
+    }
+
+    fn farewell(&mut self, goodbye: Option<Message<C>>) {
+        if let (Some(socket), Some(goodbye)) = (self.socket.take(), goodbye) {
+            socket.farewell(goodbye);
         }
     }
 
@@ -571,7 +600,7 @@ where
         self.set = Some(due);
         self.waker = Some(context.waker().clone());
         if self.timer.poll(context).is_ready() {
-            // Early, or just now.
+            // The timer has already fired, perhaps 1 ms early: set it again.
             self.set = None;
             if let Some(verdict) = &mut self.verdict {
                 verdict.has_turned = true;
@@ -680,8 +709,10 @@ fn reason<E>(cause: &Cause<E>) -> &dyn fmt::Display {
     match cause {
         Cause::Closed(Some(code)) => code,
         Cause::Closed(None) => &"closed",
+        Cause::Refused(status) => status,
         Cause::Failed(_) => &"failed",
         Cause::TimedOut(reason) => reason,
+        Cause::GivenUp => &"given up",
         Cause::NotDialled => &"not dialled",
     }
 }

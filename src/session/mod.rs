@@ -35,7 +35,7 @@
 //! #     loop { if let Poll::Ready(output) = future.as_mut().poll(&mut context) { return output } }
 //! # }
 //!
-//! /// A protocol in which pings are texts, and "bye" ends everything.
+//! /// A protocol in which pings are texts, and "bye" is a close.
 //! struct Texts;
 //!
 //! impl Codec<&'static str> for Texts {

@@ -93,6 +93,16 @@ impl<S: Transport> Socket<S> {
         let _ = Pin::new(&mut self.transport).poll_flush(&mut context);
     }
 
+    /// Sends the close frame, if the sink takes it at once, and ends.
+    pub(super) fn farewell(mut self, goodbye: S::Message) {
+        let mut context = Context::from_waker(Waker::noop());
+        let mut transport = Pin::new(&mut self.transport);
+        let ready = transport.as_mut().poll_ready(&mut context);
+        if matches!(ready, Poll::Ready(Ok(()))) && transport.as_mut().start_send(goodbye).is_ok() {
+            let _ = transport.poll_flush(&mut context);
+        }
+    }
+
     /// Whether nothing can be written any more. What the peer said last is still to
     /// be read.
     pub(super) const fn is_broken(&self) -> bool {

@@ -3,10 +3,11 @@
 use std::task::{Context, Poll, Waker};
 
 use keepalive::session::Session;
-use keepalive::{Closed, Config, PingId, Retry, State};
+use keepalive::{CloseCode, Closed, Config, Ending, PingId, Refused, Retry, State};
 
 use crate::rig::{
-    Awake, Dialled, Msg, Outbox, Pings, Rig, Socket, Wire, World, config, millis, seconds, words,
+    Awake, Dialled, Msg, NO_CODE, Outbox, Pings, Rig, Socket, Wire, World, config, millis, seconds,
+    words,
 };
 
 /// A way of ending, and why it is told to have ended.
@@ -76,13 +77,44 @@ fn an_error_may_be_an_orderly_end() {
     let (mut rig, wire) = Rig::open(config());
     rig.session = rig.session.with_endings(|fault| {
         let away = Closed::default().retry_after(seconds(30));
-        (*fault == "reset").then_some(away)
+        match *fault {
+            "reset" => Ending::Closed(away),
+            _ => Ending::Failed,
+        }
     });
     wire.fail("reset");
     rig.run(seconds(29));
     assert_eq!(rig.outline(), ["down: closed without a code, retry 1"]);
     rig.run(seconds(31));
     assert_eq!(rig.when("connecting 1"), seconds(30) + millis(1));
+}
+
+#[test]
+fn a_dial_may_be_refused() {
+    let mut rig = Rig::dialling(config(), |_, _| Dialled::Fails("403"));
+    rig.session = rig.session.with_endings(|fault| match *fault {
+        "403" => Ending::Refused(Refused::with_status(403).retry_after(seconds(30))),
+        _ => Ending::Failed,
+    });
+    rig.run(seconds(29));
+    assert_eq!(
+        rig.lines(),
+        ["0 connecting 0", "0 down: refused with status 403, retry 1"]
+    );
+    rig.run(seconds(32));
+    assert!(rig.when("connecting 1") > seconds(30), "{:?}", rig.lines());
+}
+
+/// An open connection cannot be refused any more, whatever its error looks like.
+#[test]
+fn a_refusal_on_an_open_connection_is_a_failure() {
+    let (mut rig, wire) = Rig::open(config());
+    rig.session = rig
+        .session
+        .with_endings(|_| Ending::Refused(Refused::with_status(403)));
+    wire.fail("403");
+    rig.run(millis(500));
+    assert_eq!(rig.outline(), ["down: 403, retry 1", "connecting 1"]);
 }
 
 #[test]
@@ -280,7 +312,7 @@ fn a_stop_works_in_every_state() {
 }
 
 #[test]
-fn a_reconnect_abandons_what_there_is() {
+fn a_reconnect_ends_what_there_is() {
     let (mut rig, wire) = Rig::open(config());
     wire.line().is_mute = true;
     rig.outbox.send(1);
@@ -290,9 +322,111 @@ fn a_reconnect_abandons_what_there_is() {
     wire.say(Msg::Text(1));
     wire.end();
     rig.run(seconds(2));
+    // The dial that is under way is younger than 5 s.
     rig.session.reconnect_now();
+    rig.run(seconds(6));
+    assert_eq!(rig.lines(), ["1000 connecting 0"]);
+    rig.session.reconnect_now();
+    rig.run(seconds(7));
+    assert_eq!(rig.lines(), ["1000 connecting 0", "6000 connecting 0"]);
+    assert_eq!(rig.dials.under_way(), 1);
+}
+
+#[test]
+fn a_reconnect_right_after_a_dial_waits_for_the_second_to_end() {
+    let (mut rig, wire) = Rig::open(config());
+    rig.run(millis(100));
+    rig.session.reconnect_now();
+    assert_eq!(wire.dropped(), Some(millis(100)));
     rig.run(seconds(3));
-    assert_eq!(rig.outline(), ["connecting 0", "connecting 0"]);
+    assert_eq!(rig.lines(), ["100 moved: retry 0", "1000 connecting 0"]);
+}
+
+/// What the peer hears last, where we end a connection on which it lives.
+#[test]
+fn a_farewell_has_the_code_of_its_reason() {
+    type Case = (Config, fn(&mut Rig), u16, &'static str);
+    let settings = || config().to_builder();
+    let cases: [Case; 6] = [
+        (
+            config(),
+            |rig| {
+                rig.session.give_up(Closed::with_code(CloseCode(4401)));
+            },
+            4401,
+            "down: given up, retry 1",
+        ),
+        (
+            config(),
+            |rig| rig.session.give_up(Closed::default()),
+            1000,
+            "down: given up, retry 1",
+        ),
+        // One that nobody may send.
+        (
+            config(),
+            |rig| {
+                rig.session.give_up(Closed::with_code(CloseCode(1006)));
+            },
+            1000,
+            "down: given up, retry 1",
+        ),
+        (
+            settings()
+                .message_timeout(Some(seconds(2)))
+                .build()
+                .unwrap(),
+            |_| {},
+            1008,
+            "down: no message in time, retry 1",
+        ),
+        (
+            settings().healthy_within(Some(seconds(2))).build().unwrap(),
+            |_| {},
+            1008,
+            "down: not ready in time, retry 1",
+        ),
+        (
+            config(),
+            |rig| rig.session.reconnect_now(),
+            NO_CODE,
+            "connecting 0",
+        ),
+    ];
+    for (config, end, code, told) in cases {
+        let (mut rig, wire) = Rig::open(config);
+        wire.line().is_mute = true;
+        rig.run(seconds(1));
+        end(&mut rig);
+        rig.run(seconds(3));
+        assert!(rig.when(told) <= millis(2002), "{:?}", rig.lines());
+        assert_eq!(wire.got().last(), Some(&Msg::Close(code)), "{told}");
+        assert!(wire.dropped().unwrap() <= millis(2002), "{told}");
+    }
+}
+
+/// It waits for nobody.
+#[test]
+fn a_farewell_to_a_stuck_peer_is_none() {
+    let (mut rig, wire) = Rig::open(config());
+    wire.line().room = Some(0);
+    rig.run(seconds(1));
+    rig.session.give_up(Closed::default());
+    assert_eq!(wire.dropped(), Some(seconds(1)));
+    assert_eq!(wire.got(), []);
+    rig.run(seconds(1));
+    assert_eq!(rig.lines(), ["1000 down: given up, retry 1"]);
+}
+
+/// A dial cannot be given up, nor a connection that is gone.
+#[test]
+fn only_what_is_open_is_given_up() {
+    let mut rig = Rig::dialling(config(), |_, _| Dialled::Hangs);
+    rig.session.give_up(Closed::default());
+    rig.run(seconds(1));
+    rig.session.give_up(Closed::default());
+    rig.run(seconds(2));
+    assert_eq!(rig.lines(), ["0 connecting 0"]);
     assert_eq!(rig.dials.under_way(), 1);
 }
 
@@ -366,7 +500,7 @@ fn over(why: &str) -> &str {
 fn waiting() -> Config {
     config()
         .to_builder()
-        .close_policy(|_| Retry::Between {
+        .policy(|_| Retry::Between {
             least: seconds(50),
             greatest: seconds(60),
         })

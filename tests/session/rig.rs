@@ -23,6 +23,9 @@ use keepalive::{CloseCode, Closed, Codec, Config, Incoming, Notice, PingId};
 /// So many polls at one instant are a loop without an end.
 const SPIN: usize = 10_000;
 
+/// How a close frame without a code is read.
+pub const NO_CODE: u16 = 1005;
+
 pub type Fault = &'static str;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -55,8 +58,8 @@ impl Codec<Msg> for Pings {
         }
     }
 
-    fn goodbye(&mut self) -> Option<Msg> {
-        Some(Msg::Close(1000))
+    fn goodbye(&mut self, code: Option<CloseCode>) -> Option<Msg> {
+        Some(Msg::Close(code.map_or(NO_CODE, |code| code.0)))
     }
 }
 
@@ -835,6 +838,7 @@ pub fn words(notice: &Told) -> String {
             format!("down: {cause}, retry {}", planned.attempt)
         }
         Notice::Down { cause, retry: None } => format!("down: {cause}"),
+        Notice::Rescheduled(planned) => format!("moved: retry {}", planned.attempt),
         Notice::Stopped(reason) => format!("over: {reason}"),
         other => panic!("{other:?}"),
     }

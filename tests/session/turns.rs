@@ -20,7 +20,7 @@ fn pings(got: &[(Duration, Msg)]) -> Vec<Duration> {
     pings.map(|(at, _)| *at).collect()
 }
 
-/// Messages of the application's, and messages that are nobody's.
+/// Messages of the application's, and control messages.
 #[test]
 fn a_flood_that_comes_in_starves_neither_ticks_nor_writes() {
     for message in [Msg::Text(0), Msg::Control] {
@@ -44,9 +44,9 @@ fn a_flood_that_comes_in_starves_neither_ticks_nor_writes() {
     }
 }
 
-/// A poll ends though nobody's messages do not.
+/// A poll ends though the control messages do not.
 #[test]
-fn a_flood_of_nobodys_messages_lets_others_have_their_turn() {
+fn a_flood_of_control_messages_lets_others_have_their_turn() {
     let (mut rig, wire) = Rig::open(config());
     wire.line().flood = Some((Msg::Control, Duration::ZERO));
     let mut context = std::task::Context::from_waker(std::task::Waker::noop());
@@ -217,4 +217,40 @@ fn progress_counts_from_where_it_begins() {
     rig.run(seconds(20));
     let down = rig.when("down: no pong in time");
     assert!(down >= seconds(12) && down <= millis(12_002), "{down:?}");
+}
+
+/// The deadlines that these two bring forward reach the timer.
+#[test]
+fn what_is_sent_and_healthy_bring_the_next_ping_forward() {
+    let settings = config().to_builder().ping_interval(seconds(20));
+    let confirming = settings.confirm_within(Some(seconds(3))).build().unwrap();
+    let (mut rig, _wire) = Rig::open(confirming);
+    rig.run(seconds(1));
+    rig.outbox.send(1);
+    rig.run(seconds(5));
+    assert_eq!(rig.lines(), ["4000 ping", "4000 pong"]);
+
+    let settings = config().to_builder().healthy_within(Some(seconds(20)));
+    let (mut rig, _wire) = Rig::open(settings.build().unwrap());
+    rig.run(seconds(1));
+    rig.session.healthy();
+    rig.run(millis(3500));
+    assert_eq!(rig.lines(), ["3000 ping", "3000 pong"]);
+}
+
+/// Pongs are no messages, and half messages are none either.
+#[test]
+fn only_whole_messages_are_messages() {
+    let settings = config().to_builder().message_timeout(Some(seconds(5)));
+    let (rig, wire) = Rig::open(settings.build().unwrap());
+    let mut rig = rig.with_progress();
+    wire.say_at(seconds(3), Msg::Text(1));
+    for second in 0..10 {
+        let byte = wire.clone();
+        rig.world
+            .at(seconds(second), move || byte.line().bytes += 1);
+    }
+    rig.run(seconds(9));
+    let down = rig.when("down: no message in time");
+    assert!(down >= seconds(8) && down <= millis(8002), "{down:?}");
 }
