@@ -4,7 +4,7 @@
 
 use core::time::Duration;
 
-use keepalive::{CloseCode, ClosePolicy, Config, Retry};
+use keepalive::{CloseCode, Config, ConfigBuilder, Loss, Policy, Retry, stop_when_refused};
 use proptest::collection::vec;
 use proptest::option;
 use proptest::prelude::*;
@@ -28,33 +28,49 @@ fn jitter() -> impl Strategy<Value = f64> {
     prop_oneof![2 => Just(0.0), 1 => Just(0.2), 1 => Just(0.5), 1 => 0.0..0.5]
 }
 
-fn policy() -> impl Strategy<Value = Option<ClosePolicy>> {
-    let never: ClosePolicy = |_| Retry::Stop;
-    let always: ClosePolicy = |_| Retry::Backoff;
-    let spread: ClosePolicy = |_| Retry::Spread;
-    let between: ClosePolicy = |code| match code {
-        Some(CloseCode(1001)) => Retry::Between {
+fn policy() -> impl Strategy<Value = Option<Policy>> {
+    let never: Policy = |_| Retry::Stop;
+    let always: Policy = |_| Retry::Backoff;
+    let spread: Policy = |_| Retry::Spread;
+    let mixed: Policy = |loss| match loss {
+        Loss::Closed(Some(CloseCode(1001))) => Retry::Between {
             least: Duration::ZERO,
             greatest: Duration::ZERO,
         },
-        Some(_) => Retry::Between {
+        Loss::Closed(Some(_)) => Retry::Between {
             least: Duration::MAX,
             greatest: Duration::from_secs(1),
         },
-        None => Retry::Between {
-            least: Duration::from_secs(2),
+        Loss::Closed(None) => Retry::Spread,
+        Loss::Refused(_) => Retry::Between {
+            least: Duration::from_millis(2),
             greatest: Duration::from_secs(3),
         },
+        _ => Retry::Backoff,
     };
     prop_oneof![
         6 => Just(None),
-        1 => prop::sample::select(vec![never, always, spread, between]).prop_map(Some),
+        1 => prop::sample::select(vec![never, always, spread, mixed, stop_when_refused])
+            .prop_map(Some),
     ]
 }
 
+/// What the application decides about one loss.
+fn retry() -> impl Strategy<Value = Option<Retry>> {
+    let between =
+        (short(), short()).prop_map(|(least, greatest)| Retry::Between { least, greatest });
+    let retry = prop_oneof![
+        1 => Just(Retry::Stop),
+        2 => Just(Retry::Backoff),
+        2 => Just(Retry::Spread),
+        3 => between,
+    ];
+    option::weighted(0.2, retry)
+}
+
 prop_compose! {
-    /// What an open connection is held to.
-    fn beating()(
+    /// How an open connection is pinged and judged.
+    fn probing()(
         interval in setting(),
         send_interval in option::of(setting()),
         jitter in jitter(),
@@ -62,10 +78,10 @@ prop_compose! {
         timeout in setting(),
         max_missed in prop_oneof![3 => Just(1_u32), 3 => 2..4_u32, 1 => Just(100)],
         adaptive in option::weighted(0.3, setting()),
-        tolerance in setting(),
-        listen_only in prop::bool::weighted(0.15),
-        idle_timeout in setting(),
-    ) -> keepalive::ConfigBuilder {
+        always_ping in prop::bool::weighted(0.25),
+        strict_pongs in prop::bool::weighted(0.25),
+        confirm_within in option::weighted(0.3, setting()),
+    ) -> ConfigBuilder {
         Config::builder()
             .ping_interval(interval)
             .send_interval(send_interval)
@@ -74,9 +90,34 @@ prop_compose! {
             .pong_timeout(timeout)
             .max_missed(max_missed)
             .adaptive_timeout(adaptive.map(|longest| longest.max(timeout)))
+            .always_ping(always_ping)
+            .strict_pongs(strict_pongs)
+            .confirm_within(confirm_within)
+    }
+}
+
+prop_compose! {
+    /// What an open connection is held to.
+    fn beating()(
+        probing in probing().boxed(),
+        tolerance in setting(),
+        listen_only in prop::bool::weighted(0.15),
+        idle_timeout in setting(),
+        message_timeout in option::weighted(0.25, setting()),
+        healthy_within in option::weighted(0.25, setting()),
+    ) -> ConfigBuilder {
+        let builder = if listen_only {
+            // These contradict it.
+            probing.always_ping(false).strict_pongs(false).confirm_within(None)
+        } else {
+            probing
+        };
+        builder
             .late_tolerance(tolerance)
             .listen_only(listen_only)
             .idle_timeout(idle_timeout)
+            .message_timeout(message_timeout)
+            .healthy_within(healthy_within)
     }
 }
 
@@ -110,7 +151,7 @@ prop_compose! {
             .max_attempts(max_attempts)
             .max_elapsed(max_elapsed);
         policy
-            .map_or(builder, |policy| builder.close_policy(policy))
+            .map_or(builder, |policy| builder.policy(policy))
             .build()
             .expect("the bounds are kept")
     }
@@ -174,28 +215,58 @@ fn late() -> impl Strategy<Value = What> {
     let kinds = [
         Late::Opened,
         Late::Received,
+        Late::Message,
+        Late::Sent,
         Late::Error,
         Late::Closed,
+        Late::Refused,
+        Late::Healthy,
+        Late::GiveUp,
         Late::Tick,
     ];
     (0..3_usize, prop::sample::select(kinds.to_vec())).prop_map(|(age, late)| What::Late(age, late))
 }
 
-fn what() -> impl Strategy<Value = What> {
+fn status() -> impl Strategy<Value = u16> {
+    prop::sample::select(vec![301, 401, 404, 408, 425, 429, 500, 503])
+}
+
+/// What comes in and goes out on an open connection.
+fn traffic() -> impl Strategy<Value = What> {
+    prop_oneof![
+        5 => Just(What::Received),
+        4 => Just(What::Message),
+        5 => which().prop_map(What::Pong),
+        5 => Just(What::Sent),
+        3 => Just(What::Draining),
+        3 => which().prop_map(What::PingSent),
+        4 => Just(What::Healthy),
+        4 => Just(What::NetworkChanged),
+    ]
+}
+
+/// What begins or ends a connection or a dial.
+fn fate() -> impl Strategy<Value = What> {
     prop_oneof![
         2 => Just(What::Start),
-        6 => Just(What::Opened),
-        5 => Just(What::Received),
-        4 => which().prop_map(What::Pong),
-        3 => Just(What::Sent),
-        3 => which().prop_map(What::PingSent),
-        20 => Just(What::Tick),
-        2 => (close_code(), hint()).prop_map(|(code, hint)| What::Closed(code, hint)),
-        1 => Just(What::Error),
-        3 => Just(What::NetworkChanged),
-        1 => Just(What::Healthy),
-        1 => Just(What::ReconnectNow),
+        2 => (close_code(), hint(), retry())
+            .prop_map(|(code, hint, retry)| What::Closed(code, hint, retry)),
+        2 => (status(), hint(), retry())
+            .prop_map(|(status, hint, retry)| What::Refused(status, hint, retry)),
+        2 => retry().prop_map(What::Error),
+        1 => (close_code(), hint(), retry())
+            .prop_map(|(code, hint, retry)| What::GiveUp(code, hint, retry)),
+        2 => Just(What::ReconnectNow),
         1 => Just(What::Stop),
+    ]
+}
+
+fn what() -> impl Strategy<Value = What> {
+    prop_oneof![
+        6 => Just(What::Opened),
+        24 => traffic(),
+        20 => Just(What::Tick),
+        7 => fate(),
         2 => config().prop_map(What::Reconfigure).boxed(),
         2 => late(),
     ]

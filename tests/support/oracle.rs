@@ -16,8 +16,8 @@ use core::time::Duration;
 use std::collections::HashSet;
 
 use keepalive::{
-    Action, CloseReason, Closed, Config, Epoch, Event, Heartbeat, PingId, Retry, RoundTrip, State,
-    StopReason,
+    Action, CloseReason, Closed, Config, Epoch, Event, Heartbeat, Loss, Manner, PingId, Retry,
+    RoundTrip, State, StopReason,
 };
 
 /// What has to hold for every config, seed, event sequence and clock; 0 is the
@@ -74,6 +74,8 @@ pub trait Machine {
     fn take(&mut self, input: Input, now: Duration) -> Vec<Action<Duration>>;
     fn deadline(&self) -> Option<Duration>;
     fn views(&self) -> Views;
+    /// What it says that a tick now would do: see [`Heartbeat::verdict`].
+    fn verdict(&self, now: Duration) -> Option<Duration>;
 }
 
 impl Machine for Heartbeat<Duration> {
@@ -101,19 +103,55 @@ impl Machine for Heartbeat<Duration> {
             last_received: self.last_received(),
         }
     }
+
+    fn verdict(&self, now: Duration) -> Option<Duration> {
+        self.verdict(now)
+    }
 }
 
-/// One step: what went in, what came out, and what showed after it.
+/// What the machine said of a tick just before it.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Foretold {
+    /// It was not asked, or it was no tick.
+    Nothing,
+    Mercy,
+    /// A verdict that was due then.
+    Verdict(Duration),
+}
+
+impl Foretold {
+    /// To be asked before the step.
+    pub fn by(machine: &impl Machine, input: Input, now: Duration) -> Self {
+        match input {
+            Input::Event(Event::Tick) => machine.verdict(now).map_or(Self::Mercy, Self::Verdict),
+            _ => Self::Nothing,
+        }
+    }
+}
+
+/// One step: what went in, what came out, and what showed before and after it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Entry {
     pub input: Input,
     pub now: Duration,
+    pub foretold: Foretold,
     pub actions: Vec<Action<Duration>>,
     pub deadline: Option<Duration>,
     pub views: Views,
 }
 
 impl Entry {
+    /// Lets the machine take a step.
+    pub fn step(machine: &mut impl Machine, input: Input, now: Duration) -> Self {
+        let foretold = Foretold::by(machine, input, now);
+        let actions = machine.take(input, now);
+        Self {
+            foretold,
+            ..Self::new(input, now, actions, machine)
+        }
+    }
+
+    /// Of a step that was taken, by a machine that was not asked before it.
     pub fn new(
         input: Input,
         now: Duration,
@@ -123,6 +161,7 @@ impl Entry {
         Self {
             input,
             now,
+            foretold: Foretold::Nothing,
             actions,
             deadline: machine.deadline(),
             views: machine.views(),
@@ -201,9 +240,12 @@ impl<M: Machine> Watched<M> {
         now: Duration,
         told: Option<(Input, Duration)>,
     ) -> Vec<Action<Duration>> {
+        let foretold = Foretold::by(&self.heartbeat, input, now);
         let actions = told.map_or_else(Vec::new, |(told, now)| self.heartbeat.take(told, now));
-        let entry = Entry::new(input, now, actions.clone(), &self.heartbeat);
-        self.trace.entries.push(entry);
+        self.trace.entries.push(Entry {
+            foretold,
+            ..Entry::new(input, now, actions.clone(), &self.heartbeat)
+        });
         actions
     }
 
@@ -293,6 +335,9 @@ pub fn shifted(one: &Trace, other: &Trace, by: Duration) -> Verdict {
         entry.now += by;
         entry.deadline = entry.deadline.map(|at| at + by);
         entry.views.last_received = entry.views.last_received.map(|at| at + by);
+        if let Foretold::Verdict(due) = &mut entry.foretold {
+            *due += by;
+        }
         for action in &mut entry.actions {
             if let Action::ArmDeadline(at) | Action::ScheduleReconnect { at, .. } = action {
                 *at += by;
@@ -809,7 +854,7 @@ impl Oracle {
 
     fn counts_connections(&mut self, input: Input, did: Did) -> Checked {
         match input {
-            Input::Event(Event::Closed(_) | Event::Error) => self.is_live = false,
+            Input::Event(Event::Closed(_) | Event::Error(_)) => self.is_live = false,
             Input::Event(Event::Opened) => self.is_live = true,
             _ => {}
         }
@@ -817,7 +862,7 @@ impl Oracle {
             match action {
                 Action::Close(reason) => {
                     ensure!(self.is_live, 12, "there is nothing to close");
-                    self.is_live = reason.is_graceful();
+                    self.is_live = reason.manner() == Manner::Handshake;
                 }
                 Action::Connect => {
                     ensure!(!self.is_live, 12, "a dial beside a live connection");
@@ -927,7 +972,7 @@ impl Oracle {
             Event::Closed(closed) => {
                 self.goes_down(None, StopReason::Closed(closed.code), closed, did)
             }
-            Event::Error => self.goes_down(None, StopReason::Error, Closed::default(), did),
+            Event::Error(_) => self.goes_down(None, StopReason::Error, Closed::default(), did),
             Event::ReconnectNow => self.dials(Some(CloseReason::Reconnect), did),
             Event::Stop => self.stops(
                 Some(CloseReason::Abort),
@@ -966,7 +1011,7 @@ impl Oracle {
         match event {
             Event::Start | Event::ReconnectNow => self.dials(Some(CloseReason::Reconnect), did),
             Event::Tick => self.stops(Some(CloseReason::CloseTimeout), requested, did, true),
-            Event::Closed(_) | Event::Error => self.stops(None, requested, did, true),
+            Event::Closed(_) | Event::Error(_) => self.stops(None, requested, did, true),
             Event::Stop => self.stops(Some(CloseReason::Abort), requested, did, true),
             _ => does_nothing(0, event, did),
         }
@@ -978,7 +1023,7 @@ impl Oracle {
             Event::Tick | Event::ReconnectNow => self.dials(None, did),
             Event::NetworkChanged => self.dials_earlier(did),
             Event::Stop => self.stops(None, &[StopReason::Requested], did, false),
-            Event::Closed(_) | Event::Error => does_nothing(12, event, did),
+            Event::Closed(_) | Event::Error(_) => does_nothing(12, event, did),
             _ => does_nothing(0, event, did),
         }
     }
@@ -1025,7 +1070,7 @@ impl Oracle {
             Event::Tick if self.config.listen_only() => self.judges_silence(did),
             Event::Tick => self.beats(did),
             Event::Closed(_) => self.goes_down(None, StopReason::Closed(code.code), code, did),
-            Event::Error => self.goes_down(None, StopReason::Error, code, did),
+            Event::Error(_) => self.goes_down(None, StopReason::Error, code, did),
             Event::NetworkChanged => self.probes(did, entry),
             Event::ReconnectNow => self.dials(Some(CloseReason::Reconnect), did),
             Event::Stop => {
@@ -1278,7 +1323,7 @@ impl Oracle {
         }
         let now = self.clock.now;
         let elapsed = self.clock.since(*self.first_down.get_or_insert(now));
-        let retry = config.close_policy()(closed.code);
+        let retry = config.policy()(Loss::Closed(closed.code));
         let mut ends = Vec::new();
         if config
             .max_attempts()

@@ -8,7 +8,9 @@
 use core::time::Duration;
 use std::collections::BTreeMap;
 
-use keepalive::{Action, CloseCode, CloseReason, Closed, Config, Epoch, Event, PingId, State};
+use keepalive::{
+    Action, CloseCode, CloseReason, Closed, Config, Epoch, Event, PingId, Refused, Retry, State,
+};
 
 use super::oracle::{Input, Trace, Watched};
 
@@ -36,14 +38,18 @@ pub enum What {
     Start,
     Opened,
     Received,
+    Message,
     Pong(Which),
     Sent,
+    Draining,
     PingSent(Which),
     Tick,
-    Closed(Option<u16>, Option<Duration>),
-    Error,
+    Closed(Option<u16>, Option<Duration>, Option<Retry>),
+    Refused(u16, Option<Duration>, Option<Retry>),
+    Error(Option<Retry>),
     NetworkChanged,
     Healthy,
+    GiveUp(Option<u16>, Option<Duration>, Option<Retry>),
     ReconnectNow,
     Stop,
     Reconfigure(Config),
@@ -55,8 +61,13 @@ pub enum What {
 pub enum Late {
     Opened,
     Received,
+    Message,
+    Sent,
     Error,
     Closed,
+    Refused,
+    Healthy,
+    GiveUp,
     Tick,
 }
 
@@ -137,17 +148,22 @@ impl Player {
             What::Start => Event::Start,
             What::Opened => Event::Opened,
             What::Received => Event::Received,
+            What::Message => Event::Message,
             What::Pong(which) => Event::Pong(self.ping(which)),
             What::Sent => Event::Sent,
+            What::Draining => Event::Draining,
             What::PingSent(which) => Event::PingSent(self.ping(which)),
             What::Tick => Event::Tick,
-            What::Closed(code, retry_after) => {
-                let code = code.map(CloseCode);
-                Event::Closed(Closed { code, retry_after })
-            }
-            What::Error => Event::Error,
+            What::Closed(code, hint, retry) => Event::Closed(closed(code, hint, retry)),
+            What::Refused(status, retry_after, retry) => Event::Refused(Refused {
+                status,
+                retry_after,
+                retry,
+            }),
+            What::Error(retry) => Event::Error(retry),
             What::NetworkChanged => Event::NetworkChanged,
             What::Healthy => Event::Healthy,
+            What::GiveUp(code, hint, retry) => Event::GiveUp(closed(code, hint, retry)),
             What::ReconnectNow => Event::ReconnectNow,
             What::Stop => Event::Stop,
             What::Reconfigure(config) => return Input::Reconfigure(config),
@@ -156,8 +172,13 @@ impl Player {
                 let event = match late {
                     Late::Opened => Event::Opened,
                     Late::Received => Event::Received,
-                    Late::Error => Event::Error,
+                    Late::Message => Event::Message,
+                    Late::Sent => Event::Sent,
+                    Late::Error => Event::Error(None),
                     Late::Closed => Event::Closed(Closed::default()),
+                    Late::Refused => Event::Refused(Refused::with_status(503)),
+                    Late::Healthy => Event::Healthy,
+                    Late::GiveUp => Event::GiveUp(Closed::default()),
                     Late::Tick => Event::Tick,
                 };
                 return Input::From(self.epochs[at], event);
@@ -176,24 +197,37 @@ impl Player {
     }
 }
 
+fn closed(code: Option<u16>, retry_after: Option<Duration>, retry: Option<Retry>) -> Closed {
+    Closed {
+        code: code.map(CloseCode),
+        retry_after,
+        retry,
+    }
+}
+
 /// How a dial ends, and what the peer is like then.
 #[derive(Clone, Copy, Debug)]
 pub struct Peer {
     pub dial: Dial,
-    /// From a ping to its pong.
+    /// From when a ping leaves our buffer to its pong.
     pub latency: Duration,
-    /// It sends messages of its own that often.
+    /// It sends something of its own that often.
     pub talks: Option<Duration>,
+    /// What it sends are messages; otherwise parts of them.
+    pub in_messages: bool,
     /// From then on it is silent, after the opening; the transport stays up.
     pub mute_after: Option<Duration>,
     /// Then it closes, after the opening.
     pub closes_after: Option<Duration>,
+    /// Then the application has logged in, after the opening.
+    pub logs_in_after: Option<Duration>,
 }
 
 #[derive(Clone, Copy, Debug)]
 pub enum Dial {
     Accepted(Duration),
-    Refused(Duration),
+    Refused(Duration, u16),
+    Failed(Duration),
     Hangs,
 }
 
@@ -202,23 +236,39 @@ impl Peer {
         dial: Dial::Accepted(Duration::ZERO),
         latency: Duration::from_millis(1),
         talks: None,
+        in_messages: true,
         mute_after: None,
         closes_after: None,
+        logs_in_after: Some(Duration::ZERO),
     };
 }
 
-/// What the driver will find when it reads.
+/// How pings wait in our own buffer.
+#[derive(Clone, Copy, Debug)]
+pub struct Uplink {
+    /// From the ping until it has left.
+    pub waits: Duration,
+    /// The transport takes bytes that often meanwhile, if that is reported.
+    pub drains: Option<Duration>,
+}
+
+/// What the driver will find when it reads, or writes.
 #[derive(Clone, Copy, Debug)]
 enum Delivery {
     Opened,
+    Bytes,
     Message,
     Pong(PingId),
-    Refused,
+    Refused(u16),
+    Failed,
     Closed,
+    LoggedIn,
+    Drained,
+    PingLeft(PingId),
 }
 
-/// An adapter and its peers. It reads all there is before it ticks, and reports
-/// what belongs to a connection with the epoch of that connection.
+/// An adapter and its peers. It reads and writes all that it can before it ticks, and
+/// reports what belongs to a connection with the epoch of that connection.
 #[derive(Debug)]
 pub struct World {
     pub watched: Watched,
@@ -229,9 +279,14 @@ pub struct World {
     pub away: Vec<(Duration, Duration)>,
     /// The application sends that often, while open.
     pub sends: Option<Duration>,
+    /// Pings leave at once where there is none; one for each ping, over and over.
+    pub uplinks: Vec<Uplink>,
+    /// What the application or the network does besides, in order.
+    pub plan: Vec<(Duration, Input)>,
     /// One for each dial, the last one for all further ones.
     pub peers: Vec<Peer>,
     pub dials: usize,
+    /// Dead peers: those that did not answer, or were not heard in listen-only.
     pub convictions: Vec<Duration>,
     pub sent_pings: Vec<Duration>,
     /// When something last came in on the connection that is open, or it opened.
@@ -239,6 +294,8 @@ pub struct World {
     ticks: usize,
     opened: Duration,
     next_send: Duration,
+    /// Pings leave in the order in which they are sent.
+    last_left: Duration,
     order: u64,
     inbox: BTreeMap<(Duration, u64), (Epoch, Delivery)>,
 }
@@ -251,6 +308,8 @@ impl World {
             lateness: vec![Duration::ZERO],
             away: Vec::new(),
             sends: None,
+            uplinks: Vec::new(),
+            plan: Vec::new(),
             peers,
             dials: 0,
             convictions: Vec::new(),
@@ -259,6 +318,7 @@ impl World {
             ticks: 0,
             opened: Duration::ZERO,
             next_send: Duration::MAX,
+            last_left: Duration::ZERO,
             order: 0,
             inbox: BTreeMap::new(),
         }
@@ -270,14 +330,23 @@ impl World {
     }
 
     pub fn tell(&mut self, event: Event) {
-        let actions = self.watched.handle(event, self.now);
+        self.feed(Input::Event(event));
+    }
+
+    fn feed(&mut self, input: Input) {
+        let actions = self.watched.feed(input, self.now);
         self.act(actions);
     }
 
     /// Until this instant, or until so many events were handled.
     pub fn run(&mut self, until: Duration, most_events: usize) {
         while self.watched.trace.entries.len() < most_events {
-            let next = [self.next_tick(), self.next_delivery(), self.next_send()];
+            let next = [
+                self.next_tick(),
+                self.next_delivery(),
+                self.next_send(),
+                self.next_planned(),
+            ];
             let Some(next) = next.into_iter().flatten().min() else {
                 return;
             };
@@ -290,6 +359,10 @@ impl World {
             if self.next_send().is_some_and(|at| at <= now) {
                 self.next_send = now + self.sends.unwrap_or(Duration::MAX);
                 self.tell(Event::Sent);
+            }
+            if self.next_planned().is_some_and(|at| at <= now) {
+                let (_, input) = self.plan.remove(0);
+                self.feed(input);
             }
             if self.next_tick().is_some_and(|at| at <= now) {
                 self.ticks += 1;
@@ -312,6 +385,10 @@ impl World {
         self.sends.filter(|_| is_open).map(|_| self.next_send)
     }
 
+    fn next_planned(&self) -> Option<Duration> {
+        self.plan.first().map(|&(at, _)| at)
+    }
+
     fn awake_at(&self, at: Duration) -> Duration {
         self.away
             .iter()
@@ -332,17 +409,24 @@ impl World {
     fn receive(&mut self, epoch: Epoch, delivery: Delivery) {
         let event = match delivery {
             Delivery::Opened => Event::Opened,
-            Delivery::Message => Event::Received,
+            Delivery::Bytes => Event::Received,
+            Delivery::Message => Event::Message,
             Delivery::Pong(id) => Event::Pong(id),
-            Delivery::Refused => Event::Error,
+            Delivery::Refused(status) => Event::Refused(Refused::with_status(status)),
+            Delivery::Failed => Event::Error(None),
             Delivery::Closed => Event::Closed(Closed::default()),
+            Delivery::LoggedIn => Event::Healthy,
+            Delivery::Drained => Event::Draining,
+            Delivery::PingLeft(id) => Event::PingSent(id),
         };
         let is_current = epoch == self.watched.heartbeat.epoch();
         let actions = self.watched.feed(Input::From(epoch, event), self.now);
         if is_current {
-            self.alive = self.now;
-            if matches!(delivery, Delivery::Opened) {
-                self.opens();
+            match delivery {
+                Delivery::Opened => self.opens(),
+                Delivery::Bytes | Delivery::Message | Delivery::Pong(_) => self.alive = self.now,
+                Delivery::PingLeft(id) => self.answers(id),
+                _ => {}
             }
         }
         self.act(actions);
@@ -350,16 +434,25 @@ impl World {
 
     fn opens(&mut self) {
         let peer = self.peer();
+        self.alive = self.now;
         self.opened = self.now;
         self.next_send = self.now + self.sends.unwrap_or_default();
+        if let Some(after) = peer.logs_in_after {
+            self.deliver(self.now + after, Delivery::LoggedIn);
+        }
         if let Some(after) = peer.closes_after {
             self.deliver(self.now + after, Delivery::Closed);
         }
         let Some(every) = peer.talks else { return };
+        let what = if peer.in_messages {
+            Delivery::Message
+        } else {
+            Delivery::Bytes
+        };
         let mut at = self.now + every;
         for _ in 0..200 {
             if !self.is_mute(at) {
-                self.deliver(at, Delivery::Message);
+                self.deliver(at, what);
             }
             at += every;
         }
@@ -372,22 +465,48 @@ impl World {
                     self.dials += 1;
                     match self.peer().dial {
                         Dial::Accepted(after) => self.deliver(self.now + after, Delivery::Opened),
-                        Dial::Refused(after) => self.deliver(self.now + after, Delivery::Refused),
+                        Dial::Refused(after, status) => {
+                            self.deliver(self.now + after, Delivery::Refused(status));
+                        }
+                        Dial::Failed(after) => self.deliver(self.now + after, Delivery::Failed),
                         Dial::Hangs => {}
                     }
                 }
-                Action::SendPing(id) => {
-                    self.sent_pings.push(self.now);
-                    if !self.is_mute(self.now) {
-                        let latency = self.peer().latency;
-                        self.deliver(self.now + latency, Delivery::Pong(id));
-                    }
-                }
+                Action::SendPing(id) => self.writes(id),
                 Action::Close(CloseReason::PongTimeout | CloseReason::IdleTimeout) => {
                     self.convictions.push(self.now);
                 }
                 _ => {}
             }
+        }
+    }
+
+    /// A ping goes into our buffer, and out of it.
+    fn writes(&mut self, id: PingId) {
+        let count = self.sent_pings.len();
+        self.sent_pings.push(self.now);
+        if self.uplinks.is_empty() {
+            return self.answers(id);
+        }
+        let uplink = self.uplinks[count % self.uplinks.len()];
+        let left = (self.now + uplink.waits).max(self.last_left);
+        self.last_left = left;
+        if let Some(every) = uplink.drains {
+            let mut at = self.now + every;
+            for _ in 0..200 {
+                if at < left {
+                    self.deliver(at, Delivery::Drained);
+                }
+                at += every;
+            }
+        }
+        self.deliver(left, Delivery::PingLeft(id));
+    }
+
+    fn answers(&mut self, id: PingId) {
+        if !self.is_mute(self.now) {
+            let latency = self.peer().latency;
+            self.deliver(self.now + latency, Delivery::Pong(id));
         }
     }
 
