@@ -14,7 +14,7 @@ use super::world::{Late, Step, Wait, What, Which};
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// Any setting of a duration; short ones, so that much happens, are likely.
-pub fn setting() -> impl Strategy<Value = Duration> {
+pub fn setting() -> BoxedStrategy<Duration> {
     prop_oneof![
         4 => (1..50_u64).prop_map(Duration::from_millis),
         4 => (100..30_000_u64).prop_map(Duration::from_millis),
@@ -22,6 +22,7 @@ pub fn setting() -> impl Strategy<Value = Duration> {
         1 => Just(Duration::from_millis(1)),
         1 => Just(DAY),
     ]
+    .boxed()
 }
 
 fn jitter() -> impl Strategy<Value = f64> {
