@@ -180,10 +180,11 @@ impl<I: Instant> Heartbeat<I> {
     #[must_use]
     pub fn deadline(&self) -> Option<I> {
         let deadline = self.clock.instant(self.machine.deadline?)?;
-        if I::IS_CLOCK || self.is_past_noted(deadline) || !self.has_ended() {
-            return Some(deadline);
+        let may_have_ended = !I::IS_CLOCK && self.received.max(self.sent) >= Some(deadline);
+        if may_have_ended && self.has_ended() {
+            return None;
         }
-        None
+        Some(deadline)
     }
 
     /// When the verdict was due that a [`Tick`](Event::Tick) at `now` would speak: on
@@ -281,13 +282,16 @@ impl<I: Instant> Heartbeat<I> {
     /// time.
     #[must_use]
     pub fn last_received(&self) -> Option<I> {
-        self.open()?;
-        let mut clock = self.clock;
-        clock.instant(clock.time(self.received?))
+        let (_, facts) = self.looked()?;
+        self.clock.instant(facts.received?)
+    }
+
+    fn open(&self) -> Option<Open<Time>> {
+        self.looked().map(|(open, _)| open)
     }
 
     /// The open connection, with what was reported noted.
-    fn open(&self) -> Option<Open<Time>> {
+    fn looked(&self) -> Option<(Open<Time>, Facts<Time>)> {
         let mut copy = self.clone();
         let mut facts = copy.facts();
         copy.machine.look(&mut Turn {
@@ -295,7 +299,7 @@ impl<I: Instant> Heartbeat<I> {
             facts: &mut facts,
         });
         match copy.machine.phase {
-            Phase::Open(open) => Some(open),
+            Phase::Open(open) => Some((open, facts)),
             _ => None,
         }
     }
@@ -592,6 +596,7 @@ impl Machine {
         let received = turn.facts.received;
         if let Some(at) = received.filter(|_| self.noted.has(Noted::RECEIVED)) {
             let at = at.max(before);
+            turn.facts.received = Some(at);
             let mut watches = open.at(turn.config, turn.facts, at);
             if self.noted.has(Noted::MESSAGE) {
                 watches.message();
