@@ -126,7 +126,7 @@ impl<I: Instant> Heartbeat<I> {
     /// one timer operation per interval, whatever the message rate. Two may bring the
     /// deadline forward: `Healthy` under `healthy_within`, and the first `Sent` since a
     /// ping under `confirm_within`.
-    #[inline]
+    #[inline(always)]
     pub fn handle(&mut self, event: Event, now: I) -> Actions<I> {
         match event {
             Event::Received if self.note_received(now) => Actions::none(),
@@ -304,7 +304,7 @@ impl<I: Instant> Heartbeat<I> {
         }
     }
 
-    #[inline]
+    #[inline(always)]
     fn step(&mut self, event: Event, now: I) -> Actions<I> {
         let actions = self.act(event, now);
         self.translate(actions)
@@ -409,7 +409,7 @@ impl<I: Instant> Heartbeat<I> {
         }
     }
 
-    #[inline]
+    #[inline(always)]
     fn translate(&self, actions: Actions<Time>) -> Actions<I> {
         actions.filter_map_instants(|at| self.clock.instant(at))
     }
