@@ -18,7 +18,7 @@ mod support {
 use core::time::Duration;
 use std::collections::BTreeMap;
 
-use keepalive::{Action, CloseReason, Closed, Config, ConfigBuilder, Event, Heartbeat, StopReason};
+use keepalive::{Action, CloseReason, Closed, Config, ConfigBuilder, Event, Heartbeat, Manner, StopReason};
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::strategy::ValueTree;
@@ -136,7 +136,7 @@ proptest! {
         let mut watched = Watched::new(forever, seed);
         for _ in 0..attempts {
             watched.handle(Event::ReconnectNow, Duration::ZERO);
-            watched.handle(Event::Error, Duration::ZERO);
+            watched.handle(Event::Error(None), Duration::ZERO);
         }
         holds(watched.check())?;
     }
@@ -346,7 +346,7 @@ proptest! {
         seed: u64,
         faults in vec(
             prop_oneof![
-                a_while().prop_map(Dial::Refused),
+                a_while().prop_map(|after| Dial::Refused(after, 503)),
                 Just(Dial::Hangs),
                 a_while().prop_map(Dial::Accepted),
             ],
@@ -360,7 +360,7 @@ proptest! {
             .reconnect(true)
             .max_attempts(None)
             .max_elapsed(None)
-            .close_policy(keepalive::default_close_policy)
+            .policy(keepalive::default_policy)
             .build()
             .unwrap();
         let bad = |dial| Peer { dial, closes_after: Some(closes_after), ..Peer::GOOD };
@@ -410,7 +410,7 @@ fn a_million_attempts_do_not_overflow() {
         let (mut least, mut greatest) = (Duration::MAX, Duration::ZERO);
         for attempt in 1..=1_000_000 {
             drop(heartbeat.handle(Event::ReconnectNow, Duration::ZERO));
-            let planned = heartbeat.handle(Event::Error, Duration::ZERO).next();
+            let planned = heartbeat.handle(Event::Error(None), Duration::ZERO).next();
             let Some(Action::ScheduleReconnect { at, attempt: count }) = planned else {
                 panic!("no plan at {attempt}: {planned:?}");
             };
@@ -619,7 +619,7 @@ fn the_oracle_sees_an_event_that_is_taken_for_another() {
             deaf(i, now, |e| matches!(e, Event::Closed(_)))
         }),
         ("deaf to Error", |i, now| {
-            deaf(i, now, |e| e == Event::Error)
+            deaf(i, now, |e| matches!(e, Event::Error(_)))
         }),
         ("deaf to NetworkChanged", |i, now| {
             deaf(i, now, |e| e == Event::NetworkChanged)
@@ -644,14 +644,14 @@ fn the_oracle_sees_an_event_that_is_taken_for_another() {
             hears(i, now, Event::Received, Event::Healthy)
         }),
         ("an error is a stop", |i, now| {
-            hears(i, now, Event::Error, Event::Stop)
+            hears(i, now, Event::Error(None), Event::Stop)
         }),
         ("a pong is only activity", |i, now| match i {
             Input::Event(Event::Pong(_)) => Some((Input::Event(Event::Received), now)),
             _ => Some((i, now)),
         }),
         ("codes and hints are lost", |i, now| match i {
-            Input::Event(Event::Closed(_)) => Some((Input::Event(Event::Error), now)),
+            Input::Event(Event::Closed(_)) => Some((Input::Event(Event::Error(None)), now)),
             _ => Some((i, now)),
         }),
         ("old epochs count", |i, now| match i {
@@ -690,7 +690,7 @@ fn eventful() -> Trace {
         ..Peer::GOOD
     };
     let refused = Peer {
-        dial: Dial::Refused(MILLISECOND),
+        dial: Dial::Refused(MILLISECOND, 503),
         ..Peer::GOOD
     };
     let hangs = Peer {
@@ -782,7 +782,7 @@ fn the_oracle_sees_a_trace_that_was_tampered_with() {
         }),
         ("a dead peer is asked politely", |entry| {
             replace(entry, |action| match action {
-                Action::Close(reason) if !reason.is_graceful() => {
+                Action::Close(reason) if reason.manner() != Manner::Handshake => {
                     Some(Action::Close(CloseReason::Stop))
                 }
                 _ => None,
