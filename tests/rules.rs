@@ -520,9 +520,9 @@ fn after_a_probe_outbound_counts_from_its_end_at_the_latest() {
     ping(&mut heartbeat, Event::Tick, seconds(3));
     only_arms(&mut heartbeat, seconds(6), seconds(7));
     handle(&mut heartbeat, Event::Received, millis(6500));
-    only_arms(&mut heartbeat, seconds(7), seconds(9));
-    ping(&mut heartbeat, Event::Tick, seconds(9));
-    // However long it was out, and whatever was looked at when.
+    // Here it goes on counting from the ping.
+    ping(&mut heartbeat, Event::Tick, seconds(7));
+    // However long it was out, and whenever it was looked at.
     let patient = plain().send_interval(Some(seconds(3)));
     let mut heartbeat = opened(patient.pong_timeout(seconds(60)));
     ping(&mut heartbeat, Event::Tick, seconds(3));
@@ -710,7 +710,7 @@ fn an_interval_is_drawn_at_each_ping_and_holds_until_the_next() {
     let mut now = Duration::ZERO;
     for _ in 0..5 {
         let share = heartbeat.deadline().unwrap() - now;
-        now += seconds(1);
+        now += seconds(4);
         handle(&mut heartbeat, Event::Received, now);
         ticks(&mut heartbeat, now + share - NANOSECOND);
         now += share;
@@ -992,4 +992,644 @@ fn the_next_ping_leaves_the_buffer_on_its_own() {
     handle(&mut heartbeat, Event::PingSent(second), seconds(16));
     only_arms(&mut heartbeat, seconds(19), seconds(20));
     convicts(&mut heartbeat, seconds(20), CloseReason::PongTimeout);
+}
+
+// A late clock accuses nobody.
+
+#[test]
+fn in_place_of_a_last_miss_that_is_late_comes_one_more_ping_once_a_silence() {
+    let (mut in_time, _) = pinged(plain());
+    convicts(&mut in_time, seconds(15), CloseReason::PongTimeout);
+
+    let late = seconds(15) + NANOSECOND;
+    let (mut heartbeat, first) = pinged(plain());
+    let second = ping(&mut heartbeat, Event::Tick, late);
+    assert_ne!(first, second);
+    assert_eq!(heartbeat.missed(), 0);
+    assert_eq!(heartbeat.deadline(), Some(late + seconds(4)));
+    let mut alive = heartbeat.clone();
+    convicts(&mut heartbeat, late + seconds(60), CloseReason::PongTimeout);
+
+    // Life begins another silence, in which it is forgiven again.
+    handle(&mut alive, Event::Received, seconds(20));
+    ping(&mut alive, Event::Tick, seconds(30));
+    ping(&mut alive, Event::Tick, seconds(36));
+}
+
+#[test]
+fn a_miss_that_is_not_the_last_needs_no_forgiveness() {
+    let (mut heartbeat, _) = pinged(plain().max_missed(2));
+    ping(&mut heartbeat, Event::Tick, seconds(20));
+    assert_eq!(heartbeat.missed(), 1);
+    ping(&mut heartbeat, Event::Tick, seconds(30));
+    assert_eq!(heartbeat.missed(), 1);
+    convicts(&mut heartbeat, seconds(40), CloseReason::PongTimeout);
+}
+
+#[test]
+fn under_strict_pongs_only_what_ends_the_probe_renews_its_forgiveness() {
+    let (mut heartbeat, _) = pinged(plain().strict_pongs(true));
+    ping(&mut heartbeat, Event::Tick, seconds(20));
+    for event in [Event::Received, Event::Message, pong(1)] {
+        handle(&mut heartbeat, event, seconds(21));
+    }
+    convicts(&mut heartbeat, seconds(30), CloseReason::PongTimeout);
+}
+
+#[test]
+fn the_ping_in_place_of_a_miss_has_the_timeout_of_the_one_that_it_stands_for() {
+    let mut heartbeat = opened(plain().pong_timeout(seconds(9)));
+    ping(&mut heartbeat, Event::NetworkChanged, seconds(1));
+    ping(&mut heartbeat, Event::Tick, seconds(8));
+    only_arms(&mut heartbeat, seconds(10), seconds(13));
+    convicts(&mut heartbeat, seconds(13), CloseReason::PongTimeout);
+}
+
+/// Only the watch on messages can be due.
+fn feed(message_timeout: Duration) -> ConfigBuilder {
+    let quiet = plain().ping_interval(DAY);
+    quiet.message_timeout(Some(message_timeout))
+}
+
+fn login(healthy_within: Duration) -> ConfigBuilder {
+    plain().healthy_within(Some(healthy_within))
+}
+
+#[test]
+fn the_other_verdicts_are_put_off_once_by_the_shorter_of_two_times() {
+    let nine = seconds(9);
+    let hasty = plain().connect_timeout(nine);
+    let watches: [(fn(ConfigBuilder) -> Beat, ConfigBuilder, CloseReason); 4] = [
+        (dialling, hasty, CloseReason::ConnectTimeout),
+        (opened, listener(), CloseReason::IdleTimeout),
+        (opened, feed(nine), CloseReason::MessageTimeout),
+        (opened, login(nine), CloseReason::LoginTimeout),
+    ];
+    for (open, config, reason) in watches {
+        for (tolerance, grace) in [(seconds(2), seconds(2)), (seconds(20), seconds(9))] {
+            let config = config.late_tolerance(tolerance);
+            let in_time = nine + tolerance;
+            convicts(&mut open(config), in_time, reason);
+
+            let late = in_time + NANOSECOND;
+            let mut heartbeat = open(config);
+            only_arms(&mut heartbeat, late, late + grace);
+            // Ahead of time it stays so.
+            only_arms(&mut heartbeat, late + MILLISECOND, late + grace);
+            let mut later = heartbeat.clone();
+            convicts(&mut heartbeat, late + grace, reason);
+            convicts(&mut later, late + HOUR, reason);
+        }
+    }
+}
+
+#[test]
+fn a_put_off_is_renewed_only_by_what_renews_its_watch() {
+    let late = seconds(11);
+    let renewing = [Event::Received, Event::Message, pong(1), Event::Healthy];
+    for event in renewing.into_iter().chain([Event::Sent]) {
+        let mut listener = opened(listener());
+        only_arms(&mut listener, late, seconds(12));
+        handle(&mut listener, event, late);
+        if matches!(event, Event::Healthy | Event::Sent) {
+            convicts(&mut listener, seconds(14), CloseReason::IdleTimeout);
+        } else {
+            only_arms(&mut listener, seconds(12), seconds(20));
+            only_arms(&mut listener, seconds(22), seconds(23));
+        }
+
+        let mut feed = opened(feed(seconds(9)));
+        only_arms(&mut feed, late, seconds(12));
+        handle(&mut feed, event, late);
+        if event == Event::Message {
+            only_arms(&mut feed, seconds(12), seconds(20));
+            only_arms(&mut feed, seconds(22), seconds(23));
+        } else {
+            convicts(&mut feed, seconds(14), CloseReason::MessageTimeout);
+        }
+
+        let mut login = opened(login(seconds(9)));
+        only_arms(&mut login, late, seconds(12));
+        handle(&mut login, event, late);
+        if event == Event::Healthy {
+            only_arms(&mut login, seconds(12), seconds(21));
+        } else {
+            convicts(&mut login, seconds(14), CloseReason::LoginTimeout);
+        }
+    }
+}
+
+#[test]
+fn each_watch_has_a_put_off_of_its_own() {
+    // Both are late at once: one more ping, and a second for the messages.
+    let (mut heartbeat, _) = pinged(plain().message_timeout(Some(seconds(20))));
+    ping(&mut heartbeat, Event::Tick, seconds(30));
+    assert_eq!(heartbeat.deadline(), Some(seconds(31)));
+    convicts(&mut heartbeat, seconds(31), CloseReason::MessageTimeout);
+
+    // A late verdict on messages does not spend what the answer has.
+    let (mut heartbeat, _) = pinged(plain().message_timeout(Some(seconds(11))));
+    only_arms(&mut heartbeat, millis(12_500), millis(13_500));
+    handle(&mut heartbeat, Event::Message, seconds(13));
+    ping(&mut heartbeat, Event::Tick, seconds(23));
+    ping(&mut heartbeat, Event::Tick, seconds(29));
+    // Nor the other way round: the messages are due at second 24.
+    assert_eq!(heartbeat.deadline(), Some(seconds(30)));
+    convicts(&mut heartbeat, seconds(30), CloseReason::MessageTimeout);
+
+    let mut both = opened(listener().message_timeout(Some(seconds(10))));
+    only_arms(&mut both, seconds(20), seconds(21));
+    handle(&mut both, Event::Received, seconds(20));
+    convicts(&mut both, seconds(21), CloseReason::MessageTimeout);
+}
+
+#[test]
+fn lateness_counts_from_the_deadline_that_was_armed_where_that_is_later() {
+    let mut on_time = opened(listener().idle_timeout(seconds(100)));
+    reconfigure(&mut on_time, listener(), seconds(50));
+    let armed = seconds(50) + MILLISECOND;
+    assert_eq!(on_time.deadline(), Some(armed));
+    let mut late = on_time.clone();
+    convicts(&mut on_time, armed + seconds(1), CloseReason::IdleTimeout);
+    let now = armed + seconds(1) + NANOSECOND;
+    only_arms(&mut late, now, now + seconds(1));
+}
+
+#[test]
+fn ticks_that_are_always_late_convict_the_dead_all_the_same() {
+    let configs = [
+        (plain(), CloseReason::PongTimeout),
+        (plain().max_missed(3), CloseReason::PongTimeout),
+        (plain().strict_pongs(true), CloseReason::PongTimeout),
+        (counted(), CloseReason::PongTimeout),
+        (listener(), CloseReason::IdleTimeout),
+        (feed(seconds(9)), CloseReason::MessageTimeout),
+        (login(seconds(9)), CloseReason::LoginTimeout),
+    ];
+    for (config, reason) in configs {
+        let mut heartbeat = opened(config);
+        let closes = (0..12).find_map(|_| {
+            let now = heartbeat.deadline().unwrap() + seconds(30);
+            let actions = handle(&mut heartbeat, Event::Tick, now);
+            match actions[0] {
+                Action::Close(reason) => Some(reason),
+                _ => None,
+            }
+        });
+        assert_eq!(closes, Some(reason));
+    }
+}
+
+// Bounded detection.
+
+/// Ticks late by so much until the verdict falls.
+fn verdict_falls(heartbeat: &mut Beat, late: Duration) -> Duration {
+    loop {
+        let now = heartbeat.deadline().unwrap() + late;
+        let actions = handle(heartbeat, Event::Tick, now);
+        if matches!(actions[0], Action::Close(_)) {
+            return now;
+        }
+    }
+}
+
+#[test]
+fn a_dead_peer_is_convicted_within_its_bound() {
+    for max_missed in 1..=4 {
+        for life in [0, 1, 5, 9, 10].map(seconds) {
+            let mut heartbeat = opened(plain().max_missed(max_missed));
+            handle(&mut heartbeat, Event::Received, life);
+            let bound = life + seconds(10) + max_missed * seconds(4);
+            let falls = verdict_falls(&mut heartbeat.clone(), Duration::ZERO);
+            assert_eq!(falls, bound, "{max_missed} {life:?}");
+            // Ticks that are late, but not so late that it was this process.
+            let late = seconds(1);
+            let falls = verdict_falls(&mut heartbeat.clone(), late);
+            assert!(falls <= bound + (max_missed + 1) * late);
+            let late = seconds(3);
+            let falls = verdict_falls(&mut heartbeat, late);
+            assert!(falls <= bound + (max_missed + 1) * late + seconds(4) + late);
+        }
+    }
+}
+
+#[test]
+fn under_strict_pongs_the_bound_counts_from_the_last_pong() {
+    let mut heartbeat = opened(plain().strict_pongs(true));
+    let id = ping(&mut heartbeat, Event::Tick, seconds(10));
+    handle(&mut heartbeat, Event::Pong(id), seconds(12));
+    for now in (12..26).map(seconds) {
+        assert!(ticks(&mut heartbeat, now).len() <= 1);
+        handle(&mut heartbeat, Event::Received, now);
+    }
+    convicts(&mut heartbeat, seconds(26), CloseReason::PongTimeout);
+}
+
+#[test]
+fn idle_messages_and_login_are_bounded_by_the_time_that_they_last() {
+    for config in [listener(), feed(seconds(9)), login(seconds(9))] {
+        let falls = |late| verdict_falls(&mut opened(config), late);
+        assert_eq!(falls(Duration::ZERO), seconds(9));
+        assert_eq!(falls(seconds(1)), seconds(10));
+        assert_eq!(falls(seconds(3)), seconds(9 + 3 + 1 + 3));
+    }
+}
+
+// Every state that waits has a deadline.
+
+#[test]
+fn a_dial_that_hangs_fails_like_any_other() {
+    let mut heartbeat = dialling(plain());
+    let actions = handle(&mut heartbeat, Event::Tick, seconds(20));
+    let (at, attempt) = planned_in(&actions).unwrap();
+    assert_eq!(attempt, 1);
+    assert_eq!(
+        actions,
+        [
+            Action::Close(CloseReason::ConnectTimeout),
+            Action::ScheduleReconnect { at, attempt },
+            Action::ArmDeadline(at),
+        ]
+    );
+}
+
+#[test]
+fn a_close_handshake_that_hangs_is_abandoned() {
+    let mut heartbeat = opened(plain());
+    assert_eq!(
+        handle(&mut heartbeat, Event::Stop, seconds(1)),
+        [
+            Action::Close(CloseReason::Stop),
+            Action::ArmDeadline(seconds(6)),
+        ]
+    );
+    // However late the tick is, nobody is forgiven.
+    assert_eq!(
+        handle(&mut heartbeat, Event::Tick, HOUR),
+        [
+            Action::Close(CloseReason::CloseTimeout),
+            Action::Stopped(StopReason::Requested),
+        ]
+    );
+}
+
+// Down happens once.
+
+#[test]
+fn however_often_an_end_is_reported_it_is_one_down() {
+    let ends = [
+        ERROR,
+        Event::Closed(Closed::default()),
+        closed(1001),
+        refused(503),
+        Event::GiveUp(Closed::default()),
+    ];
+    for first in ends {
+        for second in ends {
+            for begin in [dialling, opened] {
+                let mut heartbeat = begin(plain());
+                if plans_nothing(&mut heartbeat, first) {
+                    continue; // A refusal of what is open.
+                }
+                nothing(&mut heartbeat, second, seconds(1));
+                assert_eq!(heartbeat.attempt(), 1);
+            }
+        }
+    }
+    let (mut heartbeat, _) = pinged(plain());
+    convicts(&mut heartbeat, seconds(14), CloseReason::PongTimeout);
+    for end in ends {
+        nothing(&mut heartbeat, end, seconds(14));
+    }
+    assert_eq!(heartbeat.attempt(), 1);
+}
+
+fn plans_nothing(heartbeat: &mut Beat, event: Event) -> bool {
+    planned_in(&handle(heartbeat, event, seconds(1))).is_none()
+}
+
+#[test]
+fn the_epoch_moves_on_at_each_end_and_at_each_beginning() {
+    let mut heartbeat = idle(plain());
+    for (event, now, epoch) in [
+        (Event::Start, 0, "1"),
+        (Event::Opened, 0, "1"),
+        (ERROR, 2, "2"),
+        (Event::Opened, 2, "3"),
+        (Event::Stop, 2, "3"),
+        (Event::Closed(Closed::default()), 2, "4"),
+        (Event::Opened, 3, "5"),
+        (Event::ReconnectNow, 3, "7"),
+        (Event::Stop, 4, "8"),
+    ] {
+        handle(&mut heartbeat, event, seconds(now));
+        assert_eq!(heartbeat.epoch().to_string(), epoch, "{event:?}");
+    }
+}
+
+#[test]
+fn what_an_old_socket_reports_late_changes_nothing() {
+    let mut heartbeat = dialling(plain());
+    let old = heartbeat.epoch();
+    handle(&mut heartbeat, Event::ReconnectNow, seconds(5));
+    let new = heartbeat.epoch();
+    assert_ne!(old, new);
+    for event in [ERROR, Event::Opened, Event::Received, Event::Tick] {
+        assert_eq!(heartbeat.handle_from(old, event, seconds(60)).count(), 0);
+        assert_eq!(heartbeat.state(), State::Connecting);
+    }
+    let actions = heartbeat.handle_from(new, Event::Opened, seconds(6));
+    assert!(actions.eq([Action::ArmDeadline(seconds(16))]));
+    assert_eq!(heartbeat.state(), State::Open);
+    assert_eq!(heartbeat.last_received(), None);
+}
+
+// Reconnect off.
+
+#[test]
+fn where_reconnecting_is_off_every_down_is_the_end() {
+    let off = |config: ConfigBuilder| opened(config.reconnect(false));
+    let dial = || dialling(plain().reconnect(false));
+    let given_up = Closed::with_code(CloseCode(4002));
+    let verdict = |reason| Some(reason);
+    for (mut heartbeat, event, now, close, stop) in [
+        (dial(), ERROR, 1, None, StopReason::Error),
+        (dial(), refused(404), 1, None, StopReason::Refused(404)),
+        (
+            dial(),
+            Event::Tick,
+            20,
+            verdict(CloseReason::ConnectTimeout),
+            StopReason::ConnectTimeout,
+        ),
+        (
+            off(plain()),
+            closed(4001),
+            1,
+            None,
+            StopReason::Closed(Some(CloseCode(4001))),
+        ),
+        (
+            off(plain()),
+            Event::GiveUp(given_up),
+            1,
+            Some(CloseReason::GivenUp),
+            StopReason::Closed(given_up.code),
+        ),
+        (
+            pinged(plain().reconnect(false)).0,
+            Event::Tick,
+            14,
+            verdict(CloseReason::PongTimeout),
+            StopReason::PongTimeout,
+        ),
+        (
+            off(listener()),
+            Event::Tick,
+            9,
+            verdict(CloseReason::IdleTimeout),
+            StopReason::IdleTimeout,
+        ),
+        (
+            off(feed(seconds(9))),
+            Event::Tick,
+            9,
+            verdict(CloseReason::MessageTimeout),
+            StopReason::MessageTimeout,
+        ),
+        (
+            off(login(seconds(9))),
+            Event::Tick,
+            9,
+            verdict(CloseReason::LoginTimeout),
+            StopReason::LoginTimeout,
+        ),
+    ] {
+        let mut expected = Vec::from_iter(close.map(Action::Close));
+        expected.push(Action::Stopped(stop));
+        assert_eq!(handle(&mut heartbeat, event, seconds(now)), expected);
+        assert_eq!(heartbeat.deadline(), None);
+        assert_eq!(heartbeat.attempt(), 0);
+    }
+}
+
+#[test]
+fn a_limit_on_attempts_ends_it_at_the_failure_after_the_last_retry() {
+    let mut heartbeat = dialling(plain().max_attempts(Some(2)));
+    for attempt in [1, 2] {
+        fail(&mut heartbeat, ERROR, seconds(3 * u64::from(attempt)));
+        assert_eq!(heartbeat.attempt(), attempt);
+    }
+    assert_eq!(
+        handle(&mut heartbeat, ERROR, seconds(9)),
+        [Action::Stopped(StopReason::AttemptLimit)]
+    );
+    assert_eq!(heartbeat.deadline(), None);
+}
+
+#[test]
+fn a_limit_on_time_counts_from_the_first_failure() {
+    let mut heartbeat = dialling(plain().max_elapsed(Some(seconds(60))));
+    handle(&mut heartbeat, ERROR, seconds(5));
+    handle(&mut heartbeat, Event::Opened, seconds(64));
+    plans(&mut heartbeat, ERROR, seconds(65) - NANOSECOND);
+    handle(&mut heartbeat, Event::Opened, seconds(65));
+    assert_eq!(
+        handle(&mut heartbeat, ERROR, seconds(65)),
+        [Action::Stopped(StopReason::TimeLimit)]
+    );
+    // A new beginning counts anew.
+    dials(&mut heartbeat, Event::Start, seconds(70));
+    let (_, attempt) = plans(&mut heartbeat, ERROR, seconds(70));
+    assert_eq!(attempt, 1);
+}
+
+#[test]
+fn a_stable_connection_begins_the_time_limit_anew() {
+    let mut heartbeat = dialling(plain().max_elapsed(Some(seconds(60))));
+    handle(&mut heartbeat, ERROR, seconds(5));
+    handle(&mut heartbeat, Event::Opened, seconds(40));
+    handle(&mut heartbeat, Event::Received, seconds(40));
+    plans(&mut heartbeat, ERROR, seconds(70));
+    handle(&mut heartbeat, Event::Opened, seconds(100));
+    plans(&mut heartbeat, ERROR, seconds(129));
+}
+
+#[test]
+fn the_policys_stop_goes_before_the_limits() {
+    let limited = plain().max_attempts(Some(1)).policy(stop_when_refused);
+    let mut heartbeat = dialling(limited.max_elapsed(Some(MILLISECOND)));
+    fail(&mut heartbeat, ERROR, seconds(1));
+    assert_eq!(
+        handle(&mut heartbeat, refused(404), seconds(9)),
+        [Action::Stopped(StopReason::Refused(404))]
+    );
+}
+
+// Backoff.
+
+/// Of all clients, the shortest and the longest delay at this attempt.
+fn delays(config: ConfigBuilder, attempt: u32, end: Event) -> (Duration, Duration) {
+    draws(|seed| {
+        let mut heartbeat = Heartbeat::new(config.build().unwrap(), seed);
+        let mut now = Duration::ZERO;
+        handle(&mut heartbeat, Event::Start, now);
+        for _ in 1..attempt {
+            now += fail(&mut heartbeat, ERROR, now);
+        }
+        now += seconds(1);
+        let (at, planned) = plans(&mut heartbeat, end, now);
+        assert_eq!(planned, attempt);
+        at - now
+    })
+}
+
+#[test]
+fn delays_fill_their_range_from_the_first_retry_to_the_cap() {
+    let config = Config::builder();
+    fill(delays(config, 1, ERROR), MILLISECOND, seconds(5));
+    for (attempt, greatest) in [(2, 2), (3, 4), (4, 8), (6, 32), (7, 60), (20, 60)] {
+        let delays = delays(config, attempt, ERROR);
+        fill(delays, seconds(1), seconds(greatest));
+    }
+    let triple = config.backoff_factor(3.0);
+    fill(delays(triple, 4, ERROR), seconds(1), seconds(18));
+}
+
+#[test]
+fn every_delay_is_at_least_a_millisecond() {
+    let hasty = plain()
+        .backoff_floor(MILLISECOND)
+        .backoff_base(MILLISECOND)
+        .backoff_cap(MILLISECOND);
+    for attempt in 1..4 {
+        let delays = delays(hasty, attempt, ERROR);
+        assert_eq!(delays, (MILLISECOND, MILLISECOND));
+    }
+}
+
+#[test]
+fn a_hint_is_added_to_the_draw_and_is_a_day_at_most() {
+    let config = plain().policy(|_| between(seconds(3), seconds(3)));
+    let hinted = |hint| {
+        [
+            Event::Closed(Closed::default().retry_after(hint)),
+            Event::GiveUp(Closed::default().retry_after(hint)),
+            Event::Refused(Refused::with_status(503).retry_after(hint)),
+        ]
+    };
+    for event in hinted(seconds(30)) {
+        let planned = plans(&mut dialling(config), event, seconds(1));
+        assert_eq!(planned, (seconds(1 + 30 + 3), 1), "{event:?}");
+    }
+    for event in hinted(2 * DAY) {
+        let planned = plans(&mut dialling(config), event, seconds(1));
+        assert_eq!(planned, (seconds(1 + 3) + DAY, 1), "{event:?}");
+    }
+}
+
+/// Its second attempt is open from second 1 on, and it is stable after 5 s.
+fn reopened(config: ConfigBuilder) -> Beat {
+    let mut heartbeat = dialling(config.stable_after(seconds(5)));
+    fail(&mut heartbeat, ERROR, seconds(0));
+    handle(&mut heartbeat, Event::Opened, seconds(1));
+    heartbeat
+}
+
+/// Whether the attempts begin anew after a connection with this event on it.
+fn resets(config: ConfigBuilder, event: Event, end: Event, down: Duration) -> bool {
+    let mut heartbeat = reopened(config);
+    handle(&mut heartbeat, event, seconds(2));
+    assert_eq!(heartbeat.attempt(), 1, "never at once");
+    handle(&mut heartbeat, end, down);
+    let counted = u32::from(!matches!(end, Event::ReconnectNow | Event::Stop));
+    let before = heartbeat.attempt() - counted;
+    assert!(before <= 1);
+    before == 0
+}
+
+#[test]
+fn the_attempts_begin_anew_after_a_stable_connection_only() {
+    let just_short = seconds(6) - NANOSECOND;
+    for (event, down, is_reset) in [
+        (Event::Received, seconds(6), true),
+        (Event::Received, just_short, false),
+        (Event::Message, seconds(6), true),
+        (pong(1), seconds(6), true),
+        (Event::Healthy, seconds(6), true),
+        (Event::Healthy, just_short, false),
+        // Never on `Opened` alone, however long it was open.
+        (Event::Sent, HOUR, false),
+        (Event::Draining, HOUR, false),
+    ] {
+        let is = resets(plain(), event, ERROR, down);
+        assert_eq!(is, is_reset, "{event:?} {down:?}");
+    }
+}
+
+#[test]
+fn what_proves_a_connection_depends_on_the_settings() {
+    let messages = plain().message_timeout(Some(HOUR));
+    let strict = plain().strict_pongs(true);
+    let both = strict.message_timeout(Some(HOUR));
+    let login = plain().healthy_within(Some(HOUR));
+    for (config, proofs) in [
+        (messages, [Event::Message, Event::Healthy].as_slice()),
+        (strict, &[Event::Healthy]),
+        (both, &[Event::Message, Event::Healthy]),
+        (login, &[Event::Healthy]),
+    ] {
+        for event in [Event::Received, Event::Message, pong(1), Event::Healthy] {
+            let is = resets(config, event, ERROR, HOUR);
+            assert_eq!(is, proofs.contains(&event), "{config:?} {event:?}");
+        }
+    }
+    // And under `strict_pongs` a pong that ended a probe, unless messages are asked for.
+    for (config, attempt) in [(strict, 1), (both, 2)] {
+        let mut heartbeat = reopened(config);
+        let id = ping(&mut heartbeat, Event::Tick, seconds(11));
+        handle(&mut heartbeat, Event::Pong(id), seconds(12));
+        handle(&mut heartbeat, ERROR, seconds(12));
+        assert_eq!(heartbeat.attempt(), attempt);
+    }
+}
+
+#[test]
+fn what_opened_under_healthy_within_needs_healthy_also_where_that_was_switched_off() {
+    for (events, attempt) in [
+        ([Event::Received, Event::Message], 2),
+        ([Event::Received, Event::Healthy], 1),
+    ] {
+        let mut heartbeat = reopened(login(HOUR));
+        reconfigure(&mut heartbeat, plain().stable_after(seconds(5)), seconds(2));
+        for event in events {
+            handle(&mut heartbeat, event, seconds(3));
+        }
+        handle(&mut heartbeat, ERROR, seconds(9));
+        assert_eq!(heartbeat.attempt(), attempt, "{events:?}");
+    }
+}
+
+#[test]
+fn after_give_up_only_healthy_counts() {
+    let given_up = Event::GiveUp(Closed::default());
+    for (event, is_reset) in [
+        (Event::Received, false),
+        (Event::Message, false),
+        (Event::Healthy, true),
+    ] {
+        assert_eq!(resets(plain(), event, given_up, HOUR), is_reset);
+    }
+    let messages = plain().message_timeout(Some(HOUR));
+    assert!(!resets(messages, Event::Message, given_up, seconds(9)));
+}
+
+#[test]
+fn a_stop_and_reconnect_now_settle_the_attempts_as_a_down_does() {
+    for end in [Event::ReconnectNow, Event::Stop] {
+        assert!(resets(plain(), Event::Received, end, seconds(6)));
+        assert!(!resets(plain(), Event::Sent, end, seconds(6)));
+        let early = seconds(6) - NANOSECOND;
+        assert!(!resets(plain(), Event::Received, end, early));
+    }
 }
