@@ -2,9 +2,9 @@
 //! everything they do. Every compiler and every level of optimisation has to print the
 //! same one; `tests/levels/check` sees to that.
 //!
-//! The second line that it prints is that of the shape which rustc 1.95 and later
-//! miscompile, see the private `Time` in `src/time.rs`. Levels differ there as long as
-//! compilers err, and so the check shows that it would notice.
+//! The second line is the hash of the shape that rustc 1.95 and later miscompile, see
+//! the private `Time` in `src/time.rs`: levels differ there as long as compilers err,
+//! which shows that the check would notice. The third says how much was done.
 
 #![forbid(unsafe_code)]
 
@@ -12,27 +12,29 @@ mod draw;
 mod hash;
 mod planted;
 
+use core::fmt::{self, Display, Formatter};
 use core::hint::black_box;
 use core::time::Duration;
 
 use draw::{Draw, Waits};
 use hash::Fnv;
-use keepalive::{Action, Actions, Epoch, Event, Heartbeat, PingId};
+use keepalive::{Action, Actions, CloseReason, Epoch, Event, Heartbeat, PingId};
 
 const TRACES: u64 = 120;
 const STEPS: u32 = 1_000;
 
 fn main() {
-    let mut hash = Fnv::new();
+    let (mut hash, mut done) = (Fnv::new(), Done::default());
     for seed in 0..TRACES {
-        trace(black_box(seed), &mut hash);
+        trace(black_box(seed), &mut hash, &mut done);
     }
     println!("{:016x}", hash.finish());
     println!("{:016x}", planted::hash());
+    println!("{done}");
 }
 
 /// One heartbeat, from the beginning to the end.
-fn trace(seed: u64, hash: &mut Fnv) {
+fn trace(seed: u64, hash: &mut Fnv, done: &mut Done) {
     let mut draw = Draw::new(seed);
     // Under settings of about a second, and of any length.
     let waits = if seed % 2 == 0 {
@@ -54,9 +56,16 @@ fn trace(seed: u64, hash: &mut Fnv) {
             2..5 => quietly(&mut heartbeat, draw.fact(ids), now),
             _ => heartbeat.handle(draw.event(ids), now),
         };
+        done.steps += 1;
         for action in actions.clone() {
-            if let Action::SendPing(id) = action {
-                ping = id;
+            match action {
+                Action::SendPing(id) => {
+                    ping = id;
+                    done.pings += 1;
+                }
+                Action::Connect => done.dials += 1,
+                Action::Close(reason) if is_verdict(reason) => done.verdicts += 1,
+                _ => {}
             }
         }
         if draw.below(30) == 0 {
@@ -69,6 +78,36 @@ fn trace(seed: u64, hash: &mut Fnv) {
             note_views(hash, &heartbeat, now);
         }
     }
+}
+
+#[derive(Default)]
+struct Done {
+    steps: u64,
+    dials: u64,
+    pings: u64,
+    verdicts: u64,
+}
+
+impl Display for Done {
+    fn fmt(&self, formatter: &mut Formatter<'_>) -> fmt::Result {
+        let Self {
+            steps,
+            dials,
+            pings,
+            verdicts,
+        } = self;
+        write!(
+            formatter,
+            "{steps} steps, {dials} dials, {pings} pings, {verdicts} verdicts"
+        )
+    }
+}
+
+fn is_verdict(reason: CloseReason) -> bool {
+    !matches!(
+        reason,
+        CloseReason::Stop | CloseReason::Abort | CloseReason::Reconnect | CloseReason::GivenUp
+    )
 }
 
 /// In a function of its own, since it depends on what is inlined into what, whether
