@@ -1370,7 +1370,10 @@ impl Oracle {
                     let sample = self.clock.since(ping.from);
                     measures(round_trip, sample, entry.views.round_trip)?;
                 }
-                let is_of_row = open.ping.as_ref().is_some_and(|ping| ping.row.contains(&id));
+                let is_of_row = open
+                    .ping
+                    .as_ref()
+                    .is_some_and(|ping| ping.row.contains(&id));
                 if open.probe.is_some() && is_of_row {
                     open.had_answer = true;
                     open.lives(now, &config);
@@ -1588,7 +1591,11 @@ impl Oracle {
             let moved = [Action::ScheduleReconnect { at: calm, attempt }];
             let is_moved = did == moved && (calm < waiting.at || calm == end);
             let is_kept = did.is_empty() && waiting.at <= calm;
-            ensure!(is_moved || is_kept, 0, "the dial comes at {calm:?} or sooner");
+            ensure!(
+                is_moved || is_kept,
+                0,
+                "the dial comes at {calm:?} or sooner"
+            );
             waiting.at = waiting.at.min(calm);
             waiting.is_asked_for |= is_moved;
         }
@@ -1910,16 +1917,16 @@ impl Oracle {
         open.silence.changes += 1;
         open.drought.changes += 1;
         if let Some(probe) = &mut open.probe {
-            let latest = self.clock.hence(timeout(&config, round_trip, probe.is_urgent));
+            let latest = self
+                .clock
+                .hence(timeout(&config, round_trip, probe.is_urgent));
             probe.due = probe.due.min(latest);
         }
         // What was put off falls no later than it would now, if its time is over.
         let judging = open.judging(&config, &self.clock);
         let put_off = std::mem::take(&mut open.put_off);
         for judging in judging {
-            let latest = self
-                .clock
-                .hence(config.late_tolerance().min(judging.lasts));
+            let latest = self.clock.hence(config.late_tolerance().min(judging.lasts));
             let kept = match judging.reason {
                 CloseReason::IdleTimeout => put_off.idle,
                 CloseReason::MessageTimeout => put_off.messages,
@@ -1947,9 +1954,9 @@ impl Oracle {
         }
         let plan = Action::ScheduleReconnect { at: calm, attempt };
         let expected = Vec::from_iter(close.map(Action::Close).into_iter().chain([plan]));
-        let is_early = did.iter().any(
-            |action| matches!(action, Action::ScheduleReconnect { at, .. } if *at < calm),
-        );
+        let is_early = did
+            .iter()
+            .any(|action| matches!(action, Action::ScheduleReconnect { at, .. } if *at < calm));
         ensure!(
             did == expected,
             if is_early { 19 } else { 0 },
@@ -2165,7 +2172,8 @@ impl Oracle {
         }
         if let Some(probe) = &open.probe {
             let latest = probe.due.max(open.asked);
-            let is_new = entry.actions.iter().any(is_ping) && entry.views.awaited != self.views.awaited;
+            let is_new =
+                entry.actions.iter().any(is_ping) && entry.views.awaited != self.views.awaited;
             let number = if is_new { 8 } else { 6 };
             ensure!(
                 at <= latest,
@@ -2179,7 +2187,11 @@ impl Oracle {
             } else {
                 watch.latest.max(open.asked)
             };
-            ensure!(at <= latest, 10, "a watch has to be looked at by {latest:?}");
+            ensure!(
+                at <= latest,
+                10,
+                "a watch has to be looked at by {latest:?}"
+            );
         }
         self.sleeps_long(open, at, entry)
     }
@@ -2350,10 +2362,7 @@ fn timeout(config: &Config, round_trip: Option<RoundTrip>, is_urgent: bool) -> D
     let (timeout, urgent) = match (config.adaptive_timeout(), round_trip) {
         (Some(greatest), Some(measured)) => {
             let patience = measured.smoothed() + 4 * measured.variance();
-            (
-                patience.min(greatest).max(least),
-                patience.max(5 * SECOND),
-            )
+            (patience.min(greatest).max(least), patience.max(5 * SECOND))
         }
         _ => (least, 5 * SECOND),
     };
