@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use arbitrary::Arbitrary;
 use keepalive::tungstenite::{ProtocolPings, TextPings, ending, goodbye};
-use keepalive::{CloseCode, Closed, Codec, Incoming, PingId};
+use keepalive::{CloseCode, Closed, Codec, Ending, Incoming, PingId, Refused};
 use libfuzzer_sys::fuzz_target;
 use tungstenite::http::{HeaderValue, Response};
 use tungstenite::protocol::CloseFrame;
@@ -98,20 +98,25 @@ fn reads(wire: Wire, ping: &str, pong: &str) {
             assert_eq!(by_protocol, expected);
         }
         Wire::Close(frame) => {
-            let code = frame.map(|(code, _)| CloseCode(code));
-            let retry_after = None;
-            assert_eq!(by_protocol, Incoming::Closed(Closed { code, retry_after }));
+            let closed = Closed {
+                code: frame.map(|(code, _)| CloseCode(code)),
+                ..Closed::default()
+            };
+            assert_eq!(by_protocol, Incoming::Closed(closed));
         }
     }
     assert_eq!(by_text, by_protocol, "texts are all that a text codec adds");
 }
 
 fn says_goodbye(code: CloseCode) {
+    let message = goodbye(code);
     let expected = Incoming::Closed(Closed::with_code(code));
-    assert_eq!(ProtocolPings.read(&goodbye(code)), expected);
-    let normal = Some(goodbye(CloseCode::NORMAL));
-    assert_eq!(ProtocolPings.goodbye(), normal);
-    assert_eq!(TextPings::new("ping", "pong").goodbye(), normal);
+    assert_eq!(ProtocolPings.read(&message), expected);
+    let mut texts = TextPings::new("ping", "pong");
+    for (code, message) in [(Some(code), message), (None, Message::Close(None))] {
+        assert_eq!(ProtocolPings.goodbye(code), Some(message.clone()));
+        assert_eq!(texts.goodbye(code), Some(message));
+    }
 }
 
 fn refuses(status: u16, hints: &[Hint]) {
@@ -124,21 +129,12 @@ fn refuses(status: u16, hints: &[Hint]) {
         }
     }
     let first = response.headers().get("Retry-After").cloned();
-    let expected = first.as_ref().and_then(seconds);
+    let expected = Refused {
+        retry_after: first.as_ref().and_then(seconds),
+        ..Refused::with_status(status)
+    };
     let found = ending(&Error::Http(Box::new(response)));
-    match (expected, found) {
-        (None, found) => assert_eq!(found, None, "{first:?}"),
-        (
-            Some(expected),
-            Some(Closed {
-                code: None,
-                retry_after: Some(found),
-            }),
-        ) => {
-            assert_eq!(found, expected, "{first:?}");
-        }
-        (expected, found) => panic!("{first:?}: {found:?}, and not {expected:?}"),
-    }
+    assert_eq!(found, Ending::Refused(expected), "{first:?}");
 }
 
 /// Digits and nothing else (RFC 9110 section 10.2.3); what is too long to count is

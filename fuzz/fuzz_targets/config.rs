@@ -24,14 +24,19 @@ enum Input<'a> {
 enum Setting {
     PingInterval(Length),
     SendInterval(Option<Length>),
+    AlwaysPing(bool),
     Jitter(f64),
     RandomPhase(bool),
     PongTimeout(Length),
     MaxMissed(u32),
     AdaptiveTimeout(Option<Length>),
+    StrictPongs(bool),
+    ConfirmWithin(Option<Length>),
     LateTolerance(Length),
     ListenOnly(bool),
     IdleTimeout(Length),
+    MessageTimeout(Option<Length>),
+    HealthyWithin(Option<Length>),
     ConnectTimeout(Length),
     CloseTimeout(Length),
     Reconnect(bool),
@@ -80,8 +85,11 @@ fn is_sound(config: Config) {
         config.send_interval(),
         Some(config.pong_timeout()),
         config.adaptive_timeout(),
+        config.confirm_within(),
         Some(config.late_tolerance()),
         Some(config.idle_timeout()),
+        config.message_timeout(),
+        config.healthy_within(),
         Some(config.connect_timeout()),
         Some(config.close_timeout()),
         Some(config.first_spread()),
@@ -102,6 +110,9 @@ fn is_sound(config: Config) {
     assert!(config.backoff_base() <= config.backoff_cap());
     let adaptive = config.adaptive_timeout();
     assert!(adaptive.is_none_or(|greatest| greatest >= config.pong_timeout()));
+
+    let pings = config.always_ping() || config.strict_pongs() || config.confirm_within().is_some();
+    assert!(!(config.listen_only() && pings));
 
     assert_eq!(config.to_builder().build(), Ok(config));
     let text = serde_json::to_string(&config).unwrap();
@@ -155,6 +166,12 @@ fn names_what_is_wrong(error: ConfigError) {
             assert!(!(least..=greatest).contains(&value));
             (value.to_string(), format!("from {least} to {greatest}"))
         }
+        ConfigError::Conflict { field, other } => {
+            assert!(["always_ping", "strict_pongs", "confirm_within"].contains(&field));
+            assert_eq!(text, format!("{field} contradicts {other}"));
+            assert_eq!(other, "listen_only");
+            return;
+        }
         _ => panic!("{text}: a new kind of error"),
     };
     let expected = format!("{} is {value}, but must be {bound}", error.field());
@@ -202,14 +219,19 @@ fn both(settings: &[Setting]) -> (ConfigBuilder, Map<String, Value>) {
         match setting {
             Setting::PingInterval(length) => set!(ping_interval, length length),
             Setting::SendInterval(length) => set!(send_interval, lengths length),
+            Setting::AlwaysPing(is) => set!(always_ping, is),
             Setting::Jitter(share) => set!(jitter, share),
             Setting::RandomPhase(is) => set!(random_phase, is),
             Setting::PongTimeout(length) => set!(pong_timeout, length length),
             Setting::MaxMissed(count) => set!(max_missed, count),
             Setting::AdaptiveTimeout(length) => set!(adaptive_timeout, lengths length),
+            Setting::StrictPongs(is) => set!(strict_pongs, is),
+            Setting::ConfirmWithin(length) => set!(confirm_within, lengths length),
             Setting::LateTolerance(length) => set!(late_tolerance, length length),
             Setting::ListenOnly(is) => set!(listen_only, is),
             Setting::IdleTimeout(length) => set!(idle_timeout, length length),
+            Setting::MessageTimeout(length) => set!(message_timeout, lengths length),
+            Setting::HealthyWithin(length) => set!(healthy_within, lengths length),
             Setting::ConnectTimeout(length) => set!(connect_timeout, length length),
             Setting::CloseTimeout(length) => set!(close_timeout, length length),
             Setting::Reconnect(is) => set!(reconnect, is),

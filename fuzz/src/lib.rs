@@ -21,7 +21,7 @@ pub mod world;
 use std::time::Duration;
 
 use arbitrary::Arbitrary;
-use keepalive::{CloseCode, ClosePolicy, Config, Retry};
+use keepalive::{CloseCode, Config, Loss, Retry};
 
 use oracle::Trace;
 use world::{Late, Step, Wait, What, Which, play};
@@ -69,14 +69,18 @@ enum Operation {
     Start,
     Opened,
     Received,
+    Message,
     Pong(Ping),
     Sent,
+    Draining,
     PingSent(Ping),
     Tick,
-    Closed(Option<Code>, Option<Hint>),
-    Error,
+    Closed(Option<Code>, Option<Hint>, Option<Decision>),
+    Refused(u16, Option<Hint>, Option<Decision>),
+    Error(Option<Decision>),
     NetworkChanged,
     Healthy,
+    GiveUp(Option<Code>, Option<Hint>, Option<Decision>),
     ReconnectNow,
     Stop,
     Reconfigure(Box<Settings>),
@@ -94,8 +98,13 @@ enum Ping {
 enum Old {
     Opened,
     Received,
+    Message,
+    Sent,
     Error,
     Closed,
+    Refused,
+    Healthy,
+    GiveUp,
     Tick,
 }
 
@@ -109,6 +118,15 @@ enum Code {
 enum Hint {
     Short(Span),
     Greatest,
+}
+
+/// The application's own.
+#[derive(Arbitrary, Debug)]
+enum Decision {
+    Stop,
+    Backoff,
+    Spread,
+    Between(Span, Span),
 }
 
 /// So many of a unit: round, so that sums of them meet.
@@ -149,14 +167,19 @@ impl Span {
 pub struct Settings {
     ping_interval: Span,
     send_interval: Option<Span>,
+    always_ping: bool,
     jitter: u8,
     random_phase: bool,
     pong_timeout: Span,
     max_missed: u8,
     adaptive_timeout: Option<Span>,
+    strict_pongs: bool,
+    confirm_within: Option<Span>,
     late_tolerance: Span,
     listen_only: bool,
     idle_timeout: Span,
+    message_timeout: Option<Span>,
+    healthy_within: Option<Span>,
     connect_timeout: Span,
     close_timeout: Span,
     reconnects_not: bool,
@@ -172,6 +195,7 @@ pub struct Settings {
 #[derive(Arbitrary, Debug)]
 enum Policy {
     Default,
+    StopWhenRefused,
     Never,
     Always,
     Spread,
@@ -228,17 +252,30 @@ impl Operation {
             Self::Start => What::Start,
             Self::Opened => What::Opened,
             Self::Received => What::Received,
+            Self::Message => What::Message,
             Self::Pong(ping) => What::Pong(ping.which()),
             Self::Sent => What::Sent,
+            Self::Draining => What::Draining,
             Self::PingSent(ping) => What::PingSent(ping.which()),
             Self::Tick => What::Tick,
-            Self::Closed(code, hint) => What::Closed(
+            Self::Closed(code, hint, decision) => What::Closed(
                 code.as_ref().map(Code::number),
                 hint.as_ref().map(Hint::duration),
+                decision.as_ref().map(Decision::retry),
             ),
-            Self::Error => What::Error,
+            Self::Refused(status, hint, decision) => What::Refused(
+                *status,
+                hint.as_ref().map(Hint::duration),
+                decision.as_ref().map(Decision::retry),
+            ),
+            Self::Error(decision) => What::Error(decision.as_ref().map(Decision::retry)),
             Self::NetworkChanged => What::NetworkChanged,
             Self::Healthy => What::Healthy,
+            Self::GiveUp(code, hint, decision) => What::GiveUp(
+                code.as_ref().map(Code::number),
+                hint.as_ref().map(Hint::duration),
+                decision.as_ref().map(Decision::retry),
+            ),
             Self::ReconnectNow => What::ReconnectNow,
             Self::Stop => What::Stop,
             Self::Reconfigure(settings) => What::Reconfigure(settings.config()),
@@ -262,8 +299,13 @@ impl Old {
         match self {
             Self::Opened => Late::Opened,
             Self::Received => Late::Received,
+            Self::Message => Late::Message,
+            Self::Sent => Late::Sent,
             Self::Error => Late::Error,
             Self::Closed => Late::Closed,
+            Self::Refused => Late::Refused,
+            Self::Healthy => Late::Healthy,
+            Self::GiveUp => Late::GiveUp,
             Self::Tick => Late::Tick,
         }
     }
@@ -287,6 +329,20 @@ impl Hint {
     }
 }
 
+impl Decision {
+    fn retry(&self) -> Retry {
+        match self {
+            Self::Stop => Retry::Stop,
+            Self::Backoff => Retry::Backoff,
+            Self::Spread => Retry::Spread,
+            Self::Between(least, greatest) => Retry::Between {
+                least: least.duration(),
+                greatest: greatest.duration(),
+            },
+        }
+    }
+}
+
 impl Settings {
     fn config(&self) -> Config {
         let mut backoff = self.backoff.map(Span::setting);
@@ -294,17 +350,23 @@ impl Settings {
         let [floor, base, cap] = backoff;
         let pong_timeout = self.pong_timeout.setting();
         let adaptive = self.adaptive_timeout.map(Span::setting);
+        let confirm_within = self.confirm_within.map(Span::setting);
         let builder = Config::builder()
             .ping_interval(self.ping_interval.setting())
             .send_interval(self.send_interval.map(Span::setting))
+            .always_ping(self.always_ping && !self.listen_only)
             .jitter(f64::from(self.jitter) / 510.0)
             .random_phase(self.random_phase)
             .pong_timeout(pong_timeout)
             .max_missed(u32::from(self.max_missed % 100) + 1)
             .adaptive_timeout(adaptive.map(|greatest| greatest.max(pong_timeout)))
+            .strict_pongs(self.strict_pongs && !self.listen_only)
+            .confirm_within(confirm_within.filter(|_| !self.listen_only))
             .late_tolerance(self.late_tolerance.setting())
             .listen_only(self.listen_only)
             .idle_timeout(self.idle_timeout.setting())
+            .message_timeout(self.message_timeout.map(Span::setting))
+            .healthy_within(self.healthy_within.map(Span::setting))
             .connect_timeout(self.connect_timeout.setting())
             .close_timeout(self.close_timeout.setting())
             .reconnect(!self.reconnects_not)
@@ -317,7 +379,7 @@ impl Settings {
             .max_attempts(self.max_attempts.map(|most| u32::from(most) + 1))
             .max_elapsed(self.max_elapsed.map(Span::setting));
         let builder = match self.policy.policy() {
-            Some(policy) => builder.close_policy(policy),
+            Some(policy) => builder.policy(policy),
             None => builder,
         };
         builder.build().expect("the bounds are kept")
@@ -325,18 +387,19 @@ impl Settings {
 }
 
 impl Policy {
-    fn policy(&self) -> Option<ClosePolicy> {
+    fn policy(&self) -> Option<keepalive::Policy> {
         match self {
             Self::Default => None,
+            Self::StopWhenRefused => Some(keepalive::stop_when_refused),
             Self::Never => Some(|_| Retry::Stop),
             Self::Always => Some(|_| Retry::Backoff),
             Self::Spread => Some(|_| Retry::Spread),
-            Self::Between => Some(|code| match code {
-                Some(CloseCode(code)) => Retry::Between {
+            Self::Between => Some(|loss| match loss {
+                Loss::Closed(Some(CloseCode(code))) | Loss::Refused(code) => Retry::Between {
                     least: Duration::from_millis(u64::from(code)),
                     greatest: Duration::from_secs(u64::from(code % 7) * 40_000),
                 },
-                None => Retry::Between {
+                _ => Retry::Between {
                     least: Duration::MAX,
                     greatest: Duration::ZERO,
                 },

@@ -278,6 +278,7 @@ impl Reference {
         let did = self.take(entry.input, entry.now);
         let shown = &entry.views;
         compare("the actions", &did, &entry.actions)?;
+        // FINDING 2
         if self.now < END {
             compare("the deadline", &self.deadline(), &entry.deadline)?;
         }
@@ -297,6 +298,7 @@ impl Reference {
         compare("the awaited ping", &self.open.awaited(), &shown.awaited)?;
         let heard = self.open.last(|fact| *fact == Fact::Heard);
         let received = heard.map(|at| self.instant(at));
+        // FINDING 1
         if false {
             compare("the last activity", &received, &shown.last_received)?;
         }
