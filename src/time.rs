@@ -101,8 +101,8 @@ pub(crate) trait Timeline: Copy + Ord {
 /// `*slot = slot.map(|at| at.min(latest))` for an optional number that is not zero,
 /// also in a newtype and also as an `if`: what reads it afterwards in the same
 /// function takes `None` for `Some`. [`bring_forward`] says the same safely; write it
-/// nowhere else. `tests/levels` holds what every compiler and level does against
-/// the others.
+/// nowhere else. (Packed as it is here the bug happens not to show; do not rely on
+/// that.) `tests/levels` compares what every compiler and every level does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 #[repr(packed(4))]
 pub(crate) struct Time(NonZeroU64);
