@@ -1633,3 +1633,620 @@ fn a_stop_and_reconnect_now_settle_the_attempts_as_a_down_does() {
         assert!(!resets(plain(), Event::Received, end, early));
     }
 }
+
+// The policy.
+
+/// A delay that says what was lost.
+fn told(loss: Loss) -> Retry {
+    let exactly = |count| between(seconds(count), seconds(count));
+    match loss {
+        Loss::Closed(None) => exactly(10),
+        Loss::Closed(Some(code)) => exactly(code.0.into()),
+        Loss::Refused(status) => exactly(status.into()),
+        Loss::Failed => exactly(20),
+        other => panic!("no delay for {other:?}"),
+    }
+}
+
+#[test]
+fn the_policy_is_told_what_was_lost() {
+    let told = |config: ConfigBuilder| config.policy(told);
+    let closed_without = Event::Closed(Closed::default());
+    let given_up = Event::GiveUp(Closed::with_code(CloseCode(4002)));
+    for (mut heartbeat, event, now, delay) in [
+        (dialling(told(plain())), ERROR, 1, 20),
+        (dialling(told(plain())), refused(404), 1, 404),
+        (dialling(told(plain())), Event::Tick, 20, 20),
+        (dialling(told(plain())), closed(1006), 1, 1006),
+        (dialling(told(plain())), given_up, 1, 4002),
+        (opened(told(plain())), ERROR, 1, 20),
+        (opened(told(plain())), closed_without, 1, 10),
+        (opened(told(plain())), closed(4001), 1, 4001),
+        (opened(told(plain())), given_up, 1, 4002),
+        (pinged(told(plain())).0, Event::Tick, 14, 20),
+        (opened(told(listener())), Event::Tick, 9, 20),
+        (opened(told(feed(seconds(9)))), Event::Tick, 9, 20),
+        (opened(told(login(seconds(9)))), Event::Tick, 9, 20),
+    ] {
+        let (at, _) = plans(&mut heartbeat, event, seconds(now));
+        assert_eq!(at, seconds(now + delay), "{event:?}");
+    }
+}
+
+#[test]
+fn the_default_policy_never_gives_up() {
+    let restart = between(seconds(5), seconds(30));
+    for code in 0..=u16::MAX {
+        let expected = match code {
+            1012 => restart,
+            1013 | 1002 | 1003 | 1007 | 1008 | 1009 | 1010 | 1015 => Retry::Spread,
+            _ => Retry::Backoff,
+        };
+        let loss = Loss::Closed(Some(CloseCode(code)));
+        assert_eq!(default_policy(loss), expected, "{loss:?}");
+        let is_patient = matches!(code, 408 | 425 | 429) || (500..600).contains(&code);
+        let expected = if is_patient {
+            Retry::Backoff
+        } else {
+            Retry::Spread
+        };
+        let loss = Loss::Refused(code);
+        assert_eq!(default_policy(loss), expected, "{loss:?}");
+    }
+    for loss in [Loss::Closed(None), Loss::Failed] {
+        assert_eq!(default_policy(loss), Retry::Backoff);
+    }
+}
+
+#[test]
+fn the_other_policy_stops_where_the_peer_says_that_we_are_wrong_and_at_1000() {
+    for code in 0..=u16::MAX {
+        for loss in [Loss::Closed(Some(CloseCode(code))), Loss::Refused(code)] {
+            let is_spread = default_policy(loss) == Retry::Spread;
+            let expected = match loss {
+                Loss::Closed(Some(CloseCode(1000))) => Retry::Stop,
+                Loss::Closed(Some(CloseCode(1013))) => Retry::Spread,
+                _ if is_spread => Retry::Stop,
+                _ => default_policy(loss),
+            };
+            assert_eq!(stop_when_refused(loss), expected, "{loss:?}");
+        }
+    }
+    for loss in [Loss::Closed(None), Loss::Failed] {
+        assert_eq!(stop_when_refused(loss), Retry::Backoff);
+    }
+}
+
+#[test]
+fn a_server_that_restarts_or_is_overloaded_or_refuses_spreads_its_clients() {
+    for attempt in [1, 3] {
+        let delays = |end| delays(Config::builder(), attempt, end);
+        fill(delays(closed(1012)), seconds(5), seconds(30));
+        for end in [closed(1013), closed(1008), refused(404)] {
+            fill(delays(end), seconds(1), seconds(60));
+        }
+    }
+    fill(
+        delays(Config::builder(), 1, refused(503)),
+        MILLISECOND,
+        seconds(5),
+    );
+}
+
+#[test]
+fn the_delays_of_a_policy_are_taken_into_the_bounds() {
+    let all = plain().policy(|_| between(Duration::ZERO, Duration::MAX));
+    fill(delays(all, 1, ERROR), MILLISECOND, DAY);
+    let reversed = plain().policy(|_| between(Duration::MAX, Duration::ZERO));
+    assert_eq!(delays(reversed, 1, ERROR), (DAY, DAY));
+    let none = plain().policy(|_| between(Duration::ZERO, Duration::ZERO));
+    assert_eq!(delays(none, 1, ERROR), (MILLISECOND, MILLISECOND));
+    let swapped = plain().policy(|_| between(seconds(7), seconds(3)));
+    assert_eq!(delays(swapped, 1, ERROR), (seconds(7), seconds(7)));
+}
+
+/// The four events that may carry the application's own decision.
+fn ends_with(retry: Retry, hint: Option<Duration>) -> [Event; 4] {
+    let mut closed = Closed::default().retry(retry);
+    closed.retry_after = hint;
+    let mut refused = Refused::with_status(503).retry(retry);
+    refused.retry_after = hint;
+    [
+        Event::Error(Some(retry)),
+        Event::Closed(closed),
+        Event::GiveUp(closed),
+        Event::Refused(refused),
+    ]
+}
+
+#[test]
+fn what_an_event_carries_goes_before_the_policy() {
+    let final_loss = plain().policy(|_| Retry::Stop);
+    for event in ends_with(between(seconds(7), seconds(7)), None) {
+        let planned = plans(&mut dialling(final_loss), event, seconds(2));
+        assert_eq!(planned, (seconds(9), 1), "{event:?}");
+    }
+    for event in ends_with(Retry::Stop, None) {
+        let mut heartbeat = dialling(plain());
+        assert!(plans_nothing(&mut heartbeat, event), "{event:?}");
+        assert_eq!(heartbeat.state(), State::Stopped);
+    }
+    for event in ends_with(Retry::Spread, None) {
+        let spread = delays(Config::builder(), 1, event);
+        fill(spread, seconds(1), seconds(60));
+    }
+    for event in ends_with(Retry::Backoff, None) {
+        let spread = Config::builder().policy(|_| Retry::Spread);
+        fill(delays(spread, 1, event), MILLISECOND, seconds(5));
+    }
+}
+
+#[test]
+fn to_what_an_event_carries_the_hint_is_added() {
+    let seven = between(seconds(7), seconds(7));
+    for event in &ends_with(seven, Some(seconds(30)))[1..] {
+        let planned = plans(&mut dialling(plain()), *event, seconds(2));
+        assert_eq!(planned, (seconds(2 + 30 + 7), 1), "{event:?}");
+    }
+}
+
+#[test]
+fn whatever_an_event_carries_reconnect_off_and_the_limits_hold() {
+    for event in ends_with(Retry::Backoff, None) {
+        let mut off = dialling(plain().reconnect(false));
+        assert!(plans_nothing(&mut off, event), "{event:?}");
+
+        let mut limited = dialling(plain().max_attempts(Some(1)));
+        fail(&mut limited, ERROR, seconds(0));
+        let actions = handle(&mut limited, event, seconds(1));
+        let limit = Action::Stopped(StopReason::AttemptLimit);
+        assert_eq!(actions.last(), Some(&limit), "{event:?}");
+    }
+}
+
+// Jitter shortens.
+
+fn jittery() -> ConfigBuilder {
+    plain().jitter(0.2).random_phase(true)
+}
+
+/// The interval that follows what this does to a connection that opens now.
+fn intervals(config: ConfigBuilder, path: impl Fn(&mut Beat) -> Duration) -> (Duration, Duration) {
+    draws(|seed| {
+        let mut heartbeat = Heartbeat::new(config.build().unwrap(), seed);
+        handle(&mut heartbeat, Event::Opened, Duration::ZERO);
+        let now = path(&mut heartbeat);
+        if let Some(id) = heartbeat.awaited_ping() {
+            handle(&mut heartbeat, Event::Pong(id), now);
+            handle(&mut heartbeat, Event::Tick, now);
+        }
+        let next = heartbeat.deadline().unwrap();
+        next - now
+    })
+}
+
+/// Ticks late by so much, for a ping.
+fn late_ping(heartbeat: &mut Beat, late: Duration) -> Duration {
+    let now = heartbeat.deadline().unwrap() + late;
+    ping(heartbeat, Event::Tick, now);
+    now
+}
+
+#[test]
+fn the_first_ping_has_a_random_phase_and_the_next_ones_a_little_jitter() {
+    let first = intervals(jittery(), |_| Duration::ZERO);
+    fill(first, MILLISECOND, seconds(10));
+    for late in [Duration::ZERO, seconds(1)] {
+        let next = intervals(jittery(), |heartbeat| late_ping(heartbeat, late));
+        fill(next, seconds(8), seconds(10));
+    }
+    let network = intervals(jittery(), |heartbeat| {
+        ping(heartbeat, Event::NetworkChanged, seconds(30));
+        seconds(30)
+    });
+    fill(network, seconds(8), seconds(10));
+    // Without it, only jitter is random.
+    let first = intervals(jittery().random_phase(false), |_| Duration::ZERO);
+    fill(first, seconds(8), seconds(10));
+}
+
+#[test]
+fn both_intervals_and_the_cadence_begin_at_a_random_phase() {
+    let outbound = jittery().send_interval(Some(seconds(4)));
+    let first = intervals(outbound, |_| Duration::ZERO);
+    fill(first, MILLISECOND, seconds(4));
+    let cadence = jittery().always_ping(true);
+    let first = intervals(cadence, |_| Duration::ZERO);
+    fill(first, MILLISECOND, seconds(10));
+    let login = jittery().healthy_within(Some(HOUR));
+    let after_login = intervals(login, |heartbeat| {
+        handle(heartbeat, Event::Healthy, seconds(30));
+        seconds(30)
+    });
+    fill(after_login, MILLISECOND, seconds(10));
+}
+
+#[test]
+fn after_a_ping_that_came_late_the_interval_is_scattered_from_a_tenth_on() {
+    let late = seconds(1) + NANOSECOND;
+    let silence = |heartbeat: &mut Beat| late_ping(heartbeat, late);
+    fill(intervals(jittery(), silence), seconds(1), seconds(10));
+
+    // Also after a miss, or in place of the last one.
+    let miss = |heartbeat: &mut Beat| {
+        late_ping(heartbeat, Duration::ZERO);
+        late_ping(heartbeat, late)
+    };
+    for max_missed in [2, 1] {
+        let config = impatient().max_missed(max_missed);
+        fill(intervals(config, miss), seconds(1), seconds(10));
+    }
+
+    let usual = jittery().random_phase(false);
+    fill(intervals(usual, silence), seconds(8), seconds(10));
+}
+
+#[test]
+fn after_a_miss_on_time_the_interval_has_a_little_jitter() {
+    let miss = |heartbeat: &mut Beat| {
+        late_ping(heartbeat, seconds(2));
+        late_ping(heartbeat, Duration::ZERO)
+    };
+    let config = impatient().max_missed(2);
+    fill(intervals(config, miss), seconds(8), seconds(10));
+}
+
+/// An answer is due before anything else is looked at.
+fn impatient() -> ConfigBuilder {
+    jittery().pong_timeout(millis(500))
+}
+
+// Listen-only.
+
+#[test]
+fn in_listen_only_no_ping_goes_and_silence_convicts() {
+    let mut heartbeat = opened(listener().send_interval(Some(seconds(2))));
+    for now in (1..20).map(seconds) {
+        assert_eq!(ticks(&mut heartbeat, now), []);
+        handle(&mut heartbeat, Event::Received, now);
+        nothing(&mut heartbeat, Event::NetworkChanged, now);
+    }
+    let done = ticks(&mut heartbeat, seconds(28));
+    let verdict = (seconds(28), Action::Close(CloseReason::IdleTimeout));
+    assert_eq!(done[0], verdict);
+}
+
+// Adaptive timeout.
+
+#[test]
+fn a_patient_timeout_follows_the_round_trips_between_its_bounds() {
+    let config = plain().adaptive_timeout(Some(seconds(6)));
+    for (round_trip, timeout) in [
+        (seconds(1), seconds(4)),
+        (millis(1800), millis(5400)),
+        (seconds(3), seconds(6)),
+    ] {
+        let (mut heartbeat, id) = pinged(config);
+        let now = seconds(10) + round_trip;
+        handle(&mut heartbeat, Event::Pong(id), now);
+        only_arms(&mut heartbeat, now, now + seconds(10));
+        let now = now + seconds(10);
+        ping(&mut heartbeat, Event::Tick, now);
+        assert_eq!(heartbeat.deadline(), Some(now + timeout));
+        // Without it, a measured round trip changes nothing.
+        reconfigure(&mut heartbeat, plain(), now);
+        assert_eq!(heartbeat.deadline(), Some(now + seconds(4)));
+    }
+}
+
+// Settings that change while running.
+
+#[test]
+fn a_ping_that_is_out_gets_no_more_time_than_it_had() {
+    let (mut heartbeat, _) = pinged(plain());
+    let patient = plain().pong_timeout(seconds(30));
+    assert_eq!(reconfigure(&mut heartbeat, patient, seconds(11)), []);
+    let hasty = plain().pong_timeout(seconds(1));
+    assert_eq!(
+        reconfigure(&mut heartbeat, hasty, seconds(12)),
+        [Action::ArmDeadline(seconds(13))]
+    );
+    convicts(&mut heartbeat, seconds(13), CloseReason::PongTimeout);
+}
+
+#[test]
+fn a_dial_a_close_and_a_wait_keep_their_deadlines() {
+    let paths: [&[Event]; 4] = [
+        &[Event::Start],
+        &[Event::Start, Event::Opened, Event::Stop],
+        &[Event::Start, ERROR],
+        &[],
+    ];
+    for path in paths {
+        let mut heartbeat = idle(plain());
+        for &event in path {
+            handle(&mut heartbeat, event, seconds(1));
+        }
+        let deadline = heartbeat.deadline();
+        let hasty = plain().connect_timeout(MILLISECOND);
+        let hasty = hasty.close_timeout(MILLISECOND);
+        assert_eq!(reconfigure(&mut heartbeat, hasty, seconds(1)), []);
+        assert_eq!(heartbeat.deadline(), deadline, "{path:?}");
+    }
+}
+
+#[test]
+fn a_watch_that_is_switched_on_begins_then() {
+    let second = seconds(3);
+    // Inbound and outbound, by the end of listen-only.
+    let both = plain().send_interval(Some(seconds(4)));
+    for (config, due) in [(plain(), 13), (both, 7)] {
+        let mut heartbeat = opened(listener());
+        reconfigure(&mut heartbeat, config, second);
+        assert_eq!(heartbeat.deadline(), Some(seconds(due)));
+    }
+    // Outbound; it is not begun again by what comes later.
+    let mut heartbeat = opened(plain());
+    reconfigure(&mut heartbeat, both, second);
+    assert_eq!(heartbeat.deadline(), Some(seconds(7)));
+    reconfigure(&mut heartbeat, both, seconds(5));
+    assert_eq!(heartbeat.deadline(), Some(seconds(7)));
+    // The cadence; and by its end inbound and outbound.
+    let mut heartbeat = opened(plain());
+    reconfigure(&mut heartbeat, counted(), second);
+    assert_eq!(heartbeat.deadline(), Some(seconds(8)));
+    reconfigure(&mut heartbeat, counted(), seconds(4));
+    assert_eq!(heartbeat.deadline(), Some(seconds(8)));
+    let mut outbound = heartbeat.clone();
+    reconfigure(&mut heartbeat, plain(), seconds(5));
+    assert_eq!(heartbeat.deadline(), Some(seconds(15)));
+    reconfigure(&mut outbound, both, seconds(5));
+    assert_eq!(outbound.deadline(), Some(seconds(9)));
+    // Idle, whatever was received before.
+    let mut heartbeat = opened(plain());
+    handle(&mut heartbeat, Event::Received, seconds(1));
+    reconfigure(&mut heartbeat, listener(), second);
+    assert_eq!(heartbeat.deadline(), Some(seconds(12)));
+    reconfigure(&mut heartbeat, listener(), seconds(5));
+    assert_eq!(heartbeat.deadline(), Some(seconds(12)));
+    // Messages, each time.
+    let mut heartbeat = opened(plain());
+    let feed = plain().message_timeout(Some(seconds(5)));
+    for (config, now, due) in [
+        (feed, 3, 8),
+        (feed, 4, 8),
+        (plain(), 5, 10),
+        (feed, 7, 12), // The inbound watch is due at second 10.
+    ] {
+        reconfigure(&mut heartbeat, config, seconds(now));
+        assert_eq!(heartbeat.deadline(), Some(seconds(due.min(10))));
+    }
+    assert_eq!(pings(&mut heartbeat, seconds(10)), [seconds(10)]);
+    convicts(&mut heartbeat, seconds(12), CloseReason::MessageTimeout);
+}
+
+#[test]
+fn a_doubt_that_is_switched_on_is_about_what_is_sent_from_then_on() {
+    let doubting = plain().confirm_within(Some(seconds(2)));
+    let mut heartbeat = opened(plain());
+    handle(&mut heartbeat, Event::Sent, seconds(1));
+    assert_eq!(reconfigure(&mut heartbeat, doubting, seconds(2)), []);
+    arms(&mut heartbeat, Event::Sent, seconds(3), seconds(5));
+    // What was in doubt is forgotten where it is switched off, also by listen-only.
+    for off in [plain(), listener()] {
+        let mut heartbeat = heartbeat.clone();
+        reconfigure(&mut heartbeat, off, seconds(4));
+        reconfigure(&mut heartbeat, doubting, seconds(4));
+        assert!(heartbeat.deadline() >= Some(seconds(10)));
+    }
+    // And goes on where the settings still ask for it.
+    let shorter = plain().confirm_within(Some(millis(1500)));
+    assert_eq!(
+        reconfigure(&mut heartbeat, shorter, seconds(4)),
+        [Action::ArmDeadline(millis(4500))]
+    );
+}
+
+#[test]
+fn what_is_now_overdue_is_asked_for_a_millisecond_later_unless_a_tick_is_due_already() {
+    let hasty = plain().ping_interval(seconds(5));
+    for now in [seconds(5), seconds(7)] {
+        let mut heartbeat = opened(plain());
+        assert_eq!(
+            reconfigure(&mut heartbeat, hasty, now),
+            [Action::ArmDeadline(now + MILLISECOND)]
+        );
+    }
+    for now in [seconds(10), seconds(12)] {
+        let mut heartbeat = opened(plain());
+        assert_eq!(reconfigure(&mut heartbeat, hasty, now), []);
+        assert_eq!(heartbeat.deadline(), Some(seconds(10)));
+    }
+}
+
+#[test]
+fn a_verdict_that_was_put_off_falls_no_later_than_the_new_settings_put_it_off() {
+    let patient = |config: ConfigBuilder| config.late_tolerance(seconds(4));
+    let puts_off = |config: ConfigBuilder| {
+        let mut heartbeat = opened(patient(config));
+        only_arms(&mut heartbeat, seconds(20), seconds(24));
+        heartbeat
+    };
+    let kinds: [(fn(Duration) -> ConfigBuilder, CloseReason); 3] = [
+        (idle_for, CloseReason::IdleTimeout),
+        (feed, CloseReason::MessageTimeout),
+        (login, CloseReason::LoginTimeout),
+    ];
+    for (lasting, reason) in kinds {
+        // A longer tolerance changes nothing, a shorter one or a shorter time does.
+        for (config, falls) in [
+            (lasting(seconds(9)).late_tolerance(seconds(8)), 24),
+            (lasting(seconds(9)).late_tolerance(seconds(2)), 23),
+            (patient(lasting(seconds(1))), 22),
+            (patient(lasting(seconds(21))), 24),
+        ] {
+            let mut heartbeat = puts_off(lasting(seconds(9)));
+            reconfigure(&mut heartbeat, config, seconds(21));
+            assert_eq!(heartbeat.deadline(), Some(seconds(falls)), "{config:?}");
+            convicts(&mut heartbeat, HOUR, reason);
+        }
+        // Where the new time is not over yet, it was not put off.
+        let mut heartbeat = puts_off(lasting(seconds(9)));
+        reconfigure(&mut heartbeat, patient(lasting(seconds(22))), seconds(21));
+        assert_eq!(heartbeat.deadline(), Some(seconds(22)));
+        only_arms(&mut heartbeat, seconds(27), seconds(31));
+    }
+    // That of a dial stays.
+    let mut heartbeat = dialling(patient(plain()));
+    only_arms(&mut heartbeat, seconds(30), seconds(34));
+    let hasty = plain().connect_timeout(seconds(1));
+    assert_eq!(reconfigure(&mut heartbeat, hasty, seconds(31)), []);
+    convicts(&mut heartbeat, HOUR, CloseReason::ConnectTimeout);
+}
+
+fn idle_for(idle_timeout: Duration) -> ConfigBuilder {
+    listener().idle_timeout(idle_timeout)
+}
+
+#[test]
+fn a_verdict_that_was_put_off_is_none_where_its_watch_is_off() {
+    let mut heartbeat = opened(listener());
+    only_arms(&mut heartbeat, seconds(20), seconds(21));
+    assert_eq!(
+        reconfigure(&mut heartbeat, plain(), seconds(20)),
+        [Action::ArmDeadline(seconds(30))]
+    );
+    ping(&mut heartbeat, Event::Tick, seconds(30));
+
+    let mut heartbeat = opened(feed(seconds(9)));
+    only_arms(&mut heartbeat, seconds(20), seconds(21));
+    for (config, now) in [(plain(), 20), (feed(seconds(9)), 20)] {
+        reconfigure(&mut heartbeat, config, seconds(now));
+    }
+    ticks(&mut heartbeat, seconds(28));
+    assert_eq!(heartbeat.deadline(), Some(seconds(29)));
+    only_arms(&mut heartbeat, seconds(40), seconds(41));
+}
+
+#[test]
+fn strict_pongs_switched_on_begins_the_inbound_watch_anew() {
+    let strict = plain().strict_pongs(true);
+    for (received, due) in [(1, 15), (8, 18)] {
+        let mut heartbeat = opened(plain());
+        if received == 1 {
+            handle(&mut heartbeat, Event::Received, seconds(1));
+        }
+        assert_eq!(
+            reconfigure(&mut heartbeat, strict, seconds(5)),
+            [Action::ArmDeadline(seconds(15))]
+        );
+        // It is not begun again by other settings.
+        assert_eq!(reconfigure(&mut heartbeat, strict, seconds(7)), []);
+        if received == 8 {
+            handle(&mut heartbeat, Event::Received, seconds(8));
+        }
+        // Switched off, it counts from the last activity, or from that beginning.
+        reconfigure(&mut heartbeat, plain(), seconds(9));
+        assert_eq!(heartbeat.deadline(), Some(seconds(due)));
+    }
+    // Or from the last pong that ended a probe.
+    let (mut heartbeat, id) = pinged(strict);
+    handle(&mut heartbeat, Event::Pong(id), seconds(12));
+    reconfigure(&mut heartbeat, plain(), seconds(13));
+    assert_eq!(heartbeat.deadline(), Some(seconds(22)));
+}
+
+#[test]
+fn an_interval_is_drawn_again_as_the_one_in_force_was() {
+    let again = |heartbeat: &mut Beat, now| {
+        reconfigure(heartbeat, jittery(), now);
+        now
+    };
+    let first = intervals(jittery(), |heartbeat| again(heartbeat, Duration::ZERO));
+    fill(first, MILLISECOND, seconds(10));
+    for (late, from) in [(seconds(0), seconds(8)), (seconds(2), seconds(1))] {
+        let drawn = intervals(jittery(), |heartbeat| {
+            let now = late_ping(heartbeat, late);
+            again(heartbeat, now)
+        });
+        fill(drawn, from, seconds(10));
+    }
+    // It is another one.
+    let mut heartbeat = opened(plain().jitter(0.5));
+    let before = heartbeat.deadline();
+    reconfigure(&mut heartbeat, plain().jitter(0.5), seconds(0));
+    assert_ne!(heartbeat.deadline(), before);
+}
+
+#[test]
+fn a_change_to_listen_only_ends_the_probe_and_the_row_of_misses() {
+    let (mut heartbeat, _) = pinged(plain().max_missed(2));
+    ping(&mut heartbeat, Event::Tick, seconds(14));
+    assert_eq!((heartbeat.missed(), heartbeat.is_ping_out()), (1, true));
+    assert_eq!(
+        reconfigure(&mut heartbeat, idle_for(seconds(30)), seconds(15)),
+        [Action::ArmDeadline(seconds(45))]
+    );
+    assert_eq!((heartbeat.missed(), heartbeat.is_ping_out()), (0, false));
+    // So does what was forgiven: idle may be put off in its turn.
+    let (mut forgiven, _) = pinged(plain());
+    ping(&mut forgiven, Event::Tick, seconds(20));
+    reconfigure(&mut forgiven, listener(), seconds(20));
+    assert_eq!(forgiven.deadline(), Some(seconds(29)));
+    only_arms(&mut forgiven, seconds(31), seconds(32));
+    convicts(&mut forgiven, seconds(32), CloseReason::IdleTimeout);
+
+    reconfigure(&mut heartbeat, plain(), seconds(16));
+    assert_eq!(pings(&mut heartbeat, seconds(26)), [seconds(26)]);
+    convicts(&mut heartbeat, seconds(30), CloseReason::PongTimeout);
+}
+
+#[test]
+fn healthy_within_is_asked_for_at_opened() {
+    // Switched on later, it holds from the next connection on.
+    let mut heartbeat = opened(plain());
+    assert_eq!(
+        reconfigure(&mut heartbeat, login(seconds(5)), seconds(1)),
+        []
+    );
+    ping(&mut heartbeat, Event::Tick, seconds(10));
+    handle(&mut heartbeat, ERROR, seconds(11));
+    handle(&mut heartbeat, Event::Opened, seconds(12));
+    convicts(&mut heartbeat, seconds(17), CloseReason::LoginTimeout);
+
+    // Switched off before `Healthy`, the other watches begin then.
+    let mut heartbeat = opened(login(seconds(60)).confirm_within(Some(seconds(1))));
+    handle(&mut heartbeat, Event::Sent, seconds(1));
+    let on = plain().confirm_within(Some(seconds(1)));
+    assert_eq!(
+        reconfigure(&mut heartbeat, on, seconds(3)),
+        [Action::ArmDeadline(seconds(13))]
+    );
+    reconfigure(&mut heartbeat, login(seconds(5)), seconds(4));
+    ping(&mut heartbeat, Event::Tick, seconds(13));
+
+    // A new length counts from `Opened`.
+    let mut heartbeat = opened(login(seconds(60)));
+    for (length, now, due) in [(9, 3, seconds(9)), (30, 4, seconds(30))] {
+        reconfigure(&mut heartbeat, login(seconds(length)), seconds(now));
+        assert_eq!(heartbeat.deadline(), Some(due));
+    }
+    reconfigure(&mut heartbeat, login(seconds(2)), seconds(5));
+    let soon = seconds(5) + MILLISECOND;
+    assert_eq!(heartbeat.deadline(), Some(soon));
+    convicts(&mut heartbeat, soon, CloseReason::LoginTimeout);
+}
+
+#[test]
+fn other_settings_leave_a_login_that_is_awaited_alone() {
+    let mut heartbeat = opened(login(seconds(60)));
+    for config in [
+        login(seconds(60)).message_timeout(Some(seconds(1))),
+        login(seconds(60)).send_interval(Some(seconds(1))),
+        login(seconds(60)).listen_only(true),
+        login(seconds(60)).always_ping(true),
+    ] {
+        assert_eq!(reconfigure(&mut heartbeat, config, seconds(3)), []);
+    }
+    assert_eq!(heartbeat.deadline(), Some(seconds(60)));
+}
