@@ -1874,7 +1874,7 @@ fn after_a_ping_that_came_late_the_interval_is_scattered_from_a_tenth_on() {
 
     // Also after a miss, or in place of the last one.
     let miss = |heartbeat: &mut Beat| {
-        late_ping(heartbeat, Duration::ZERO);
+        ping(heartbeat, Event::NetworkChanged, seconds(30));
         late_ping(heartbeat, late)
     };
     for max_missed in [2, 1] {
@@ -1889,10 +1889,11 @@ fn after_a_ping_that_came_late_the_interval_is_scattered_from_a_tenth_on() {
 #[test]
 fn after_a_miss_on_time_the_interval_has_a_little_jitter() {
     let miss = |heartbeat: &mut Beat| {
+        ping(heartbeat, Event::NetworkChanged, seconds(30));
         late_ping(heartbeat, seconds(2));
         late_ping(heartbeat, Duration::ZERO)
     };
-    let config = impatient().max_missed(2);
+    let config = impatient().max_missed(3);
     fill(intervals(config, miss), seconds(8), seconds(10));
 }
 
