@@ -2251,3 +2251,627 @@ fn other_settings_leave_a_login_that_is_awaited_alone() {
     }
     assert_eq!(heartbeat.deadline(), Some(seconds(60)));
 }
+
+// The network changed: open.
+
+#[test]
+fn a_change_of_network_pings_at_once_if_no_ping_is_out() {
+    let mut heartbeat = opened(plain());
+    ping(&mut heartbeat, Event::NetworkChanged, seconds(1));
+    nothing(&mut heartbeat, Event::NetworkChanged, seconds(3));
+    // A usual ping does not hold up the news that come after it.
+    let (mut heartbeat, id) = pinged(plain());
+    handle(&mut heartbeat, Event::Pong(id), millis(10_100));
+    ping(&mut heartbeat, Event::NetworkChanged, millis(10_200));
+}
+
+#[test]
+fn a_change_of_network_pings_nobody_before_healthy() {
+    let mut heartbeat = opened(login(seconds(30)));
+    nothing(&mut heartbeat, Event::NetworkChanged, seconds(1));
+    handle(&mut heartbeat, Event::Healthy, seconds(2));
+    assert_eq!(pings(&mut heartbeat, seconds(12)), [seconds(12)]);
+}
+
+/// News made a ping at second 1, which was answered at once.
+fn told_once(config: ConfigBuilder) -> Beat {
+    let mut heartbeat = opened(config);
+    let id = ping(&mut heartbeat, Event::NetworkChanged, seconds(1));
+    handle(&mut heartbeat, Event::Pong(id), seconds(1));
+    heartbeat
+}
+
+#[test]
+fn news_within_a_second_of_the_last_ping_that_news_made_wait_for_its_end() {
+    let patient = plain().pong_timeout(seconds(9));
+    let mut heartbeat = told_once(patient);
+    arms(
+        &mut heartbeat,
+        Event::NetworkChanged,
+        millis(1200),
+        seconds(2),
+    );
+    // They come in bursts, and the last is the true one: there is one ping.
+    for now in [1500, 1999] {
+        nothing(&mut heartbeat, Event::NetworkChanged, millis(now));
+    }
+    // Activity meanwhile does not cancel it.
+    handle(&mut heartbeat, Event::Message, millis(1999));
+    only_arms(&mut heartbeat, millis(1999), seconds(2));
+    ping(&mut heartbeat, Event::Tick, seconds(2));
+    assert_eq!(heartbeat.deadline(), Some(seconds(7)));
+    // That one counts as made by news, too.
+    handle(&mut heartbeat, Event::Received, seconds(2));
+    arms(
+        &mut heartbeat,
+        Event::NetworkChanged,
+        millis(2100),
+        seconds(3),
+    );
+    ping(&mut heartbeat, Event::Tick, seconds(3));
+    handle(&mut heartbeat, Event::Received, seconds(3));
+    ping(&mut heartbeat, Event::NetworkChanged, seconds(4));
+}
+
+#[test]
+fn news_that_wait_where_a_tick_is_due_sooner_move_no_deadline() {
+    let mut heartbeat = told_once(plain().pong_timeout(millis(500)));
+    nothing(&mut heartbeat, Event::NetworkChanged, millis(1200));
+    only_arms(&mut heartbeat, millis(1500), seconds(2));
+    ping(&mut heartbeat, Event::Tick, seconds(2));
+}
+
+#[test]
+fn the_next_ping_is_that_of_the_news_whatever_asks_for_it() {
+    let doubting = plain().confirm_within(Some(millis(100)));
+    let mut heartbeat = told_once(doubting.pong_timeout(seconds(9)));
+    handle(&mut heartbeat, Event::NetworkChanged, millis(1400));
+    handle(&mut heartbeat, Event::Sent, millis(1500));
+    ping(&mut heartbeat, Event::Tick, millis(1600));
+    // It has the short timeout, and there is no other at second 2.
+    let mut answered = heartbeat.clone();
+    assert_eq!(pings(&mut heartbeat, millis(6599)), []);
+    convicts(&mut heartbeat, millis(6600), CloseReason::PongTimeout);
+    handle(&mut answered, Event::Received, millis(1700));
+    arms(
+        &mut answered,
+        Event::NetworkChanged,
+        millis(1800),
+        millis(2600),
+    );
+    assert_eq!(pings(&mut answered, millis(2600)), [millis(2600)]);
+}
+
+#[test]
+fn the_second_of_the_news_runs_on_over_other_pings_and_what_leaves_late() {
+    let doubting = plain().confirm_within(Some(millis(100)));
+    let mut heartbeat = told_once(doubting);
+    handle(&mut heartbeat, Event::Sent, millis(1200));
+    let usual = ping(&mut heartbeat, Event::Tick, millis(1300));
+    handle(&mut heartbeat, Event::PingSent(usual), millis(1500));
+    handle(&mut heartbeat, Event::Received, millis(1600));
+    let mut later = heartbeat.clone();
+    arms(
+        &mut heartbeat,
+        Event::NetworkChanged,
+        millis(1700),
+        seconds(2),
+    );
+    ping(&mut later, Event::NetworkChanged, seconds(2));
+    // Also where that ping is longer ago than can be told.
+    let mut heartbeat = told_once(plain());
+    for second in [11, 21, 4021] {
+        let id = ping(&mut heartbeat, Event::Tick, seconds(second));
+        handle(&mut heartbeat, Event::Pong(id), seconds(second));
+    }
+    ping(&mut heartbeat, Event::NetworkChanged, seconds(4021));
+}
+
+#[test]
+fn a_change_to_listen_only_drops_news_that_wait() {
+    let mut heartbeat = told_once(plain());
+    handle(&mut heartbeat, Event::NetworkChanged, millis(1200));
+    reconfigure(&mut heartbeat, listener(), millis(1300));
+    reconfigure(&mut heartbeat, plain(), millis(1400));
+    assert_eq!(pings(&mut heartbeat, millis(11_400)), [millis(11_400)]);
+    assert_eq!(ticks(&mut heartbeat, millis(15_399)), []);
+}
+
+#[test]
+fn a_ping_that_a_change_of_network_made_has_five_seconds() {
+    let mut heartbeat = opened(plain().pong_timeout(seconds(9)));
+    let id = PingId::from_bytes([0, 0, 0, 1, 0, 0, 0, 1]);
+    assert_eq!(
+        handle(&mut heartbeat, Event::NetworkChanged, seconds(1)),
+        [Action::SendPing(id), Action::ArmDeadline(seconds(6))]
+    );
+    convicts(&mut heartbeat, seconds(6), CloseReason::PongTimeout);
+}
+
+#[test]
+fn a_change_of_network_leaves_a_ping_five_seconds_and_the_later_ones_all_of_theirs() {
+    let (mut heartbeat, _) = pinged(plain().pong_timeout(seconds(9)).max_missed(2));
+    arms(
+        &mut heartbeat,
+        Event::NetworkChanged,
+        seconds(12),
+        seconds(17),
+    );
+    // Asked again, it does not get longer.
+    nothing(&mut heartbeat, Event::NetworkChanged, seconds(13));
+    ping(&mut heartbeat, Event::Tick, seconds(17));
+    only_arms(&mut heartbeat, seconds(17), seconds(26));
+    convicts(&mut heartbeat, seconds(26), CloseReason::PongTimeout);
+}
+
+#[test]
+fn a_change_of_network_gives_no_ping_more_time_than_it_had() {
+    let (mut heartbeat, _) = pinged(plain());
+    nothing(&mut heartbeat, Event::NetworkChanged, seconds(13));
+    convicts(&mut heartbeat, seconds(14), CloseReason::PongTimeout);
+}
+
+#[test]
+fn from_a_change_of_network_on_what_leaves_late_has_the_short_timeout() {
+    let (mut heartbeat, id) = pinged(plain().pong_timeout(seconds(9)));
+    arms(
+        &mut heartbeat,
+        Event::NetworkChanged,
+        seconds(11),
+        seconds(16),
+    );
+    handle(&mut heartbeat, Event::Draining, seconds(14));
+    only_arms(&mut heartbeat, seconds(16), seconds(19));
+    handle(&mut heartbeat, Event::PingSent(id), seconds(17));
+    only_arms(&mut heartbeat, seconds(19), seconds(22));
+    convicts(&mut heartbeat, seconds(22), CloseReason::PongTimeout);
+}
+
+#[test]
+fn after_a_change_of_network_the_pings_of_the_row_have_the_short_timeout() {
+    let mut heartbeat = opened(counted().pong_timeout(seconds(30)));
+    ping(&mut heartbeat, Event::Tick, seconds(5));
+    arms(
+        &mut heartbeat,
+        Event::NetworkChanged,
+        seconds(6),
+        seconds(10),
+    );
+    let second = ping(&mut heartbeat, Event::Tick, seconds(10));
+    assert_eq!(heartbeat.deadline(), Some(seconds(11)));
+    handle(&mut heartbeat, Event::PingSent(second), millis(10_500));
+    assert_eq!(pings(&mut heartbeat, seconds(15)), [seconds(15)]);
+    convicts(&mut heartbeat, millis(15_500), CloseReason::PongTimeout);
+}
+
+#[test]
+fn where_the_timeout_adapts_a_change_of_network_leaves_what_round_trips_need() {
+    let config = plain().pong_timeout(seconds(9));
+    let adaptive = config.adaptive_timeout(Some(seconds(12)));
+    for (round_trip, timeout) in [
+        (millis(500), seconds(5)),
+        (seconds(2), seconds(6)),
+        (seconds(3), seconds(9)),
+        (seconds(5), seconds(12)),
+    ] {
+        let (mut heartbeat, id) = pinged(adaptive);
+        let now = seconds(10) + round_trip;
+        handle(&mut heartbeat, Event::Pong(id), now);
+        ping(&mut heartbeat, Event::NetworkChanged, now);
+        let falls = verdict_falls(&mut heartbeat, Duration::ZERO);
+        assert_eq!(falls, now + timeout, "{round_trip:?}");
+    }
+}
+
+#[test]
+fn in_listen_only_a_change_of_network_changes_nothing() {
+    let mut heartbeat = opened(listener());
+    nothing(&mut heartbeat, Event::NetworkChanged, seconds(1));
+    assert_eq!(pings(&mut heartbeat, seconds(8)), []);
+    convicts(&mut heartbeat, seconds(9), CloseReason::IdleTimeout);
+}
+
+/// Red in a release build of Rust 1.95 where the machine leaves the compiler a
+/// chance to take the ping that is not out for one that was due at the origin.
+#[test]
+fn a_change_of_network_after_an_answer_brings_no_verdict_forward() {
+    let now = seconds(3);
+    let mut heartbeat = opened(plain());
+    ping(&mut heartbeat, Event::NetworkChanged, now);
+    handle(&mut heartbeat, Event::Received, now);
+    arms(&mut heartbeat, Event::NetworkChanged, now, seconds(4));
+    assert!(!heartbeat.is_ping_out());
+    assert_eq!(heartbeat.verdict(seconds(60)), None);
+}
+
+// The network changed: waiting.
+
+#[test]
+fn a_change_of_network_makes_the_dial_earlier_once_a_wait() {
+    let mut heartbeat = waiting(plain().backoff_floor(seconds(30)).backoff_base(seconds(30)));
+    assert_eq!(heartbeat.deadline(), Some(LAST_DIAL + seconds(30)));
+    let now = LAST_DIAL + seconds(5);
+    let actions = handle(&mut heartbeat, Event::NetworkChanged, now);
+    let at = heartbeat.deadline().unwrap();
+    assert!((now + MILLISECOND..=now + seconds(1)).contains(&at));
+    let attempt = 2;
+    assert_eq!(
+        actions,
+        [
+            Action::ScheduleReconnect { at, attempt },
+            Action::ArmDeadline(at),
+        ]
+    );
+    // Not even by a second draw that is shorter.
+    for _ in 0..100 {
+        nothing(&mut heartbeat, Event::NetworkChanged, now);
+    }
+    dials(&mut heartbeat, Event::Tick, at);
+    // The next wait has its own.
+    let now = at + seconds(2);
+    let slow = Event::Error(Some(between(HOUR, HOUR)));
+    assert_eq!(plans(&mut heartbeat, slow, now), (now + HOUR, 3));
+    let (at, attempt) = plans(&mut heartbeat, Event::NetworkChanged, now);
+    assert!(at <= now + seconds(1));
+    assert_eq!(attempt, 3);
+}
+
+/// When the dial is after a change of network at this time, as it is drawn.
+fn hastened(config: ConfigBuilder, end: Event, now: Duration) -> (Duration, Duration) {
+    draws(|seed| {
+        let mut heartbeat = Heartbeat::new(config.build().unwrap(), seed);
+        handle(&mut heartbeat, Event::Start, seconds(0));
+        handle(&mut heartbeat, end, seconds(0));
+        handle(&mut heartbeat, Event::NetworkChanged, now);
+        heartbeat.deadline().unwrap()
+    })
+}
+
+#[test]
+fn it_is_drawn_after_the_latest_of_now_the_hint_and_the_second_after_the_last_dial() {
+    let slow = plain().policy(|_| between(HOUR, HOUR));
+    let (ms, s) = (MILLISECOND, seconds);
+    fill(hastened(slow, ERROR, s(7)), s(7) + ms, s(8));
+    fill(hastened(slow, ERROR, millis(200)), s(1) + ms, s(2));
+    let hinted = Event::Closed(Closed::default().retry_after(s(30)));
+    fill(hastened(slow, hinted, s(7)), s(30) + ms, s(31));
+    fill(hastened(slow, hinted, s(40)), s(40) + ms, s(41));
+}
+
+#[test]
+fn no_change_of_network_makes_a_dial_later_or_plans_the_same_again() {
+    // The dial would be a second after the last one at the earliest.
+    let mut heartbeat = waiting(plain().backoff_base(seconds(1)).backoff_cap(seconds(1)));
+    assert_eq!(heartbeat.deadline(), Some(LAST_DIAL + seconds(1)));
+    nothing(&mut heartbeat, Event::NetworkChanged, LAST_DIAL);
+
+    let hasty = plain().backoff_floor(millis(100)).backoff_base(millis(100));
+    let mut heartbeat = waiting(hasty);
+    let at = LAST_DIAL + millis(100);
+    assert_eq!(heartbeat.deadline(), Some(at));
+    nothing(&mut heartbeat, Event::NetworkChanged, at - MILLISECOND);
+}
+
+// The network changed: connecting.
+
+#[test]
+fn a_dial_that_is_a_second_old_is_replaced_once() {
+    let mut heartbeat = dialling(plain());
+    fail(&mut heartbeat, ERROR, seconds(0));
+    let dialled = MILLISECOND;
+    let young = dialled + seconds(1) - NANOSECOND;
+    nothing(&mut heartbeat, Event::NetworkChanged, young);
+    let epoch = heartbeat.epoch();
+    let now = dialled + seconds(1);
+    assert_eq!(
+        handle(&mut heartbeat, Event::NetworkChanged, now),
+        [
+            Action::Close(CloseReason::Reconnect),
+            Action::Connect,
+            Action::ArmDeadline(now + seconds(20)),
+        ]
+    );
+    // It is not a down, and keeps the attempt count.
+    assert_eq!(heartbeat.attempt(), 1);
+    assert_ne!(heartbeat.epoch(), epoch);
+    for later in [1, 5, 19] {
+        nothing(&mut heartbeat, Event::NetworkChanged, now + seconds(later));
+    }
+    // The dial after that is no replacement.
+    let now = seconds(30);
+    dials(&mut heartbeat, Event::ReconnectNow, now);
+    let now = now + seconds(1);
+    dials(&mut heartbeat, Event::NetworkChanged, now);
+}
+
+#[test]
+fn a_replacement_has_a_put_off_of_its_own() {
+    let mut heartbeat = dialling(plain());
+    only_arms(&mut heartbeat, seconds(22), seconds(23));
+    dials(&mut heartbeat, Event::NetworkChanged, millis(22_500));
+    let late = millis(42_500) + seconds(2);
+    only_arms(&mut heartbeat, late, late + seconds(1));
+    convicts(&mut heartbeat, late + HOUR, CloseReason::ConnectTimeout);
+}
+
+// The network changed: the next two delays.
+
+/// After the attempt count of `attempt`, and a change of network in Waiting or, `dialled`,
+/// in the dial that follows: the delay that is `nth` after it, where what ends a dial
+/// before is `end`.
+fn quick(attempt: u32, dialled: bool, nth: u32, end: Event) -> (Duration, Duration) {
+    draws(|seed| {
+        let mut heartbeat = Heartbeat::new(Config::default(), seed);
+        let mut now = Duration::ZERO;
+        handle(&mut heartbeat, Event::Start, now);
+        for _ in 1..attempt {
+            now += fail(&mut heartbeat, ERROR, now);
+        }
+        let (planned, _) = plans(&mut heartbeat, ERROR, now);
+        if !dialled {
+            handle(&mut heartbeat, Event::NetworkChanged, planned - seconds(1));
+        }
+        now = heartbeat.deadline().unwrap();
+        dials(&mut heartbeat, Event::Tick, now);
+        if dialled {
+            nothing(&mut heartbeat, Event::NetworkChanged, now);
+        }
+        for _ in 1..nth {
+            now += fail(&mut heartbeat, end, now);
+        }
+        let (at, planned) = plans(&mut heartbeat, ERROR, now);
+        assert_eq!(planned, attempt + nth);
+        at - now
+    })
+}
+
+#[test]
+fn after_a_change_the_next_two_delays_that_back_off_are_drawn_as_the_first_two_are() {
+    for dialled in [false, true] {
+        let delays = |nth| quick(8, dialled, nth, ERROR);
+        fill(delays(1), MILLISECOND, seconds(5));
+        fill(delays(2), seconds(1), seconds(2));
+        fill(delays(3), seconds(1), seconds(60));
+    }
+    // Early on as well.
+    fill(quick(1, true, 3, ERROR), seconds(1), seconds(8));
+}
+
+#[test]
+fn what_does_not_back_off_uses_up_no_quick_delay() {
+    for end in [refused(404), closed(1012)] {
+        for nth in [2, 3] {
+            fill(quick(8, true, nth, end), MILLISECOND, seconds(5));
+        }
+    }
+}
+
+#[test]
+fn a_new_change_makes_it_two_again_and_a_reset_ends_it() {
+    let path = |again: bool, seed| {
+        let mut heartbeat = Heartbeat::new(Config::default(), seed);
+        let mut now = Duration::ZERO;
+        handle(&mut heartbeat, Event::Start, now);
+        for _ in 0..8 {
+            now += fail(&mut heartbeat, ERROR, now);
+        }
+        nothing(&mut heartbeat, Event::NetworkChanged, now);
+        now += fail(&mut heartbeat, ERROR, now);
+        if again {
+            nothing(&mut heartbeat, Event::NetworkChanged, now);
+            let (at, _) = plans(&mut heartbeat, ERROR, now);
+            return at - now;
+        }
+        // One quick delay is left; after the reset there are the first and the second.
+        handle(&mut heartbeat, Event::Opened, now);
+        handle(&mut heartbeat, Event::Received, now);
+        now += seconds(10);
+        now += fail(&mut heartbeat, ERROR, now);
+        assert_eq!(heartbeat.attempt(), 1);
+        let (at, _) = plans(&mut heartbeat, ERROR, now);
+        at - now
+    };
+    fill(draws(|seed| path(true, seed)), MILLISECOND, seconds(5));
+    fill(draws(|seed| path(false, seed)), seconds(1), seconds(2));
+}
+
+// Reconnect now.
+
+#[test]
+fn reconnect_now_is_no_down_and_keeps_the_attempt_count() {
+    let mut heartbeat = dialling(plain());
+    fail(&mut heartbeat, ERROR, seconds(0));
+    handle(&mut heartbeat, Event::Opened, seconds(1));
+    let epoch = heartbeat.epoch();
+    assert_eq!(
+        handle(&mut heartbeat, Event::ReconnectNow, seconds(2)),
+        [
+            Action::Close(CloseReason::Reconnect),
+            Action::Connect,
+            Action::ArmDeadline(seconds(22)),
+        ]
+    );
+    assert_eq!(heartbeat.attempt(), 1);
+    assert_ne!(heartbeat.epoch(), epoch);
+}
+
+#[test]
+fn reconnect_now_does_not_wait_out_the_delay_or_the_hint() {
+    let mut heartbeat = dialling(plain());
+    let hinted = Closed::default().retry_after(HOUR);
+    plans(&mut heartbeat, Event::Closed(hinted), seconds(3));
+    dials(&mut heartbeat, Event::ReconnectNow, seconds(4));
+}
+
+// No hot loop.
+
+#[test]
+fn what_the_application_asks_for_dials_a_second_after_the_last_dial_at_the_earliest() {
+    let paths: [(&[Event], &[CloseReason]); 4] = [
+        (&[Event::Opened], &[CloseReason::Reconnect]),
+        (&[Event::Opened, Event::Stop], &[CloseReason::Reconnect]),
+        (&[Event::Stop], &[]),
+        (&[refused(401), Event::Stop], &[]),
+    ];
+    for (path, closes) in paths {
+        for event in [Event::ReconnectNow, Event::Start] {
+            let mut heartbeat = dialling(plain());
+            for &before in path {
+                handle(&mut heartbeat, before, millis(200));
+            }
+            if event == Event::Start && heartbeat.state() == State::Open {
+                continue;
+            }
+            let (at, attempt) = (seconds(1), 0);
+            let mut expected = Vec::from_iter(closes.iter().copied().map(Action::Close));
+            expected.push(Action::ScheduleReconnect { at, attempt });
+            expected.push(Action::ArmDeadline(at));
+            assert_eq!(handle(&mut heartbeat, event, millis(500)), expected);
+            // Said again it changes nothing.
+            nothing(&mut heartbeat, event, millis(600));
+            dials(&mut heartbeat, Event::Tick, at);
+        }
+    }
+}
+
+#[test]
+fn in_waiting_the_dial_moves_to_the_end_of_that_second_if_it_was_later() {
+    let slow = plain().policy(|_| between(seconds(20), seconds(20)));
+    let mut heartbeat = dialling(slow);
+    let hinted = Closed::default().retry_after(HOUR);
+    handle(&mut heartbeat, Event::Closed(hinted), millis(200));
+    let (at, attempt) = (seconds(1), 1);
+    assert_eq!(
+        handle(&mut heartbeat, Event::ReconnectNow, millis(300)),
+        [
+            Action::ScheduleReconnect { at, attempt },
+            Action::ArmDeadline(at),
+        ]
+    );
+    nothing(&mut heartbeat, Event::ReconnectNow, millis(400));
+    dials(&mut heartbeat, Event::Tick, at);
+    // What backs off by itself may come sooner, and stays.
+    let mut heartbeat = dialling(plain());
+    handle(&mut heartbeat, ERROR, millis(200));
+    nothing(&mut heartbeat, Event::ReconnectNow, millis(200));
+    dials(&mut heartbeat, Event::Tick, millis(201));
+}
+
+#[test]
+fn a_dial_that_is_younger_than_five_seconds_is_the_new_connection() {
+    let mut heartbeat = dialling(plain());
+    for now in [seconds(0), seconds(1), seconds(5) - NANOSECOND] {
+        nothing(&mut heartbeat, Event::ReconnectNow, now);
+    }
+    dials(&mut heartbeat, Event::ReconnectNow, seconds(5));
+    nothing(&mut heartbeat, Event::ReconnectNow, seconds(9));
+}
+
+#[test]
+fn a_between_dials_a_second_after_the_last_dial_at_the_earliest() {
+    let soon = between(MILLISECOND, MILLISECOND);
+    let own = Event::Error(Some(soon));
+    let hinted = |hint| {
+        let closed = Closed::default().retry(soon);
+        Event::Closed(closed.retry_after(millis(hint)))
+    };
+    for (event, now, at) in [
+        (own, 200, 1000),
+        (own, 999, 1000),
+        (own, 1000, 1001),
+        (own, 7000, 7001),
+        (hinted(100), 200, 1000),
+        (hinted(900), 200, 1101),
+    ] {
+        let planned = plans(&mut dialling(plain()), event, millis(now));
+        assert_eq!(planned, (millis(at), 1), "{event:?} at {now}");
+    }
+    let hasty = plain().policy(|_| between(MILLISECOND, MILLISECOND));
+    let planned = plans(&mut dialling(hasty), ERROR, millis(200));
+    assert_eq!(planned, (seconds(1), 1));
+    // The machine's own delays are as they are.
+    let hundred = plain()
+        .backoff_floor(millis(100))
+        .backoff_base(millis(100))
+        .backoff_cap(millis(100));
+    for retry in [Retry::Backoff, Retry::Spread] {
+        let mut heartbeat = dialling(hundred);
+        fail(&mut heartbeat, ERROR, millis(0));
+        let (at, _) = plans(&mut heartbeat, Event::Error(Some(retry)), millis(1));
+        assert_eq!(at, millis(101));
+    }
+}
+
+#[test]
+fn what_was_never_dialled_is_dialled_at_once() {
+    let mut heartbeat = idle(plain());
+    handle(&mut heartbeat, Event::Opened, seconds(0));
+    dials(&mut heartbeat, Event::ReconnectNow, seconds(0));
+    let mut heartbeat = idle(plain());
+    handle(&mut heartbeat, Event::Stop, seconds(0));
+    dials(&mut heartbeat, Event::Start, seconds(0));
+}
+
+// What the application says of a connection, and of itself.
+
+#[test]
+fn the_first_healthy_of_a_connection_counts() {
+    let mut heartbeat = opened(login(seconds(30)));
+    handle(&mut heartbeat, Event::Healthy, seconds(2));
+    // Later ones do not begin the watches anew.
+    handle(&mut heartbeat, Event::Healthy, seconds(5));
+    assert_eq!(pings(&mut heartbeat, seconds(12)), [seconds(12)]);
+    handle(&mut heartbeat, Event::Healthy, seconds(13));
+    convicts(&mut heartbeat, seconds(16), CloseReason::PongTimeout);
+    // Each connection needs its own.
+    handle(&mut heartbeat, Event::Opened, seconds(17));
+    convicts(&mut heartbeat, seconds(47), CloseReason::LoginTimeout);
+}
+
+#[test]
+fn give_up_is_a_down_on_which_we_close() {
+    for begin in [dialling, opened] {
+        let mut heartbeat = begin(plain());
+        let actions = handle(
+            &mut heartbeat,
+            Event::GiveUp(Closed::with_code(CloseCode(4001))),
+            seconds(2),
+        );
+        let (at, attempt) = (seconds(2) + MILLISECOND, 1);
+        assert_eq!(
+            actions,
+            [
+                Action::Close(CloseReason::GivenUp),
+                Action::ScheduleReconnect { at, attempt },
+                Action::ArmDeadline(at),
+            ]
+        );
+    }
+}
+
+#[test]
+fn after_stopped_nothing_is_due_until_it_begins_again_with_attempt_0() {
+    for (begin, state) in [
+        (Event::Start, State::Connecting),
+        (Event::ReconnectNow, State::Connecting),
+        (Event::Opened, State::Open),
+    ] {
+        let mut heartbeat = waiting(plain());
+        let stopped = [Action::Stopped(StopReason::Requested)];
+        assert_eq!(handle(&mut heartbeat, Event::Stop, seconds(20)), stopped);
+        assert_eq!(heartbeat.deadline(), None);
+        assert_eq!(heartbeat.attempt(), 2);
+        for void in [
+            Event::Tick,
+            Event::Received,
+            Event::Healthy,
+            Event::Stop,
+            ERROR,
+            Event::NetworkChanged,
+        ] {
+            nothing(&mut heartbeat, void, seconds(30));
+        }
+        handle(&mut heartbeat, begin, seconds(40));
+        assert_eq!((heartbeat.state(), heartbeat.attempt()), (state, 0));
+    }
+}
