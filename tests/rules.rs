@@ -2432,7 +2432,6 @@ fn after_a_change_of_network_the_pings_of_the_row_have_the_short_timeout() {
     let mut heartbeat = opened(counted().pong_timeout(seconds(30)));
     ping(&mut heartbeat, Event::Tick, seconds(5));
     nothing(&mut heartbeat, Event::NetworkChanged, seconds(6));
-    );
     let second = ping(&mut heartbeat, Event::Tick, seconds(10));
     assert_eq!(heartbeat.deadline(), Some(seconds(11)));
     handle(&mut heartbeat, Event::PingSent(second), millis(10_500));
