@@ -18,7 +18,9 @@ mod support {
 use core::time::Duration;
 use std::collections::BTreeMap;
 
-use keepalive::{Action, CloseReason, Closed, Config, ConfigBuilder, Event, Heartbeat, Manner, StopReason};
+use keepalive::{
+    Action, CloseReason, Closed, Config, ConfigBuilder, Event, Heartbeat, Manner, StopReason,
+};
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::strategy::ValueTree;
