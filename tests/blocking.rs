@@ -44,8 +44,8 @@ mod wire;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use keepalive::Config;
 use keepalive::blocking::{Dial, Session};
+use keepalive::{CloseCode, Closed, Config};
 
 use scenarios::{Client, Order, Story, Told, words_of};
 use tungstenite::Message;
@@ -65,6 +65,7 @@ impl Client for Blocking {
                 Order::Stop => session.stop(),
                 Order::ReconnectNow => session.reconnect_now(),
                 Order::NetworkChanged => session.network_changed(),
+                Order::GiveUp(code) => session.give_up(Closed::with_code(CloseCode(code))),
                 Order::Quit => return story,
             }
             let notice = session.next_before(end);

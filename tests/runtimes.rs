@@ -11,12 +11,13 @@ mod scenarios;
 #[path = "../examples/support/websockets.rs"]
 mod websockets;
 
+use std::fmt::Debug;
 use std::future::ready;
 use std::time::Instant;
 
 use futures_core::Stream;
 use keepalive::session::{Connect, Counted, Session, Timer, Transport};
-use keepalive::{Codec, Config};
+use keepalive::{CloseCode, Closed, Codec, Config};
 use tungstenite::Message;
 
 use peer::PATIENCE;
@@ -33,6 +34,7 @@ async fn tell<C, T, K, O, M, E>(
 where
     C: Connect,
     C::Socket: Transport<Message = M, Fault = E>,
+    E: Debug,
     T: Timer<Instant = Instant>,
     K: Codec<M>,
     O: Stream<Item = M> + Unpin,
@@ -46,6 +48,7 @@ where
             Order::Stop => session.stop(),
             Order::ReconnectNow => session.reconnect_now(),
             Order::NetworkChanged => session.network_changed(),
+            Order::GiveUp(code) => session.give_up(Closed::with_code(CloseCode(code))),
             Order::Quit => return story,
         }
         let Some(notice) = session.next().await else {
@@ -124,7 +127,7 @@ mod on_tokio_websockets {
     use crate::websockets::{Pings, connect, ending};
     use keepalive::tokio::{Channel, Timer};
     use tokio::sync::mpsc;
-    use tokio_websockets::{Error, Message as Theirs, upgrade};
+    use tokio_websockets::{Error, Message as Theirs};
 
     struct TokioWebsockets;
 
@@ -158,9 +161,6 @@ mod on_tokio_websockets {
     fn words(error: &Error) -> String {
         match error {
             Error::Io(error) => words_of_io(error),
-            Error::Upgrade(upgrade::Error::DidNotSwitchProtocols(503)) => {
-                "HTTP error: 503 Service Unavailable".to_owned()
-            }
             error => error.to_string(),
         }
     }

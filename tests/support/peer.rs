@@ -3,11 +3,11 @@
 #![allow(dead_code, unreachable_pub)]
 
 use std::env;
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{BufRead, BufReader, ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::process::{Child, ChildStdin, Command, Stdio};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, mpsc};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
@@ -36,7 +36,19 @@ pub fn url_of(address: SocketAddr) -> String {
 
 /// Accepts the next TCP connection.
 pub fn accept_tcp(listener: &TcpListener) -> TcpStream {
-    let (socket, _) = listener.accept().unwrap();
+    listener.set_nonblocking(true).unwrap();
+    let end = Instant::now() + PATIENCE;
+    let (socket, _) = loop {
+        match listener.accept() {
+            Err(error) if error.kind() == ErrorKind::WouldBlock && Instant::now() < end => {
+                thread::sleep(millis(1));
+            }
+            accepted => break accepted.unwrap(),
+        }
+    };
+    // For those who wait without an end.
+    listener.set_nonblocking(false).unwrap();
+    socket.set_nonblocking(false).unwrap();
     socket.set_read_timeout(Some(PATIENCE)).unwrap();
     socket.set_write_timeout(Some(PATIENCE)).unwrap();
     socket.set_nodelay(true).unwrap();
@@ -129,8 +141,8 @@ impl BlackHole {
 /// tells its parent through [`tell`].
 pub struct Process {
     child: Child,
-    lines: BufReader<std::process::ChildStdout>,
-    stdin: ChildStdin,
+    lines: mpsc::Receiver<String>,
+    _stdin: ChildStdin,
 }
 
 const ROLE: &str = "KEEPALIVE_TEST_ROLE";
@@ -157,24 +169,25 @@ impl Process {
             .unwrap();
         let lines = BufReader::new(child.stdout.take().unwrap());
         let stdin = child.stdin.take().unwrap();
+        let (sender, told) = mpsc::channel();
+        thread::spawn(move || {
+            for line in lines.lines().map_while(Result::ok) {
+                let line = line.trim_end().strip_prefix(MARK).map(str::to_owned);
+                if line.is_some_and(|line| sender.send(line).is_err()) {
+                    return;
+                }
+            }
+        });
         Self {
             child,
-            lines,
-            stdin,
+            lines: told,
+            _stdin: stdin,
         }
     }
 
-    /// The next line that the child tells; `None` when it has ended.
+    /// The next line that the child tells; `None` when it has ended, or says nothing.
     pub fn line(&mut self) -> Option<String> {
-        loop {
-            let mut line = String::new();
-            if self.lines.read_line(&mut line).unwrap() == 0 {
-                return None;
-            }
-            if let Some(told) = line.trim_end().strip_prefix(MARK) {
-                return Some(told.to_owned());
-            }
-        }
+        self.lines.recv_timeout(PATIENCE).ok()
     }
 
     pub fn pid(&self) -> u32 {

@@ -3,11 +3,11 @@
 #![allow(unreachable_pub)]
 
 use std::io::{self, Read, Write};
-use std::net::TcpListener;
+use std::net::{TcpListener, TcpStream};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use keepalive::{Cause, CloseReason, Config, ConfigBuilder, Notice, StopReason};
+use keepalive::{Cause, CloseReason, Config, ConfigBuilder, Notice, StopReason, stop_when_refused};
 use tungstenite::protocol::CloseFrame;
 use tungstenite::{Error, Message};
 
@@ -23,6 +23,7 @@ macro_rules! test_all {
         crate::scenarios::test_all! { $client:
             a_quiet_peer_is_pinged_once_an_interval,
             a_busy_peer_is_not_pinged,
+            a_server_that_counts_heartbeats_alone_has_them_whatever_else,
             a_stopped_process_is_convicted,
             a_mute_peer_is_convicted,
             a_byte_now_and_then_is_life,
@@ -35,10 +36,12 @@ macro_rules! test_all {
             an_end_of_file_is_told_once,
             a_close_code_is_told_once,
             a_close_code_is_read_though_a_write_failed,
-            a_normal_close_is_the_end,
+            a_normal_close_may_be_the_end,
             code_1012_keeps_away_for_5_to_30_s,
             code_1013_is_spread_out,
             a_hint_in_the_handshake_is_heeded,
+            a_refusal_may_be_the_end,
+            a_connection_can_be_given_up,
             a_refused_dial_is_tried_again,
             accept_and_drop_counts_attempts,
             a_lost_connection_is_dialled_again,
@@ -56,7 +59,7 @@ macro_rules! test_all {
             a_network_that_changed_while_open_is_probed_at_once,
             a_network_that_changed_while_waiting_is_dialled_earlier,
             a_dial_can_be_ordered_before_the_start,
-            a_dial_can_be_ordered_while_connecting,
+            a_dial_under_way_is_the_one_that_is_ordered,
             a_dial_can_be_ordered_while_open,
             a_dial_can_be_ordered_while_closing,
             a_dial_can_be_ordered_while_waiting,
@@ -121,7 +124,10 @@ impl Told {
         now: Instant,
         length: impl Fn(&M) -> usize,
         words: impl Fn(&E) -> String,
-    ) -> Self {
+    ) -> Self
+    where
+        E: std::fmt::Debug,
+    {
         let until = |at: Instant| at.saturating_duration_since(now);
         match notice {
             Notice::Connecting { attempt } => Self::Connecting(attempt),
@@ -133,8 +139,10 @@ impl Told {
                 why: match cause {
                     Cause::Closed(code) => Why::Closed(code.map(|code| code.0)),
                     Cause::Failed(error) => Why::Failed(words(&error)),
+                    Cause::Refused(status) => Why::Refused(status),
                     Cause::TimedOut(reason) => Why::TimedOut(reason),
-                    _ => unreachable!(),
+                    Cause::GivenUp => Why::GivenUp,
+                    other => unreachable!("{other:?}"),
                 },
                 attempt: retry.map(|planned| planned.attempt),
                 delay: retry.map_or(Duration::ZERO, |planned| until(planned.at)),
@@ -168,8 +176,10 @@ pub fn words_of_io(error: &io::Error) -> String {
 #[derive(Clone, Debug, PartialEq)]
 pub enum Why {
     Closed(Option<u16>),
+    Refused(u16),
     Failed(String),
     TimedOut(CloseReason),
+    GivenUp,
 }
 
 /// What an application orders.
@@ -180,6 +190,8 @@ pub enum Order {
     Stop,
     ReconnectNow,
     NetworkChanged,
+    /// With this code.
+    GiveUp(u16),
     /// Go away without a word.
     Quit,
 }
@@ -240,8 +252,10 @@ fn words(why: &Why) -> String {
     match why {
         Why::Closed(Some(code)) => format!("closed {code}"),
         Why::Closed(None) => "closed".to_owned(),
+        Why::Refused(status) => format!("refused {status}"),
         Why::Failed(error) => error.clone(),
         Why::TimedOut(reason) => reason.to_string(),
+        Why::GivenUp => "given up".to_owned(),
     }
 }
 
@@ -342,6 +356,56 @@ pub fn a_busy_peer_is_not_pinged<C: Client>() {
     assert_eq!(told[..2], ["connecting 0", "opened"]);
     assert_eq!(told[2..], ["message of 4"; COUNT]);
     assert_eq!(story.count(&Told::Ping), 0);
+}
+
+/// A server that closes when no heartbeat has come for a while, however busy the
+/// connection is, in both directions.
+pub fn a_server_that_counts_heartbeats_alone_has_them_whatever_else<C: Client>() {
+    const LASTS: Duration = Duration::from_millis(5000);
+    let (url, peer) = peer(|listener| {
+        let mut socket = accept(&listener);
+        socket.get_ref().set_read_timeout(Some(millis(20))).unwrap();
+        let (mut last, mut longest, mut orders) = (Instant::now(), Duration::ZERO, 0);
+        loop {
+            match socket.read() {
+                Ok(Message::Ping(_)) => {
+                    longest = longest.max(last.elapsed());
+                    last = Instant::now();
+                }
+                Ok(message) => orders += usize::from(message.is_text()),
+                Err(Error::Io(error)) if is_timeout(&error) => {
+                    let _ = socket.send(Message::text("trade"));
+                }
+                Err(_) => return (longest, orders),
+            }
+            if last.elapsed() > NOISE {
+                let _ = socket.close(Some(frame(4009)));
+            }
+        }
+    });
+    let config = settings().always_ping(true).send_interval(Some(INTERVAL));
+    let (begin, lateness) = (Instant::now(), Lateness::measure());
+    let story = C::run(config.build().unwrap(), &url, |told| match told {
+        Told::Message(_) if begin.elapsed() > LASTS => Order::Quit,
+        Told::Message(_) => Order::Send(Message::text("order")),
+        told => quit_when_down(told),
+    });
+    let ((longest, orders), late) = (peer.join().unwrap(), lateness.end());
+    println!("heartbeats at most {longest:?} apart beside {orders} orders, late by {late:?}");
+    let trades = |told: &&Told| matches!(told, Told::Message(_));
+    assert!(orders > 50 && story.all().filter(trades).count() > 50);
+    assert!(!story.outline().iter().any(|line| line.starts_with("down")));
+    assert!(longest <= INTERVAL + millis(100) + 3 * late, "{longest:?}");
+    // And no more often than that.
+    let most = (LASTS + NOISE).as_millis() / INTERVAL.as_millis();
+    assert!(story.count(&Told::Ping) as u128 <= most, "{story:?}");
+}
+
+fn is_timeout(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut
+    )
 }
 
 /// A process that is stopped: TCP stays up, nothing answers.
@@ -516,6 +580,13 @@ pub fn sending_much_starves_neither_pings_nor_reads<C: Client>() {
     assert!(messages > 1);
 }
 
+fn frame(code: u16) -> CloseFrame {
+    CloseFrame {
+        code: code.into(),
+        reason: "".into(),
+    }
+}
+
 /// How the peer ends it.
 #[derive(Clone, Copy, Debug)]
 enum End {
@@ -533,7 +604,7 @@ pub fn an_end_of_file_is_told_once<C: Client>() {
 }
 
 pub fn a_close_code_is_told_once<C: Client>() {
-    for code in [1001, 1011, 1012, 1013, 4000] {
+    for code in [1000, 1001, 1011, 1012, 1013, 4000] {
         an_end_is_told_once::<C>(End::Code(code), &format!("closed {code}"));
     }
 }
@@ -544,11 +615,7 @@ fn an_end_is_told_once<C: Client>(end: End, why: &str) {
         End::Fin => drop(accept_raw(&listener)),
         End::Code(code) => {
             let mut socket = accept(&listener);
-            let frame = CloseFrame {
-                code: code.into(),
-                reason: "".into(),
-            };
-            socket.close(Some(frame)).unwrap();
+            socket.close(Some(frame(code))).unwrap();
             serve(&mut socket);
         }
     });
@@ -567,18 +634,15 @@ fn an_end_is_told_once<C: Client>(end: End, why: &str) {
     peer.join().unwrap();
 }
 
-/// 1000 says that it is over, by the default policy.
-pub fn a_normal_close_is_the_end<C: Client>() {
+/// By another policy than the default one.
+pub fn a_normal_close_may_be_the_end<C: Client>() {
     let (url, peer) = peer(|listener| {
         let mut socket = accept(&listener);
-        let frame = CloseFrame {
-            code: 1000.into(),
-            reason: "".into(),
-        };
-        socket.close(Some(frame)).unwrap();
+        socket.close(Some(frame(1000))).unwrap();
         serve(&mut socket);
     });
-    let story = C::run(settings().build().unwrap(), &url, |_| Order::Nothing);
+    let config = settings().policy(stop_when_refused).build().unwrap();
+    let story = C::run(config, &url, |_| Order::Nothing);
     assert_eq!(
         story.outline(),
         [
@@ -603,11 +667,7 @@ pub fn code_1013_is_spread_out<C: Client>() {
 fn a_close_code_decides_the_delay<C: Client>(code: u16, least: Duration, greatest: Duration) {
     let (url, _peer) = peer(move |listener| {
         let mut socket = accept(&listener);
-        let frame = CloseFrame {
-            code: code.into(),
-            reason: "".into(),
-        };
-        socket.close(Some(frame)).unwrap();
+        socket.close(Some(frame(code))).unwrap();
         serve(&mut socket);
     });
     let config = settings()
@@ -865,37 +925,69 @@ pub fn a_dial_can_be_ordered_before_the_start<C: Client>() {
     );
 }
 
-pub fn a_dial_can_be_ordered_while_connecting<C: Client>() {
+/// While it is younger than 5 s.
+pub fn a_dial_under_way_is_the_one_that_is_ordered<C: Client>() {
     dialogue::<C>(
         &a_peer_that_behaves(),
         Order::Nothing,
         &[
             ("connecting 0", Order::ReconnectNow),
-            ("connecting 0", Order::Nothing),
             ("opened", Order::Stop),
             ("over: stopped", Order::Nothing),
         ],
     );
 }
 
-/// It is not a down, and the old connection is gone before the new one comes.
+/// It is not a down, and the old connection is gone before the new one comes. Its
+/// peer hears a close frame without a code.
 pub fn a_dial_can_be_ordered_while_open<C: Client>() {
     let (url, peer) = peer(|listener| {
+        let code = close_code(&mut accept(&listener));
         serve(&mut accept(&listener));
-        serve(&mut accept(&listener));
+        code
     });
-    dialogue::<C>(
+    let story = dialogue::<C>(
         &url,
         Order::Nothing,
         &[
             ("connecting 0", Order::Nothing),
             ("opened", Order::ReconnectNow),
+            ("moved: retry 0", Order::Nothing),
             ("connecting 0", Order::Nothing),
             ("opened", Order::Stop),
             ("over: stopped", Order::Nothing),
         ],
     );
-    peer.join().unwrap();
+    assert_a_second_between_dials(&story);
+    assert_eq!(peer.join().unwrap(), Some(None));
+}
+
+/// The code of the close frame that comes; `None` where none does.
+fn close_code(socket: &mut tungstenite::WebSocket<TcpStream>) -> Option<Option<u16>> {
+    loop {
+        match socket.read() {
+            Ok(Message::Close(frame)) => {
+                let code = frame.map(|frame| u16::from(frame.code));
+                serve(socket);
+                return Some(code);
+            }
+            Ok(_) => {}
+            Err(_) => return None,
+        }
+    }
+}
+
+fn assert_a_second_between_dials(story: &Story) {
+    let dials: Vec<_> = story
+        .0
+        .iter()
+        .filter(|(_, told)| matches!(told, Told::Connecting(_)))
+        .map(|(at, _)| *at)
+        .collect();
+    for pair in dials.windows(2) {
+        let between = pair[1] - pair[0];
+        assert!(between > millis(900), "{between:?}");
+    }
 }
 
 pub fn a_dial_can_be_ordered_while_closing<C: Client>() {
@@ -906,6 +998,7 @@ pub fn a_dial_can_be_ordered_while_closing<C: Client>() {
             ("connecting 0", Order::Nothing),
             ("opened", Order::Stop),
             ("message of 4", Order::ReconnectNow),
+            ("moved: retry 0", Order::Nothing),
             ("connecting 0", Order::Nothing),
             ("opened", Order::Stop),
             ("over: stopped", Order::Nothing),
@@ -921,6 +1014,7 @@ pub fn a_dial_can_be_ordered_while_waiting<C: Client>() {
             ("connecting 0", Order::Nothing),
             ("opened", Order::Nothing),
             ("down: closed, retry 1", Order::ReconnectNow),
+            ("moved: retry 1", Order::Nothing),
             ("connecting 1", Order::Nothing),
             ("opened", Order::Stop),
             ("over: stopped", Order::Nothing),
@@ -936,6 +1030,7 @@ pub fn a_dial_can_be_ordered_after_the_end<C: Client>() {
             ("connecting 0", Order::Nothing),
             ("opened", Order::Stop),
             ("over: stopped", Order::ReconnectNow),
+            ("moved: retry 0", Order::Nothing),
             ("connecting 0", Order::Nothing),
             ("opened", Order::Stop),
             ("over: stopped", Order::Nothing),
@@ -1072,24 +1167,76 @@ pub fn a_dial_that_drips_is_given_up<C: Client>() {
 
 /// The server is busy and says for how long.
 pub fn a_hint_in_the_handshake_is_heeded<C: Client>() {
-    let (url, _peer) = peer(|listener| {
-        let mut socket = accept_tcp(&listener);
-        let _ = socket.read(&mut [0; 4096]);
-        let answer = "HTTP/1.1 503 Service Unavailable\r\nRetry-After: 30\r\n\r\n";
-        let _ = socket.write_all(answer.as_bytes());
-        let _ = socket.read_to_end(&mut Vec::new());
-    });
+    let url = a_peer_that_refuses("503 Service Unavailable\r\nRetry-After: 30");
     let story = run_until_down::<C>(settings(), &url);
-    assert_eq!(
-        story.outline()[1],
-        "down: HTTP error: 503 Service Unavailable, retry 1"
-    );
+    assert_eq!(story.outline()[1], "down: refused 503, retry 1");
     let (_, _, delay) = story.first_down();
     if C::HEARS_HINTS {
         assert!(delay > Duration::from_secs(30) - NOISE && delay < Duration::from_secs(31));
     } else {
         assert!(delay <= millis(1));
     }
+}
+
+/// By another policy than the default one, which comes back.
+pub fn a_refusal_may_be_the_end<C: Client>() {
+    let url = a_peer_that_refuses("403 Forbidden");
+    let story = run_until_down::<C>(settings(), &url);
+    assert_eq!(
+        story.outline(),
+        ["connecting 0", "down: refused 403, retry 1"]
+    );
+
+    let url = a_peer_that_refuses("403 Forbidden");
+    let config = settings().policy(stop_when_refused).build().unwrap();
+    let story = C::run(config, &url, |_| Order::Nothing);
+    assert_eq!(
+        story.outline(),
+        [
+            "connecting 0",
+            "down: refused 403",
+            "over: refused with status 403"
+        ]
+    );
+}
+
+/// Answers the handshake in this way.
+fn a_peer_that_refuses(answer: &str) -> String {
+    let answer = format!("HTTP/1.1 {answer}\r\n\r\n");
+    let (url, _peer) = peer(move |listener| {
+        let mut socket = accept_tcp(&listener);
+        let _ = socket.read(&mut [0; 4096]);
+        let _ = socket.write_all(answer.as_bytes());
+        let _ = socket.read_to_end(&mut Vec::new());
+    });
+    url
+}
+
+/// The login was refused, say. The peer hears the code, and is dialled again.
+pub fn a_connection_can_be_given_up<C: Client>() {
+    let (url, peer) = peer(|listener| {
+        let code = close_code(&mut accept(&listener));
+        serve(&mut accept(&listener));
+        code
+    });
+    let mut has_given_up = false;
+    let story = C::run(settings().build().unwrap(), &url, |told| match told {
+        Told::Opened if !std::mem::replace(&mut has_given_up, true) => Order::GiveUp(4401),
+        Told::Opened => Order::Stop,
+        _ => Order::Nothing,
+    });
+    assert_eq!(
+        story.outline(),
+        [
+            "connecting 0",
+            "opened",
+            "down: given up, retry 1",
+            "connecting 1",
+            "opened",
+            "over: stopped"
+        ]
+    );
+    assert_eq!(peer.join().unwrap(), Some(Some(4401)));
 }
 
 /// A peer that sends but never reads is alive; what is written to it stalls, and
