@@ -8,7 +8,7 @@ use crate::open::{Beat, Draw, Facts, Open, Urgency, Watches};
 use crate::policy::{Loss, Retry};
 use crate::random::Rng;
 use crate::rtt::RoundTrip;
-use crate::time::{Clock, Instant, LONGEST, MILLISECOND, SECOND, Time, Timeline};
+use crate::time::{Anchor, Instant, LONGEST, MILLISECOND, SECOND, Time, Timeline};
 
 /// The heartbeat and reconnect state machine of one connection after another.
 ///
@@ -95,7 +95,9 @@ use crate::time::{Clock, Instant, LONGEST, MILLISECOND, SECOND, Time, Timeline};
 #[derive(Clone, Debug)]
 pub struct Heartbeat<I> {
     config: Config,
-    clock: Clock<I>,
+    /// The instant that is armed, where one is; else that of the last step. None before
+    /// the first.
+    anchor: Option<I>,
     /// The [`Facts`] of the connection that is open, in the caller's time: to note one
     /// is a store.
     received: Option<I>,
@@ -110,7 +112,7 @@ impl<I: Instant> Heartbeat<I> {
     pub const fn new(config: Config, seed: u64) -> Self {
         Self {
             config,
-            clock: Clock::new(),
+            anchor: None,
             received: None,
             sent: None,
             machine: Machine::new(seed),
@@ -162,14 +164,11 @@ impl<I: Instant> Heartbeat<I> {
     /// their deadlines. What is now overdue is asked for 1 ms later. `healthy_within`
     /// that is switched on holds from the next connection on.
     pub fn reconfigure(&mut self, config: Config, now: I) -> Actions<I> {
-        let (now, mut facts) = self.settle(now);
+        let mut settled = self.settle(now);
         let before = core::mem::replace(&mut self.config, config);
-        let mut turn = Turn {
-            config: &self.config,
-            facts: &mut facts,
-        };
-        let actions = self.machine.reconfigure(&before, &mut turn, now);
-        self.keep(facts);
+        let mut turn = settled.turn(&self.config);
+        let actions = self.machine.reconfigure(&before, &mut turn);
+        self.keep(&settled);
         self.translate(actions)
     }
 
@@ -179,7 +178,8 @@ impl<I: Instant> Heartbeat<I> {
     #[inline]
     #[must_use]
     pub fn deadline(&self) -> Option<I> {
-        let deadline = self.clock.instant(self.machine.deadline?)?;
+        self.machine.deadline?;
+        let deadline = self.anchor?;
         let may_have_ended = !I::IS_CLOCK && self.received.max(self.sent) >= Some(deadline);
         if may_have_ended && self.has_ended() {
             return None;
@@ -188,7 +188,8 @@ impl<I: Instant> Heartbeat<I> {
     }
 
     /// When the verdict was due that a [`Tick`](Event::Tick) at `now` would speak: on
-    /// the peer, or on the dial under way. `None` where it would convict nobody.
+    /// the peer, or on the dial under way; or when that tick was asked for, if that is
+    /// later. `None` where it would convict nobody.
     ///
     /// Who may not have read all that had come by then reads first, or the answer may
     /// lie unread.
@@ -209,13 +210,10 @@ impl<I: Instant> Heartbeat<I> {
     #[must_use]
     pub fn verdict(&self, now: I) -> Option<I> {
         let mut copy = self.clone();
-        let (now, mut facts) = copy.settle(now);
-        let mut turn = Turn {
-            config: &self.config,
-            facts: &mut facts,
-        };
-        let due = copy.machine.verdict(&mut turn, now)?;
-        copy.clock.instant(due)
+        let mut settled = copy.settle(now);
+        let mut turn = settled.turn(&self.config);
+        let due = copy.machine.verdict(&mut turn)?;
+        Some(settled.anchor.instant(due))
     }
 
     /// The settings in force.
@@ -282,24 +280,17 @@ impl<I: Instant> Heartbeat<I> {
     /// time.
     #[must_use]
     pub fn last_received(&self) -> Option<I> {
-        let (_, facts) = self.looked()?;
-        self.clock.instant(facts.received?)
+        self.open()?;
+        let settled = self.clone().settle(self.anchor?);
+        let at = settled.facts.received?;
+        Some(settled.anchor.instant_from(self.received?, at))
     }
 
     fn open(&self) -> Option<Open<Time>> {
-        self.looked().map(|(open, _)| open)
-    }
-
-    /// The open connection, with what was reported noted.
-    fn looked(&self) -> Option<(Open<Time>, Facts<Time>)> {
         let mut copy = self.clone();
-        let mut facts = copy.facts();
-        copy.machine.look(&mut Turn {
-            config: &self.config,
-            facts: &mut facts,
-        });
+        copy.settle(self.anchor?);
         match copy.machine.phase {
-            Phase::Open(open) => Some((open, facts)),
+            Phase::Open(open) => Some(open),
             _ => None,
         }
     }
@@ -313,24 +304,34 @@ impl<I: Instant> Heartbeat<I> {
     // Apart from what is inlined where facts are noted.
     #[inline(never)]
     fn act(&mut self, event: Event, now: I) -> Actions<Time> {
-        let (now, mut facts) = self.settle(now);
-        let mut turn = Turn {
-            config: &self.config,
-            facts: &mut facts,
-        };
-        let actions = self.machine.step(&mut turn, event, now);
-        self.keep(facts);
+        let mut settled = self.settle(now);
+        let mut turn = settled.turn(&self.config);
+        let actions = self.machine.step(&mut turn, event);
+        self.keep(&settled);
         actions
     }
 
-    /// Lets the machine look at what was reported before this.
-    fn settle(&mut self, now: I) -> (Time, Facts<Time>) {
-        let mut facts = self.facts();
-        self.machine.look(&mut Turn {
-            config: &self.config,
-            facts: &mut facts,
-        });
-        (self.clock.time(now), facts)
+    /// Lets the machine look at what was noted before this.
+    fn settle(&mut self, now: I) -> Settled<I> {
+        let anchor = self.anchor().unwrap_or(Anchor::first(now));
+        let facts = Facts {
+            received: self.received.map(|at| anchor.time(at)),
+            sent: self.sent.map_or(Time::ORIGIN, |at| anchor.time(at)),
+        };
+        let mut settled = Settled {
+            anchor,
+            now,
+            time: anchor.time(now),
+            facts,
+        };
+        self.machine.look(&mut settled.turn(&self.config));
+        settled
+    }
+
+    fn anchor(&self) -> Option<Anchor<I>> {
+        let instant = self.anchor?;
+        let time = self.machine.deadline.unwrap_or(self.machine.now);
+        Some(Anchor { instant, time })
     }
 
     // Most often the same was noted before, and nothing else. Time never goes back, not
@@ -381,8 +382,8 @@ impl<I: Instant> Heartbeat<I> {
     /// Whether what was noted since the last step came at the end of time.
     #[cold]
     fn has_ended(&self) -> bool {
-        let ends = |at| { self.clock }.time(at) == Time::MAX;
-        self.received.max(self.sent).is_some_and(ends)
+        let latest = self.received.max(self.sent).zip(self.anchor());
+        latest.is_some_and(|(at, anchor)| anchor.time(at) == Time::MAX)
     }
 
     /// Whether this is no earlier than what was noted since the last step.
@@ -393,25 +394,41 @@ impl<I: Instant> Heartbeat<I> {
             && (!noted.has(Noted::SENT) || is_past(self.sent, now))
     }
 
-    fn facts(&mut self) -> Facts<Time> {
-        Facts {
-            received: self.received.map(|at| self.clock.time(at)),
-            sent: self.sent.map_or(Time::ORIGIN, |at| self.clock.time(at)),
-        }
-    }
-
-    /// Back to the caller's time, where the step changed them.
-    fn keep(&mut self, facts: Facts<Time>) {
-        let clock = self.clock;
-        if facts != self.facts() {
-            self.received = facts.received.and_then(|at| clock.instant(at));
-            self.sent = clock.instant(facts.sent);
-        }
+    /// Back to the caller's time, what the step left.
+    fn keep(&mut self, settled: &Settled<I>) {
+        let Settled {
+            anchor, now, facts, ..
+        } = *settled;
+        let instant = |fact: Option<I>, at| anchor.instant_from(fact.unwrap_or(now), at);
+        self.received = facts.received.map(|at| instant(self.received, at));
+        self.sent = Some(instant(self.sent, facts.sent));
+        let next = self.machine.deadline.unwrap_or(self.machine.now);
+        let next = anchor.moved(now, next);
+        self.anchor = Some(next.instant);
+        self.machine.deadline = self.machine.deadline.map(|_| next.time);
     }
 
     #[inline(always)]
     fn translate(&self, actions: Actions<Time>) -> Actions<I> {
-        actions.filter_map_instants(|at| self.clock.instant(at))
+        actions.filter_map_instants(|at| Some(self.anchor()?.instant(at)))
+    }
+}
+
+/// What a step begins with.
+struct Settled<I> {
+    anchor: Anchor<I>,
+    now: I,
+    time: Time,
+    facts: Facts<Time>,
+}
+
+impl<I> Settled<I> {
+    fn turn<'a>(&'a mut self, config: &'a Config) -> Turn<'a> {
+        Turn {
+            config,
+            facts: &mut self.facts,
+            now: self.time,
+        }
     }
 }
 
@@ -514,6 +531,7 @@ enum Phase {
 struct Turn<'a> {
     config: &'a Config,
     facts: &'a mut Facts<Time>,
+    now: Time,
 }
 
 /// What is lost, and what to say of it.
@@ -608,8 +626,8 @@ impl Machine {
         self.advance(self.now);
     }
 
-    fn step(&mut self, turn: &mut Turn<'_>, event: Event, now: Time) -> Actions<Time> {
-        self.advance(now);
+    fn step(&mut self, turn: &mut Turn<'_>, event: Event) -> Actions<Time> {
+        self.advance(turn.now);
         let armed = self.deadline;
         let mut actions = self.take(turn, event);
         self.noted = self.notes(turn.config);
@@ -641,8 +659,8 @@ impl Machine {
         }
     }
 
-    fn reconfigure(&mut self, before: &Config, turn: &mut Turn<'_>, now: Time) -> Actions<Time> {
-        self.advance(now);
+    fn reconfigure(&mut self, before: &Config, turn: &mut Turn<'_>) -> Actions<Time> {
+        self.advance(turn.now);
         let armed = self.deadline;
         if let Phase::Open(open) = &mut self.phase {
             let mut watches = open.at(turn.config, turn.facts, self.now);
@@ -819,10 +837,10 @@ impl Machine {
         }
     }
 
-    /// When the verdict was due that a tick at this time would speak. To be asked of a
-    /// copy.
-    fn verdict(mut self, turn: &mut Turn<'_>, now: Time) -> Option<Time> {
-        self.advance(now);
+    /// When the verdict was due that a tick at this time would speak, or when that was
+    /// asked for. To be asked of a copy.
+    fn verdict(mut self, turn: &mut Turn<'_>) -> Option<Time> {
+        self.advance(turn.now);
         let now = self.now;
         let armed = self.deadline.filter(|&deadline| deadline <= now)?;
         match &mut self.phase {
@@ -830,7 +848,7 @@ impl Machine {
                 Some(armed).filter(|_| !is_forgiven(turn.config, *forgiven, armed, now))
             }
             Phase::Open(open) => match open.at(turn.config, turn.facts, now).tick(armed) {
-                Beat::Dead(_, due) => Some(due),
+                Beat::Dead(_, due) => Some(due.max(armed)),
                 Beat::Wait | Beat::Ping(_) => None,
             },
             _ => None,

@@ -26,7 +26,6 @@ pub trait Instant: Copy + Ord {
     fn saturating_duration_since(self, earlier: Self) -> Duration;
 }
 
-/// A difference of more than 584 years counts as 584 years.
 impl Instant for Duration {
     #[inline]
     fn saturating_add(self, duration: Duration) -> Self {
@@ -35,8 +34,7 @@ impl Instant for Duration {
 
     #[inline]
     fn saturating_duration_since(self, earlier: Self) -> Duration {
-        let nanos = self.as_nanos().saturating_sub(earlier.as_nanos());
-        Duration::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX))
+        self.saturating_sub(earlier)
     }
 }
 
@@ -110,6 +108,12 @@ pub(crate) struct Time(NonZeroU64);
 impl Time {
     pub(crate) const ORIGIN: Self = Self(NonZeroU64::MIN);
     pub(crate) const MAX: Self = Self(NonZeroU64::MAX);
+
+    /// No earlier than the origin.
+    fn before(self, duration: Duration) -> Self {
+        let nanos = { self.0 }.get().saturating_sub(nanos(duration));
+        Self(NonZeroU64::new(nanos).unwrap_or(NonZeroU64::MIN))
+    }
 }
 
 impl Timeline for Time {
@@ -131,30 +135,63 @@ pub(crate) fn bring_forward<T: Timeline>(slot: &mut Option<T>, latest: T) {
     }
 }
 
-/// Turns the caller's instants into internal time and back.
+/// An instant of the caller's, and the internal time that it is: from one such pair
+/// follow all others.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Clock<I> {
-    origin: Option<I>,
+pub(crate) struct Anchor<I> {
+    pub(crate) instant: I,
+    pub(crate) time: Time,
 }
 
-impl<I: Instant> Clock<I> {
-    pub(crate) const fn new() -> Self {
-        Self { origin: None }
+impl<I: Instant> Anchor<I> {
+    /// The first one: internal time begins here.
+    pub(crate) fn first(instant: I) -> Self {
+        let time = if is_greatest(instant) {
+            Time::MAX
+        } else {
+            Time::ORIGIN
+        };
+        Self { instant, time }
     }
 
-    pub(crate) fn time(&mut self, now: I) -> Time {
-        let origin = *self.origin.get_or_insert(now);
-        if is_greatest(now) {
-            return Time::MAX;
+    /// The greatest instant is the end of time.
+    pub(crate) fn time(self, at: I) -> Time {
+        if is_greatest(at) {
+            Time::MAX
+        } else if at >= self.instant {
+            self.time.after(at.saturating_duration_since(self.instant))
+        } else {
+            self.time.before(self.instant.saturating_duration_since(at))
         }
-        Time::ORIGIN.after(now.saturating_duration_since(origin))
     }
 
-    /// `None` where nothing was ever handled, so that there is no origin.
+    /// Of a time that is no earlier than this.
     #[inline]
-    pub(crate) fn instant(self, time: Time) -> Option<I> {
-        let since = time.since(Time::ORIGIN);
-        self.origin.map(|origin| origin.saturating_add(since))
+    pub(crate) fn instant(self, at: Time) -> I {
+        self.instant.saturating_add(at.since(self.time))
+    }
+
+    /// Of a time that is no earlier than this, or than some instant: an instant can be
+    /// moved forward only.
+    pub(crate) fn instant_from(self, earlier: I, at: Time) -> I {
+        if at >= self.time {
+            return self.instant(at);
+        }
+        let whole = self.instant.saturating_duration_since(earlier);
+        let rest = self.time.since(at);
+        earlier.saturating_add(whole.saturating_sub(rest))
+    }
+
+    /// The pair of such a time. Where no instant is so late, that of the greatest.
+    pub(crate) fn moved(self, earlier: I, at: Time) -> Self {
+        let instant = self.instant_from(earlier, at);
+        let since = instant.saturating_duration_since(self.instant);
+        let time = if at > self.time {
+            self.time.after(since)
+        } else {
+            at
+        };
+        Self { instant, time }
     }
 }
 

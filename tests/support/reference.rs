@@ -278,10 +278,7 @@ impl Reference {
         let did = self.take(entry.input, entry.now);
         let shown = &entry.views;
         compare("the actions", &did, &entry.actions)?;
-        // FINDING 2
-        if self.now < END {
-            compare("the deadline", &self.deadline(), &entry.deadline)?;
-        }
+        compare("the deadline", &self.deadline(), &entry.deadline)?;
         compare("the state", &self.state, &shown.state)?;
         compare(
             "the epoch",
@@ -298,10 +295,7 @@ impl Reference {
         compare("the awaited ping", &self.open.awaited(), &shown.awaited)?;
         let heard = self.open.last(|fact| *fact == Fact::Heard);
         let received = heard.map(|at| self.instant(at));
-        // FINDING 1
-        if false {
-            compare("the last activity", &received, &shown.last_received)?;
-        }
+        compare("the last activity", &received, &shown.last_received)?;
         let measured = self.open.round_trip();
         compare(
             "the round trip",
@@ -310,19 +304,21 @@ impl Reference {
         )
     }
 
-    /// When the verdict was due that a tick would speak.
+    /// When the verdict was due that a tick would speak, or when that was asked for.
     pub fn verdict(&self, now: Duration) -> Option<Duration> {
         let mut ahead = self.clone();
         ahead.advance(now);
         if ahead.deadline.is_none_or(|at| ahead.now < at) {
             return None;
         }
+        let armed = ahead.deadline;
         let due = match ahead.state {
             State::Connecting => ahead.deadline.filter(|_| !ahead.is_dial_put_off()),
             State::Open => ahead.judges().err().map(|(_, due)| due),
             _ => None,
         };
-        due.map(|due| ahead.instant(due))
+        due.max(armed.filter(|_| due.is_some()))
+            .map(|due| ahead.instant(due))
     }
 
     fn take(&mut self, input: Input, now: Duration) -> Did {
@@ -345,6 +341,7 @@ impl Reference {
         if event == Ok(Event::Tick) || self.deadline != before {
             did.extend(self.deadline().map(Action::ArmDeadline));
         }
+        self.deadline = self.deadline.map(|at| at.min(self.last()));
         did
     }
 
@@ -1098,6 +1095,12 @@ impl Reference {
 
     fn deadline(&self) -> Option<Duration> {
         self.deadline.map(|at| self.instant(at))
+    }
+
+    /// The last time that can be told: a deadline beyond it is this.
+    fn last(&self) -> Nanos {
+        let origin = nanos(self.origin.unwrap_or_default());
+        END.min(nanos(Duration::MAX) - origin)
     }
 }
 
