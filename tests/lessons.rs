@@ -357,6 +357,8 @@ fn a_stop_while_waiting_is_the_end() {
 #[test]
 fn reconnect_now_does_not_wait() {
     let mut watched = Watched::open(Config::article());
+    watched.fail();
+    watched.fail();
     let planned = planned_in(&watched.tell(Event::Error(None))).unwrap();
     watched.now += seconds(1.0);
     assert!(planned > watched.now);
