@@ -8,7 +8,7 @@
 
 use std::time::Duration;
 
-use keepalive::{Action, CloseReason, Closed, Config, Event, Heartbeat, PingId, State};
+use keepalive::{Action, CloseReason, Closed, Config, Event, Heartbeat, Manner, PingId, State};
 
 const HELLO: &str = "Hello Server!";
 
@@ -111,7 +111,7 @@ fn the_first_reconnect_comes_within_five_seconds() {
 
 #[test]
 fn close_and_error_reset_the_heartbeat() {
-    for end in [Event::Closed(Closed::default()), Event::Error] {
+    for end in [Event::Closed(Closed::default()), Event::Error(None)] {
         let mut client = Client::connected();
         client.wait(2.0); // a ping is out
         client.receives(end);
@@ -203,7 +203,11 @@ impl Client {
             }
             Action::Close(reason) => {
                 assert_eq!(reason, CloseReason::PongTimeout);
-                assert!(!reason.is_graceful(), "a dead server answers no close");
+                assert_eq!(
+                    reason.manner(),
+                    Manner::Abandon,
+                    "a dead server answers no close"
+                );
                 self.note("not received pong, close the websocket");
                 self.note("close");
             }

@@ -5,7 +5,9 @@
 
 use core::time::Duration;
 
-use keepalive::{Config, ConfigBuilder, ConfigError, Retry, default_close_policy};
+use keepalive::{
+    Config, ConfigBuilder, ConfigError, Loss, Retry, default_policy, stop_when_refused,
+};
 
 const NANOSECOND: Duration = Duration::from_nanos(1);
 const SHORTEST: Duration = Duration::from_millis(1);
@@ -15,7 +17,7 @@ const LONGEST: Duration = Duration::from_secs(24 * 60 * 60);
 type Setter = fn(ConfigBuilder, Duration) -> ConfigBuilder;
 
 /// Every duration, and how it is set.
-const DURATIONS: [(&str, Setter); 14] = [
+const DURATIONS: [(&str, Setter); 17] = [
     ("ping_interval", ConfigBuilder::ping_interval),
     ("send_interval", |builder, value| {
         builder.send_interval(Some(value))
@@ -24,8 +26,17 @@ const DURATIONS: [(&str, Setter); 14] = [
     ("adaptive_timeout", |builder, value| {
         builder.adaptive_timeout(Some(value))
     }),
+    ("confirm_within", |builder, value| {
+        builder.confirm_within(Some(value))
+    }),
     ("late_tolerance", ConfigBuilder::late_tolerance),
     ("idle_timeout", ConfigBuilder::idle_timeout),
+    ("message_timeout", |builder, value| {
+        builder.message_timeout(Some(value))
+    }),
+    ("healthy_within", |builder, value| {
+        builder.healthy_within(Some(value))
+    }),
     ("connect_timeout", ConfigBuilder::connect_timeout),
     ("close_timeout", ConfigBuilder::close_timeout),
     ("first_spread", ConfigBuilder::first_spread),
@@ -125,7 +136,7 @@ fn a_count_out_of_bounds_is_named() {
 }
 
 #[test]
-fn settings_that_contradict_each_other_are_named_both() {
+fn a_setting_that_does_not_reach_another_is_named_with_it() {
     let millis = Duration::from_millis;
     let contradictions: [(ConfigBuilder, &str, &str); 3] = [
         (
@@ -150,6 +161,99 @@ fn settings_that_contradict_each_other_are_named_both() {
     }
     let equal = Config::builder().adaptive_timeout(Some(millis(20_000)));
     equal.build().unwrap();
+}
+
+#[test]
+fn settings_that_contradict_each_other_are_named_both() {
+    let contradictions: [(&str, fn(ConfigBuilder) -> ConfigBuilder); 3] = [
+        ("always_ping", |builder| builder.always_ping(true)),
+        ("strict_pongs", |builder| builder.strict_pongs(true)),
+        ("confirm_within", |builder| {
+            builder.confirm_within(Some(SHORTEST))
+        }),
+    ];
+    for (field, set) in contradictions {
+        set(Config::builder()).build().unwrap();
+        let error = set(Config::listener().to_builder()).build().unwrap_err();
+        let other = "listen_only";
+        assert_eq!(error, ConfigError::Conflict { field, other });
+        assert_eq!(error.field(), field);
+        assert_eq!(
+            error.to_string(),
+            format!("{field} contradicts listen_only")
+        );
+    }
+    let compatible = Config::listener()
+        .to_builder()
+        .message_timeout(Some(SHORTEST))
+        .healthy_within(Some(SHORTEST))
+        .adaptive_timeout(Some(LONGEST));
+    compatible.build().unwrap();
+    let together = Config::builder()
+        .always_ping(true)
+        .strict_pongs(true)
+        .confirm_within(Some(SHORTEST));
+    together.build().unwrap();
+}
+
+/// The defaults that the contract names, setting by setting.
+#[test]
+fn the_defaults_are_those_of_the_contract() {
+    let seconds = Duration::from_secs;
+    let config = Config::default();
+    assert_eq!(config.ping_interval(), seconds(25));
+    assert_eq!(config.send_interval(), Some(seconds(25)));
+    assert!(!config.always_ping());
+    assert_eq!(config.jitter(), 0.2);
+    assert!(config.random_phase());
+    assert_eq!(config.pong_timeout(), seconds(20));
+    assert_eq!(config.max_missed(), 1);
+    assert_eq!(config.adaptive_timeout(), None);
+    assert!(!config.strict_pongs());
+    assert_eq!(config.confirm_within(), None);
+    assert_eq!(config.late_tolerance(), seconds(1));
+    assert!(!config.listen_only());
+    assert_eq!(config.idle_timeout(), seconds(45));
+    assert_eq!(config.message_timeout(), None);
+    assert_eq!(config.healthy_within(), None);
+    assert_eq!(config.connect_timeout(), seconds(20));
+    assert_eq!(config.close_timeout(), seconds(5));
+    assert!(config.reconnect());
+    assert_eq!(config.first_spread(), seconds(5));
+    assert_eq!(config.backoff_floor(), seconds(1));
+    assert_eq!(config.backoff_base(), seconds(2));
+    assert_eq!(config.backoff_cap(), seconds(60));
+    assert_eq!(config.backoff_factor(), 2.0);
+    assert_eq!(config.stable_after(), seconds(10));
+    assert_eq!(config.max_attempts(), None);
+    assert_eq!(config.max_elapsed(), None);
+}
+
+#[test]
+fn what_is_set_is_what_is_in_force() {
+    let config = Config::builder()
+        .always_ping(true)
+        .random_phase(false)
+        .strict_pongs(true)
+        .confirm_within(Some(SHORTEST))
+        .message_timeout(Some(LONGEST))
+        .healthy_within(Some(2 * SHORTEST))
+        .reconnect(false)
+        .max_attempts(Some(3))
+        .build()
+        .unwrap();
+    assert!(config.always_ping() && config.strict_pongs());
+    assert!(!config.random_phase() && !config.reconnect());
+    assert_eq!(config.confirm_within(), Some(SHORTEST));
+    assert_eq!(config.message_timeout(), Some(LONGEST));
+    assert_eq!(config.healthy_within(), Some(2 * SHORTEST));
+    assert_eq!(config.max_attempts(), Some(3));
+    assert_eq!(config.to_builder().build(), Ok(config));
+}
+
+#[test]
+fn settings_fit_into_176_bytes() {
+    assert!(size_of::<Config>() <= 176, "{}", size_of::<Config>());
 }
 
 #[test]
@@ -185,16 +289,20 @@ fn a_builder_can_be_converted_where_it_can_be_built() {
 }
 
 #[test]
-fn a_close_policy_of_the_applications_tells_settings_apart() {
+fn a_policy_of_the_applications_distinguishes_settings() {
     let config = Config::default();
-    let forgiving = config.to_builder().close_policy(|_| Retry::Backoff);
-    let forgiving = forgiving.build().unwrap();
-    assert_eq!((forgiving.close_policy())(None), Retry::Backoff);
-    assert_eq!((config.close_policy())(None), default_close_policy(None));
-    assert_ne!(forgiving, config);
-    assert_eq!(forgiving, forgiving.to_builder().build().unwrap());
-    assert!(format!("{forgiving:?}").contains("close_policy: custom"));
-    assert!(format!("{config:?}").contains("close_policy: default"));
+    let insistent = config.to_builder().policy(|_| Retry::Backoff);
+    let insistent = insistent.build().unwrap();
+    let wrong = Loss::Refused(404);
+    assert_eq!((insistent.policy())(wrong), Retry::Backoff);
+    assert_eq!((config.policy())(wrong), default_policy(wrong));
+    assert_ne!(insistent, config);
+    assert_eq!(insistent, insistent.to_builder().build().unwrap());
+    assert!(format!("{insistent:?}").contains("policy: custom"));
+    assert!(format!("{config:?}").contains("policy: default"));
+    let other = config.to_builder().policy(stop_when_refused);
+    assert_eq!((other.build().unwrap().policy())(wrong), Retry::Stop);
+    assert_ne!(other.build().unwrap(), insistent);
 }
 
 #[cfg(feature = "serde")]
@@ -210,7 +318,10 @@ mod as_text {
         assert_eq!(text["max_elapsed"], serde_json::Value::Null);
         assert_eq!(text["jitter"], 0.2);
         assert_eq!(text["reconnect"], true);
-        assert_eq!(text.get("close_policy"), None);
+        assert_eq!(text["always_ping"], false);
+        assert_eq!(text["strict_pongs"], false);
+        assert_eq!(text["confirm_within"], serde_json::Value::Null);
+        assert_eq!(text.get("policy"), None);
     }
 
     #[test]
@@ -220,6 +331,11 @@ mod as_text {
             .send_interval(None)
             .max_elapsed(Some(LONGEST))
             .max_attempts(Some(7))
+            .always_ping(true)
+            .strict_pongs(true)
+            .confirm_within(Some(Duration::from_millis(1500)))
+            .message_timeout(Some(Duration::from_secs(90)))
+            .healthy_within(Some(Duration::from_secs(15)))
             .adaptive_timeout(Some(Duration::from_micros(20_000_001)));
         let configs = [
             Config::default(),
@@ -260,6 +376,11 @@ mod as_text {
             (r#"{"jitter": 0.6}"#, "jitter is 0.6"),
             (r#"{"max_missed": 0}"#, "max_missed is 0"),
             (r#"{"backoff_cap": "1s"}"#, "backoff_cap is 1s"),
+            (
+                r#"{"listen_only": true, "always_ping": true}"#,
+                "always_ping contradicts listen_only",
+            ),
+            (r#"{"message_timeout": "0s"}"#, "message_timeout is 0ns"),
             (
                 r#"{"ping_intervall": "5s"}"#,
                 "unknown field `ping_intervall`",

@@ -23,6 +23,16 @@
 //! | throttled timers, one wake a minute | `a_throttled_timer_convicts_the_dead_and_nobody_else` |
 //! | blocking read and ping in one thread | the adapter `blocking`, and `tests/blocking.rs` |
 //! | failures are counted for ever | `a_stable_connection_forgives_what_was_before` |
+//! | opening alone sets the count of attempts back | `opening_alone_forgives_nothing` |
+//! | a ping that stands behind one large message convicts a slow uplink | `a_slow_uplink_is_not_a_dead_peer` |
+//! | a server that recycles its sockets with 1000, or answers 404 for a minute, silences its clients for good | `no_code_and_no_status_silences_a_client_for_good` |
+//! | a server that counts heartbeats and nothing else throws a busy client out | `a_busy_client_beats_as_often_as_a_silent_one` |
+//! | the gateway lives, the backend is dead | `a_gateway_does_not_answer_for_the_backend` |
+//! | pongs flow, the subscription is silent for hours | `pongs_do_not_stand_for_data` |
+//! | a heartbeat before the login gets the client thrown out | `nothing_beats_before_the_login` |
+//! | an overloaded server's `Retry-After` is ignored, or brings the crowd back in step | `a_hint_is_kept_and_keeps_nobody_in_step` |
+//! | nobody asks soon whether a message arrived | `what_was_sent_is_asked_about_soon` |
+//! | the application reconnects on each refusal, in a hot loop | `an_application_that_insists_dials_once_a_second` |
 //!
 //! Each was seen to fail with the machine broken in that point.
 
@@ -33,8 +43,8 @@ use core::time::Duration;
 use std::collections::BTreeSet;
 
 use keepalive::{
-    Action, CloseCode, CloseReason, Closed, Config, Epoch, Event, Heartbeat, PingId, Retry, State,
-    StopReason, default_close_policy,
+    Action, CloseCode, CloseReason, Closed, Config, Epoch, Event, Heartbeat, Loss, Manner, PingId,
+    Refused, Retry, State, StopReason, default_policy,
 };
 
 const MILLISECOND: Duration = Duration::from_millis(1);
@@ -91,7 +101,7 @@ impl Watched {
 
     /// Fails the connection or the dial, and waits for the next dial.
     fn fail(&mut self) -> Duration {
-        let planned = planned_in(&self.tell(Event::Error)).expect("it reconnects");
+        let planned = planned_in(&self.tell(Event::Error(None))).expect("it reconnects");
         let delay = planned - self.now;
         assert_eq!(self.tick()[0], Action::Connect);
         delay
@@ -131,7 +141,7 @@ fn a_dead_peer_is_abandoned_and_the_next_dial_planned_in_one_step() {
         panic!("{actions:?}");
     };
     assert_eq!(reason, CloseReason::PongTimeout);
-    assert!(!reason.is_graceful());
+    assert_eq!(reason.manner(), Manner::Abandon);
     assert_eq!(armed, Action::ArmDeadline(at));
     assert_eq!(watched.heartbeat.state(), State::Waiting);
 }
@@ -159,7 +169,7 @@ fn what_an_old_socket_says_late_is_not_heard() {
     watched.tell(Event::Opened);
     let before = format!("{:?}", watched.heartbeat);
     let late = [
-        Event::Error,
+        Event::Error(None),
         Event::Closed(Closed::default()),
         Event::Opened,
         Event::Received,
@@ -173,7 +183,7 @@ fn what_an_old_socket_says_late_is_not_heard() {
 
 #[test]
 fn an_error_and_its_close_are_one_failure() {
-    let both = [Event::Error, Event::Closed(Closed::default())];
+    let both = [Event::Error(None), Event::Closed(Closed::default())];
     for (first, second) in [(both[0], both[1]), (both[1], both[0])] {
         let mut watched = Watched::open(Config::article());
         assert!(planned_in(&watched.tell(first)).is_some());
@@ -184,7 +194,7 @@ fn an_error_and_its_close_are_one_failure() {
     let mut watched = Watched::open(Config::article());
     watched.ping();
     watched.tick();
-    assert_eq!(watched.tell(Event::Error), []);
+    assert_eq!(watched.tell(Event::Error(None)), []);
     assert_eq!(watched.heartbeat.attempt(), 1);
 }
 
@@ -333,7 +343,7 @@ fn the_delays_of_the_last_attempts_are_spread_too() {
 #[test]
 fn a_stop_while_waiting_is_the_end() {
     let mut watched = Watched::open(Config::article());
-    let planned = planned_in(&watched.tell(Event::Error)).unwrap();
+    let planned = planned_in(&watched.tell(Event::Error(None))).unwrap();
     assert_eq!(
         watched.tell(Event::Stop),
         [Action::Stopped(StopReason::Requested)]
@@ -347,7 +357,11 @@ fn a_stop_while_waiting_is_the_end() {
 #[test]
 fn reconnect_now_does_not_wait() {
     let mut watched = Watched::open(Config::article());
-    let planned = planned_in(&watched.tell(Event::Error)).unwrap();
+    watched.fail();
+    watched.fail();
+    let planned = planned_in(&watched.tell(Event::Error(None))).unwrap();
+    watched.now += seconds(1.0);
+    assert!(planned > watched.now);
     let actions = watched.tell(Event::ReconnectNow);
     assert_eq!(actions[0], Action::Connect);
     watched.tell(Event::Opened);
@@ -394,12 +408,14 @@ fn close_codes_are_told_apart() {
     near(delays(1012), 5.0, 30.0);
     near(delays(1013), 1.0, 60.0);
     near(delays(4000), 0.0, 5.0);
-    let final_codes = [1000, 1002, 1003, 1007, 1008, 1009, 1010, 1015];
+    near(delays(1000), 0.0, 5.0);
+    near(delays(1008), 1.0, 60.0);
+    let wrong = [1002, 1003, 1007, 1008, 1009, 1010, 1013, 1015];
     for code in 0..=u16::MAX {
-        let stops = default_close_policy(Some(CloseCode(code))) == Retry::Stop;
-        assert_eq!(stops, final_codes.contains(&code), "{code}");
+        let retry = default_policy(Loss::Closed(Some(CloseCode(code))));
+        assert_ne!(retry, Retry::Stop);
+        assert_eq!(retry == Retry::Spread, wrong.contains(&code), "{code}");
     }
-    assert_eq!(delays(1008), None);
 }
 
 #[test]
@@ -454,12 +470,185 @@ fn a_stable_connection_forgives_what_was_before() {
     watched.now += seconds(10.0);
     assert!(watched.fail() <= seconds(5.0));
     assert_eq!(watched.heartbeat.attempt(), 1);
-    // So does the application's word, at once.
-    for _ in 0..5 {
+    // So does the application's word, where the connection lasts: two tabs that log
+    // each other out would dial without an end otherwise.
+    for (lasts, attempt) in [(0.0, 7), (10.0, 1)] {
+        let mut watched = Watched::open(Config::default());
+        for _ in 0..6 {
+            watched.fail();
+        }
+        watched.tell(Event::Opened);
+        watched.tell(Event::Healthy);
+        watched.now += seconds(lasts);
         watched.fail();
+        assert_eq!(watched.heartbeat.attempt(), attempt);
     }
-    watched.tell(Event::Opened);
+}
+
+#[test]
+fn opening_alone_forgives_nothing() {
+    let mut watched = Watched::open(Config::default());
+    for attempt in 1..=6 {
+        // It is up for an hour, mute, and pinged again and again.
+        watched.now += seconds(3600.0);
+        watched.fail();
+        assert_eq!(watched.heartbeat.attempt(), attempt);
+        watched.tell(Event::Opened);
+    }
+}
+
+#[test]
+fn a_slow_uplink_is_not_a_dead_peer() {
+    let mut watched = Watched::open(Config::article());
+    let ping = watched.ping();
+    // The ping stands behind a minute of our own bytes.
+    for second in 3..=62 {
+        watched.now = seconds(f64::from(second));
+        watched.tell(Event::Draining);
+        assert!(!convicts(&watched.tell(Event::Tick)));
+    }
+    watched.tell(Event::PingSent(ping));
+    watched.now = seconds(71.0);
+    watched.tell(Event::Pong(ping));
+    assert!(!convicts(&watched.tick()));
+    let round_trip = watched.heartbeat.round_trip().unwrap();
+    assert_eq!(round_trip.last(), seconds(9.0));
+    // Where the transport takes nothing more, the peer is dead.
+    let mut watched = Watched::open(Config::article());
+    watched.ping();
+    watched.now = seconds(9.0);
+    watched.tell(Event::Draining);
+    assert!(convicts(&watched.tick()));
+    assert_eq!(watched.now, seconds(19.0));
+}
+
+#[test]
+fn no_code_and_no_status_silences_a_client_for_good() {
+    for code in [1000, 1008, 4001] {
+        let closed = Event::Closed(Closed::with_code(CloseCode(code)));
+        let mut watched = Watched::open(Config::default());
+        assert!(planned_in(&watched.tell(closed)).is_some(), "{code}");
+    }
+    for status in [401, 404, 418] {
+        let mut watched = Watched::open(Config::default());
+        watched.fail();
+        let refused = Event::Refused(Refused::with_status(status));
+        assert!(planned_in(&watched.tell(refused)).is_some(), "{status}");
+    }
+}
+
+#[test]
+fn a_busy_client_beats_as_often_as_a_silent_one() {
+    let config = Config::article().to_builder().always_ping(true);
+    let mut watched = Watched::open(config.build().unwrap());
+    let mut pings = 0;
+    for tenths in 1..=600_u32 {
+        watched.now = seconds(f64::from(tenths) / 10.0);
+        watched.tell(Event::Message);
+        watched.tell(Event::Sent);
+        pings += u32::from(ping_in(&watched.tell(Event::Tick)).is_some());
+    }
+    assert_eq!(pings, 30, "one each 2 s for a minute");
+}
+
+#[test]
+fn a_gateway_does_not_answer_for_the_backend() {
+    for (strict, verdict) in [(false, None), (true, Some(seconds(12.0)))] {
+        let config = Config::article().to_builder().strict_pongs(strict);
+        let mut watched = Watched::open(config.build().unwrap());
+        let mut convicted = None;
+        for tenths in 1..=600_u32 {
+            watched.now = seconds(f64::from(tenths) / 10.0);
+            // Its own pings and banners.
+            watched.tell(Event::Received);
+            if convicts(&watched.tell(Event::Tick)) {
+                convicted.get_or_insert(watched.now);
+            }
+        }
+        assert_eq!(convicted, verdict);
+    }
+}
+
+#[test]
+fn pongs_do_not_stand_for_data() {
+    let config = Config::article().to_builder();
+    let config = config.message_timeout(Some(seconds(60.0)));
+    let mut watched = Watched::open(config.build().unwrap());
+    watched.now = seconds(1.0);
+    watched.tell(Event::Message);
+    loop {
+        let actions = watched.tick();
+        match ping_in(&actions) {
+            Some(ping) => drop(watched.tell(Event::Pong(ping))),
+            None => {
+                assert_eq!(actions[0], Action::Close(CloseReason::MessageTimeout));
+                break;
+            }
+        }
+    }
+    assert_eq!(watched.now, seconds(61.0));
+}
+
+#[test]
+fn nothing_beats_before_the_login() {
+    let config = Config::article().to_builder();
+    let config = config.healthy_within(Some(seconds(30.0)));
+    let mut watched = Watched::open(config.build().unwrap());
+    watched.now = seconds(29.0);
+    for event in [Event::Sent, Event::Received, Event::NetworkChanged] {
+        assert_eq!(ping_in(&watched.tell(event)), None);
+        assert_eq!(ping_in(&watched.tell(Event::Tick)), None);
+    }
     watched.tell(Event::Healthy);
-    watched.fail();
-    assert_eq!(watched.heartbeat.attempt(), 1);
+    watched.ping();
+    assert_eq!(watched.now, seconds(31.0));
+}
+
+#[test]
+fn a_hint_is_kept_and_keeps_nobody_in_step() {
+    let mut planned = BTreeSet::new();
+    for seed in 0..200 {
+        let mut heartbeat = Heartbeat::new(Config::default(), seed);
+        let _ = heartbeat.handle(Event::Start, Duration::ZERO);
+        let refused = Refused::with_status(503).retry_after(seconds(120.0));
+        let actions: Vec<_> = heartbeat
+            .handle(Event::Refused(refused), Duration::ZERO)
+            .collect();
+        planned.insert(planned_in(&actions).unwrap());
+    }
+    assert_eq!(planned.len(), 200);
+    assert!(*planned.first().unwrap() > seconds(120.0));
+    assert!(*planned.last().unwrap() <= seconds(125.0));
+}
+
+#[test]
+fn what_was_sent_is_asked_about_soon() {
+    let config = Config::default().to_builder();
+    let config = config.confirm_within(Some(seconds(1.0))).build().unwrap();
+    let mut watched = Watched::open(config);
+    // The random phase is over.
+    let ping = watched.ping();
+    watched.tell(Event::Pong(ping));
+    let sent = watched.now + seconds(2.0);
+    watched.now = sent;
+    watched.tell(Event::Sent);
+    watched.ping();
+    assert!(watched.now <= sent + seconds(1.0));
+}
+
+#[test]
+fn an_application_that_insists_dials_once_a_second() {
+    let mut watched = Watched::open(Config::default());
+    let mut dials = 0;
+    watched.tell(Event::Error(None));
+    while watched.now < seconds(60.0) {
+        let mut actions = watched.tell(Event::ReconnectNow);
+        if !actions.contains(&Action::Connect) {
+            actions = watched.tick();
+        }
+        assert_eq!(actions[0], Action::Connect);
+        dials += 1;
+        watched.tell(Event::Refused(Refused::with_status(401)));
+    }
+    assert!((59..=61).contains(&dials), "{dials}");
 }

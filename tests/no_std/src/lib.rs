@@ -9,7 +9,7 @@
 
 use core::time::Duration;
 
-use keepalive::{Action, Event, Heartbeat, PingId, StopReason};
+use keepalive::{Action, Event, Heartbeat, Manner, PingId, StopReason};
 
 /// What the device has: a clock, and a link that does not block.
 pub trait Device {
@@ -21,8 +21,8 @@ pub trait Device {
     fn dial(&mut self);
     /// Sends a ping.
     fn ping(&mut self, id: PingId);
-    /// Ends the link.
-    fn hang_up(&mut self, gracefully: bool);
+    /// Ends the link, in this manner.
+    fn hang_up(&mut self, manner: Manner);
     /// Sleeps until then, or until something happens on the link.
     fn sleep(&mut self, until: Option<Duration>);
 }
@@ -35,7 +35,7 @@ pub fn run(heartbeat: &mut Heartbeat<Duration>, device: &mut impl Device) -> Sto
             match action {
                 Action::Connect => device.dial(),
                 Action::SendPing(id) => device.ping(id),
-                Action::Close(reason) => device.hang_up(reason.is_graceful()),
+                Action::Close(reason) => device.hang_up(reason.manner()),
                 Action::Stopped(reason) => return reason,
                 Action::ScheduleReconnect { .. } | Action::ArmDeadline(_) => {}
             }
@@ -49,7 +49,7 @@ pub fn run(heartbeat: &mut Heartbeat<Duration>, device: &mut impl Device) -> Sto
 
 #[cfg(test)]
 mod tests {
-    use keepalive::{CloseCode, Closed, Config};
+    use keepalive::{CloseCode, Closed, Config, stop_when_refused};
 
     use super::*;
 
@@ -87,8 +87,8 @@ mod tests {
             };
         }
 
-        fn hang_up(&mut self, gracefully: bool) {
-            self.abandoned += u32::from(!gracefully);
+        fn hang_up(&mut self, manner: Manner) {
+            self.abandoned += u32::from(manner == Manner::Abandon);
         }
 
         fn sleep(&mut self, until: Option<Duration>) {
@@ -96,10 +96,16 @@ mod tests {
         }
     }
 
+    /// The goodbye of the second link is the end.
+    fn config() -> Config {
+        let article = Config::article().to_builder();
+        article.policy(stop_when_refused).build().unwrap()
+    }
+
     #[test]
     fn a_link_that_falls_silent_is_abandoned_and_dialled_again() {
         let mut device = Script::default();
-        let mut heartbeat = Heartbeat::new(Config::article(), 42);
+        let mut heartbeat = Heartbeat::new(config(), 42);
         let reason = run(&mut heartbeat, &mut device);
         assert_eq!(reason, StopReason::Closed(Some(CloseCode::NORMAL)));
         assert_eq!((device.dials, device.pings, device.abandoned), (2, 4, 1));

@@ -9,7 +9,9 @@ use std::task::{Context, Poll, Wake, Waker};
 use std::time::Duration;
 
 use embassy_time::{Instant, MockDriver};
-use keepalive::{CloseCode, Closed, Config, Event, Heartbeat, PingId, StopReason};
+use keepalive::{
+    CloseCode, Closed, Config, Event, Heartbeat, Manner, PingId, StopReason, stop_when_refused,
+};
 use no_std_async::{Link, run};
 
 /// Answers two pings on the first link and none after; says goodbye at the first ping
@@ -52,16 +54,22 @@ impl Link for Script {
         self.pending = self.answer(id);
     }
 
-    fn hang_up(&mut self, gracefully: bool) {
-        assert!(!gracefully);
+    fn hang_up(&mut self, manner: Manner) {
+        assert_eq!(manner, Manner::Abandon);
         self.abandoned = now();
     }
+}
+
+/// The goodbye of the second link is the end.
+fn config() -> Config {
+    let article = Config::article().to_builder();
+    article.policy(stop_when_refused).build().unwrap()
 }
 
 #[test]
 fn by_the_loop() {
     let mut script = Script::default();
-    let mut heartbeat = Heartbeat::new(Config::article(), 42);
+    let mut heartbeat = Heartbeat::new(config(), 42);
     let reason = drive(run(&mut heartbeat, &mut script));
     assert_eq!(reason, StopReason::Closed(Some(CloseCode::NORMAL)));
     assert_eq!((script.dials, script.pings), (2, 4));
