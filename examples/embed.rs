@@ -1,4 +1,4 @@
-//! The core in a loop of your own: `cargo run --example embed`.
+//! The core in your own event loop: `cargo run --example embed`.
 //!
 //! Threads and channels stand for the network here. Any other runtime has the same
 //! three parts: what comes in, a wait that ends at the deadline, and a `match` over
@@ -62,7 +62,7 @@ impl Client {
                     Action::SendPing(id) => self.ping(id),
                     Action::Close(_) => self.connection = None,
                     Action::Stopped(reason) => return reason,
-                    // To show, and for timers that are pushed: this loop asks.
+                    // To show, and for timers that are set: this loop asks for the deadline.
                     Action::ScheduleReconnect { .. } | Action::ArmDeadline(_) => {}
                 }
             }

@@ -12,7 +12,7 @@
 //! | 4 | each call starts its timeout afresh | `a_dial_that_drips_is_given_up`, `wire::a_drip_does_not_hold_a_read`, `wire::a_slow_drain_does_not_hold_a_write`, `tls::a_dial_that_drips_in_tls_is_given_up` |
 //! | 5 | TLS reads while it writes | `tls::a_blocked_write_neither_hangs_nor_kills`, `tls::a_peer_that_only_sends_is_alive_while_a_write_is_blocked` |
 //! | 6 | a frame whose write timed out is queued | `session::a_stop_sends_what_is_queued_first`, `tls::a_blocked_write_neither_hangs_nor_kills` |
-//! | 7 | a pong is late behind much that is sent, or received | `wire::a_ping_behind_a_big_message_counts_from_its_flush`, `a_byte_a_second_and_a_frame_of_1_mb_over_10_s_are_life`, `tls::a_drip_below_tls_is_life` |
+//! | 7 | a pong is late behind much that is sent, or received | `wire::a_ping_behind_a_big_message_counts_from_its_flush`, `wire::a_pong_behind_many_messages_is_read_before_the_verdict`, `wire::a_slow_peer_is_not_convicted_while_it_drains`, `a_byte_a_second_and_a_frame_of_1_mb_over_10_s_are_life`, `tls::a_drip_below_tls_is_life` |
 //! | 8 | tungstenite's answer to a ping waits for the next call | `wire::the_answer_to_a_ping_leaves_at_once` |
 //! | 9 | a control frame that is too long is accepted | `wire::a_control_frame_that_is_too_long_never_leaves`, `wire::a_ping_of_the_codecs_that_is_too_long_ends_it_with_a_reason` |
 //! | 10 | TLS takes `WouldBlock` in a handshake for a promise | `wire::a_deadline_is_timed_out_while_connecting_and_would_block_afterwards`, `tls::a_dial_that_hangs_in_tls_is_given_up` |

@@ -16,14 +16,14 @@ mod built;
 mod chromium;
 
 use std::fs;
-use std::io::{BufRead, BufReader, ErrorKind};
+use std::io::ErrorKind;
 use std::net::TcpStream;
 use std::path::Path;
 use std::process::Command;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-use built::{Killed, example};
+use built::{Running, example, output};
 use chromium::Chromium;
 use tungstenite::error::ProtocolError;
 use tungstenite::{Error, Message, WebSocket, client};
@@ -43,7 +43,7 @@ fn the_server_knows_a_loopback_address() {
         vec!["0.0.0.0:0"],
         vec!["127.0.0.1:0", "and"],
     ] {
-        let output = example("browser_server").args(&arguments).output().unwrap();
+        let output = output(example("browser_server").args(&arguments));
         assert_eq!(output.status.code(), Some(2), "{arguments:?}");
         assert!(output.stdout.is_empty(), "{arguments:?}");
         assert!(!output.stderr.is_empty(), "{arguments:?}");
@@ -112,7 +112,7 @@ fn ctrl_c_sends_all_away() {
     };
     assert_eq!(u16::from(frame.code), 1001);
     drop((ann, bob));
-    assert!(server.process.0.wait().unwrap().success());
+    assert!(server.process.end().success());
 }
 
 #[test]
@@ -226,7 +226,7 @@ fn a_page_that_is_sent_away_comes_back() {
     server.signal("-INT");
     page.hears("the server closed with 1001");
     page.hears("reconnect 1 in ");
-    server.process.0.wait().unwrap();
+    server.process.end();
     let _server = Server::start_at(&address);
     page.hears("open");
     page.hears("pong seq=1 ");
@@ -398,7 +398,7 @@ fn long_a_page_that_is_hidden_accuses_only_the_mute() {
 
 /// The example, as it is built.
 struct Server {
-    process: Killed,
+    process: Running,
     url: String,
 }
 
@@ -408,10 +408,8 @@ impl Server {
     }
 
     fn start_at(address: &str) -> Self {
-        let mut child = example("browser_server").arg(address).spawn().unwrap();
-        let output = child.stdout.take().unwrap();
-        let process = Killed(child);
-        let url = BufReader::new(output).lines().next().unwrap().unwrap();
+        let mut process = Running::start(example("browser_server").arg(address));
+        let url = process.line().unwrap();
         Self { process, url }
     }
 
@@ -431,7 +429,7 @@ impl Server {
 
     #[cfg(unix)]
     fn signal(&self, name: &str) {
-        let id = self.process.0.id().to_string();
+        let id = self.process.id().to_string();
         let sent = Command::new("kill").args([name, &id]).status().unwrap();
         assert!(sent.success());
     }

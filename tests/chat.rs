@@ -8,12 +8,11 @@ mod built;
 #[path = "../examples/chat/room.rs"]
 mod room;
 
-use std::io::{BufRead, BufReader};
 use std::net::{SocketAddr, TcpStream};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use built::{Killed, example};
+use built::{Running, example, output};
 use keepalive::tokio::{Channel, Socket, client, connect};
 use keepalive::tungstenite::goodbye;
 use keepalive::{CloseCode, Config, Notice, StopReason};
@@ -64,7 +63,9 @@ async fn a_member_that_is_stuck_leaves_too() {
     let _bob = mute(address, "bob").await;
     ann.hears("bob joins").await;
     let long = "x".repeat(1 << 20);
+    let begin = Instant::now();
     loop {
+        assert!(begin.elapsed() < PATIENCE);
         ann.say(&long);
         if ann.next().await.unwrap() == "bob leaves: no pong in time" {
             break;
@@ -89,7 +90,7 @@ async fn a_room_that_closes_sends_all_away() {
 
 #[test]
 fn the_example_shows_itself() {
-    let output = example("chat").output().unwrap();
+    let output = output(&mut example("chat"));
     assert!(output.status.success());
     let expected = [
         "carl joins",
@@ -106,7 +107,7 @@ fn the_example_shows_itself() {
 #[test]
 fn the_example_knows_an_address() {
     for arguments in [vec!["localhost"], vec![""], vec!["127.0.0.1:0", "and"]] {
-        let output = example("chat").args(&arguments).output().unwrap();
+        let output = output(example("chat").args(&arguments));
         assert_eq!(output.status.code(), Some(2), "{arguments:?}");
         assert!(output.stdout.is_empty(), "{arguments:?}");
     }
@@ -115,21 +116,19 @@ fn the_example_knows_an_address() {
 #[cfg(unix)]
 #[tokio::test]
 async fn ctrl_c_sends_all_away() {
-    let child = example("chat").arg("127.0.0.1:0").spawn().unwrap();
-    let mut child = Killed(child);
-    let mut output = BufReader::new(child.0.stdout.take().unwrap()).lines();
-    let url = output.next().unwrap().unwrap();
+    let mut child = Running::start(example("chat").arg("127.0.0.1:0"));
+    let url = child.line().unwrap();
     let address = url.strip_prefix("http://").unwrap().trim_end_matches('/');
     let address: SocketAddr = address.parse().unwrap();
     assert!(page(address).contains("<title>Chat</title>"));
     let mut ann = Member::join(address, "ann").await;
 
-    let id = child.0.id().to_string();
+    let id = child.id().to_string();
     let signal = Command::new("kill").args(["-INT", &id]).status().unwrap();
     assert!(signal.success());
     assert_eq!(ann.reason().await, went_away());
-    assert!(child.0.wait().unwrap().success());
-    let told: Vec<_> = output.map(|line| line.unwrap()).collect();
+    assert!(child.end().success());
+    let told: Vec<_> = std::iter::from_fn(|| child.line()).collect();
     assert_eq!(told, ["ann joins", "ann leaves: stopped"]);
 }
 
@@ -161,7 +160,7 @@ fn went_away() -> StopReason {
 /// A member that reads nothing and answers nothing.
 async fn mute(address: SocketAddr, name: &str) -> Socket {
     let url = format!("ws://{address}/chat/{name}");
-    connect(url).await.unwrap()
+    timeout(PATIENCE, connect(url)).await.unwrap().unwrap()
 }
 
 /// A member that keeps alive in a task of its own.
@@ -226,6 +225,7 @@ impl Member {
 fn page(address: SocketAddr) -> String {
     use std::io::{Read, Write};
     let mut socket = TcpStream::connect(address).unwrap();
+    socket.set_read_timeout(Some(PATIENCE)).unwrap();
     let request = b"GET / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
     socket.write_all(request).unwrap();
     let mut page = String::new();

@@ -10,11 +10,11 @@
 mod built;
 
 use std::net::TcpListener;
-use std::process::{Child, Output, Stdio};
+use std::process::Output;
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use built::example;
+use built::{example, output};
 use tungstenite::Message;
 use tungstenite::protocol::CloseFrame;
 use tungstenite::protocol::frame::coding::CloseCode;
@@ -118,23 +118,5 @@ fn greeted() -> (String, thread::JoinHandle<String>) {
 }
 
 fn run(name: &str, arguments: &[&str]) -> Output {
-    let child = example(name).args(arguments).stderr(Stdio::piped()).spawn();
-    let mut child = child.unwrap();
-    let ended = ends_in_time(&mut child);
-    let output = child.wait_with_output().unwrap();
-    assert!(ended, "{name} {arguments:?} does not end: {output:?}");
-    output
-}
-
-/// They print less than what a pipe holds. One that does not end is killed.
-fn ends_in_time(child: &mut Child) -> bool {
-    let begin = Instant::now();
-    while child.try_wait().unwrap().is_none() {
-        if begin.elapsed() > PATIENCE {
-            child.kill().unwrap();
-            return false;
-        }
-        thread::sleep(Duration::from_millis(10));
-    }
-    true
+    output(example(name).args(arguments))
 }

@@ -7,27 +7,33 @@ mod built;
 #[path = "support/peer_tls.rs"]
 mod peer_tls;
 
-use std::io::{self, BufRead, BufReader, Write};
+use std::io::{self, Write};
 use std::net::TcpListener;
 use std::thread;
 use std::time::Duration;
 
-use built::{Killed, example};
-use keepalive::session::{Counted, Counter};
+use built::{Running, example};
+use futures_core::Stream;
+use keepalive::session::{Connect, Counted, Counter, Session, Timer, Transport};
 use keepalive::tokio::{Channel, Tap, client, connect_over};
-use keepalive::{Cause, CloseCode, CloseReason, Config, Notice, StopReason};
+use keepalive::{
+    Cause, CloseCode, CloseReason, Codec, Config, Notice, StopReason, stop_when_refused,
+};
 use peer_tls::{Served, Tls};
 use rustls::pki_types::ServerName;
 use rustls::{ServerConnection, StreamOwned};
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, DuplexStream, duplex};
 use tokio::sync::mpsc;
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep, timeout};
 use tokio_rustls::client::TlsStream;
 use tokio_rustls::{TlsAcceptor, TlsConnector};
 use tokio_tungstenite::{accept_async, client_async};
 use tungstenite::protocol::CloseFrame;
 use tungstenite::protocol::frame::coding::CloseCode as WireCode;
 use tungstenite::{Error, Message, WebSocket};
+
+/// Nothing that is awaited takes longer, even here.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 #[tokio::test]
 async fn a_server_that_falls_silent_is_left_and_dialled_again() {
@@ -51,6 +57,7 @@ async fn a_server_that_falls_silent_is_left_and_dialled_again() {
         .ping_interval(Duration::from_millis(100))
         .pong_timeout(Duration::from_secs(1))
         .first_spread(Duration::from_millis(100))
+        .policy(stop_when_refused)
         .build()
         .unwrap();
 
@@ -62,7 +69,7 @@ async fn a_server_that_falls_silent_is_left_and_dialled_again() {
     .sending(Channel(outgoing));
     let mut pongs = 0;
     loop {
-        match session.next().await.unwrap() {
+        match next(&mut session).await {
             Notice::Pong { .. } => pongs += 1,
             Notice::Down { cause, retry } => {
                 let is_dead = matches!(cause, Cause::TimedOut(CloseReason::PongTimeout));
@@ -77,7 +84,7 @@ async fn a_server_that_falls_silent_is_left_and_dialled_again() {
     sender.send(Message::text("hello")).await.unwrap();
     let mut echo = None;
     let reason = loop {
-        match session.next().await.unwrap() {
+        match next(&mut session).await {
             Notice::Message(message) => echo = Some(message),
             Notice::Stopped(reason) => break reason,
             _ => {}
@@ -95,7 +102,7 @@ async fn a_server_that_nobody_vouches_for_is_refused() {
         connect_over(url(port), |tap| secure(&stranger, tap))
     });
     loop {
-        if let Notice::Down { cause, retry } = session.next().await.unwrap() {
+        if let Notice::Down { cause, retry } = next(&mut session).await {
             let told = cause.to_string();
             assert!(told.contains("invalid peer certificate"), "{told}");
             assert!(retry.is_some());
@@ -108,12 +115,8 @@ async fn a_server_that_nobody_vouches_for_is_refused() {
 #[test]
 fn the_example_verifies_the_server() {
     let port = serve(&Tls::new(), |_, _| Ok(()));
-    let child = example("tokio_client").arg(url(port)).spawn().unwrap();
-    let mut child = Killed(child);
-    let output = BufReader::new(child.0.stdout.take().unwrap());
-    let down = output
-        .lines()
-        .map(|line| line.unwrap())
+    let mut child = Running::start(example("tokio_client").arg(url(port)));
+    let down = std::iter::from_fn(|| child.line())
         .find(|line| line.starts_with("down: "))
         .unwrap();
     assert!(down.contains("UnknownIssuer"), "{down}");
@@ -138,7 +141,7 @@ async fn the_bytes_of_one_record_are_life() {
     let mut session = client(Config::article(), 42, dial).with_progress(Counted::progress);
     let begin = Instant::now();
     let message = loop {
-        match session.next().await.unwrap() {
+        match next(&mut session).await {
             Notice::Message(message) => break message,
             Notice::Down { cause, .. } => panic!("{cause} after {:?}", begin.elapsed()),
             _ => {}
@@ -162,6 +165,23 @@ async fn drip(acceptor: TlsAcceptor, socket: DuplexStream) {
     }
     sleep(Duration::MAX).await;
 }
+
+/// The next notice. It never takes long, also in the time of a paused clock.
+async fn next<C, T, K, O>(session: &mut Session<C, T, K, O>) -> Told<C, T>
+where
+    C: Connect,
+    T: Timer,
+    K: Codec<<C::Socket as Transport>::Message>,
+    O: Stream<Item = <C::Socket as Transport>::Message> + Unpin,
+{
+    timeout(PATIENCE, session.next()).await.unwrap().unwrap()
+}
+
+type Told<C, T> = Notice<
+    <<C as Connect>::Socket as Transport>::Message,
+    <<C as Connect>::Socket as Transport>::Fault,
+    <T as Timer>::Instant,
+>;
 
 fn url(port: u16) -> String {
     format!("wss://127.0.0.1:{port}/")

@@ -14,14 +14,14 @@ mod peer;
 #[path = "support/peer_tls.rs"]
 mod peer_tls;
 
-use std::io::{BufRead, BufReader, Read};
+use std::io::Read;
 use std::net::TcpListener;
-use std::process::{Child, ChildStdout, Command, Output, Stdio};
+use std::process::{Command, Output, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use built::{Killed, example};
-use peer::{BlackHole, accept, accept_tcp, eventually, millis, peer, serve, signal};
+use built::{Running, example, output};
+use peer::{BlackHole, accept, accept_tcp, millis, peer, serve, signal};
 use peer_tls::Tls;
 use serde_json::Value;
 use tungstenite::Message;
@@ -302,7 +302,7 @@ fn a_mute_server_is_noticed_and_told_as_in_the_article() {
     assert!(plan.starts_with("reconnect 1 in "), "{plan}");
     assert!(plan.ends_with(" s (1006)"), "{plan}");
     watch.until("pong seq=1 rtt=");
-    signal("INT", watch.child.0.id());
+    signal("INT", watch.0.id());
     watch.until_summary(" 0 messages, 1 down, 0 failed dials");
     watch.until_summary("round trip min/avg/max/mdev = ");
     let detected = watch.until_summary("time to detect min/avg/max/mdev = ");
@@ -335,7 +335,7 @@ fn a_close_code_is_told_and_also_after_1000_it_comes_back() {
         assert_eq!(end, format!("the server closed with {code}{meaning}"));
         let plan = watch.until("reconnect 1 in ");
         assert!(plan.ends_with(&format!(" s ({code})")), "{plan}");
-        signal("INT", watch.child.0.id());
+        signal("INT", watch.0.id());
         assert_eq!(watch.end(), Some(0));
         server.join().unwrap();
     }
@@ -405,7 +405,7 @@ fn an_interrupt_ends_it_with_a_close_and_a_summary() {
     });
     let mut watch = Watch::start(&[&url, FAST[0], FAST[1]]);
     watch.until("pong seq=2 rtt=");
-    signal("INT", watch.child.0.id());
+    signal("INT", watch.0.id());
     watch.until_summary(" 0 downs, 0 failed dials");
     assert_eq!(watch.end(), Some(0));
     assert_eq!(server.join().unwrap().unwrap().code, CloseCode::Normal);
@@ -418,7 +418,7 @@ fn an_interrupt_does_not_wait_for_a_dial_that_hangs() {
     watch.until_summary("connecting");
     thread::sleep(millis(100));
     let begin = Instant::now();
-    signal("INT", watch.child.0.id());
+    signal("INT", watch.0.id());
     watch.until_summary("summary");
     assert_eq!(watch.end(), Some(0));
     // The dial has 20 s.
@@ -449,12 +449,12 @@ fn whoever_stops_reading_ends_it_quietly() {
     let (url, server) = peer(|listener| serve(&mut accept(&listener)));
     let mut watch = Watch::start(&[&url, FAST[0], FAST[1]]);
     watch.until("pong seq=1 rtt=");
-    drop(watch.lines.take());
+    watch.0.stop_reading();
     assert_eq!(watch.end(), Some(0));
     server.join().unwrap();
 }
 
-/// util-linux's `script` is the terminal.
+/// The terminal is the `script` of util-linux.
 #[cfg(target_os = "linux")]
 #[test]
 fn colours_are_for_terminals_that_want_them() {
@@ -463,14 +463,14 @@ fn colours_are_for_terminals_that_want_them() {
         let watch = example("watch");
         let program = watch.get_program().to_str().unwrap();
         let command = format!("'{program}' {url} --count 1 --interval 10ms");
-        let output = Command::new("script")
-            .args(["-qec", &command, "/dev/null"])
-            .env_remove("NO_COLOR")
-            .env("TERM", "xterm")
-            .env(name, value)
-            .stdin(Stdio::null())
-            .output()
-            .expect("`script` of util-linux");
+        let output = output(
+            Command::new("script")
+                .args(["-qec", &command, "/dev/null"])
+                .env_remove("NO_COLOR")
+                .env("TERM", "xterm")
+                .env(name, value)
+                .stdin(Stdio::null()),
+        );
         assert_eq!(output.status.code(), Some(0), "{output:?}");
         server.join().unwrap();
         text(&output).contains("\u{1b}[32mopen\u{1b}[0m")
@@ -509,52 +509,17 @@ fn named<'a>(objects: &'a [Value], event: &str) -> Vec<&'a Value> {
     objects.iter().filter(is_named).collect()
 }
 
-/// Runs it to its end. It prints less than what a pipe holds.
+/// Runs it to its end.
 fn run(arguments: &[&str]) -> Output {
-    let child = example("watch")
-        .args(arguments)
-        .stderr(Stdio::piped())
-        .spawn();
-    let mut child = Killed(child.unwrap());
-    eventually(&format!("{arguments:?} ends"), || has_ended(&mut child.0));
-    let (mut stdout, mut stderr) = (Vec::new(), Vec::new());
-    child
-        .0
-        .stdout
-        .take()
-        .unwrap()
-        .read_to_end(&mut stdout)
-        .unwrap();
-    child
-        .0
-        .stderr
-        .take()
-        .unwrap()
-        .read_to_end(&mut stderr)
-        .unwrap();
-    let status = child.0.wait().unwrap();
-    Output {
-        status,
-        stdout,
-        stderr,
-    }
-}
-
-fn has_ended(child: &mut Child) -> bool {
-    child.try_wait().unwrap().is_some()
+    output(example("watch").args(arguments))
 }
 
 /// One that runs, and is read line by line.
-struct Watch {
-    child: Killed,
-    lines: Option<BufReader<ChildStdout>>,
-}
+struct Watch(Running);
 
 impl Watch {
     fn start(arguments: &[&str]) -> Self {
-        let mut child = Killed(example("watch").args(arguments).spawn().unwrap());
-        let lines = Some(BufReader::new(child.0.stdout.take().unwrap()));
-        Self { child, lines }
+        Self(Running::start(example("watch").args(arguments)))
     }
 
     /// The next event that begins so.
@@ -573,16 +538,13 @@ impl Watch {
     }
 
     fn line(&mut self, is_wanted: impl Fn(&str) -> bool) -> Option<String> {
-        let lines = self.lines.as_mut().unwrap();
-        let mut lines = lines.lines().map(Result::unwrap);
-        lines.find(|line| {
+        std::iter::from_fn(|| self.0.line()).find(|line| {
             assert!(!line.contains('\u{1b}'), "{line:?}");
             is_wanted(line)
         })
     }
 
     fn end(&mut self) -> Option<i32> {
-        eventually("it ends", || has_ended(&mut self.child.0));
-        self.child.0.wait().unwrap().code()
+        self.0.end().code()
     }
 }

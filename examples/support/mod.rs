@@ -9,7 +9,7 @@ use std::process;
 use std::thread;
 use std::time::Duration;
 
-use keepalive::{Config, ConfigError};
+use keepalive::{Config, ConfigError, stop_when_refused};
 use tungstenite::client::{IntoClientRequest, uri_mode};
 use tungstenite::http::Uri;
 use tungstenite::protocol::CloseFrame;
@@ -27,9 +27,15 @@ pub(crate) fn target() -> Result<(Uri, Config), Box<dyn Error>> {
         usage("there is more than one argument");
     }
     match url(&argument.to_string_lossy()) {
-        Ok(url) => Ok((url, Config::default())),
+        Ok(url) => Ok((url, gentle(Config::default())?)),
         Err(error) => usage(&error.to_string()),
     }
+}
+
+/// A server that says goodbye, or does not want us, is left alone. By default a client
+/// comes back then, too.
+fn gentle(config: Config) -> Result<Config, ConfigError> {
+    config.to_builder().policy(stop_when_refused).build()
 }
 
 fn url(text: &str) -> Result<Uri, tungstenite::Error> {
@@ -53,7 +59,7 @@ pub(crate) fn without_tls((url, config): (Uri, Config)) -> (Uri, Config) {
 
 /// The article's settings, ten times as fast.
 fn quick() -> Result<Config, ConfigError> {
-    Config::article()
+    gentle(Config::article())?
         .to_builder()
         .ping_interval(Duration::from_millis(200))
         .pong_timeout(Duration::from_secs(1))

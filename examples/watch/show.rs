@@ -22,7 +22,7 @@ use crate::watcher::Watcher;
 const SPEED: u32 = 5;
 
 /// How long a server that is well is watched. Longer than `stable_after`, so that
-/// the attempts count from 1 again.
+/// the attempt count resets.
 const CALM: Duration = Duration::from_millis(1300);
 
 /// How long to wait for anything that should happen.
@@ -225,7 +225,7 @@ have a deadline too, {patience} here."
             "The server goes away",
             "\
 Its connections are cut, and its port is closed. This end TCP does tell, at once. What
-matters now is when to dial again: the waits may grow from try to try, and each is
+matters now is when to dial again: the waits may grow with each attempt, and each is
 drawn at random, or a thousand clients would come back in the same moment.",
         )?;
         let cue = self.cue(Mood::Gone)?;

@@ -188,7 +188,7 @@ pub(crate) fn local() -> Value {
     json!(ZonedDateTime::now().strftime("%FT%T%.3f%:z").to_string())
 }
 
-/// Another one for each run, or all watchers of a server keep in step.
+/// A different one per run, or all watchers of a server act in lockstep.
 pub(crate) fn seed() -> u64 {
     RandomState::new().hash_one(std::process::id())
 }

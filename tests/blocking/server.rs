@@ -11,6 +11,7 @@ use tungstenite::{Error, Message};
 
 use crate::peer::{self, Lateness, millis};
 use crate::scenarios::{NOISE, TIMEOUT, settings};
+use crate::session::{next, wait_for};
 
 type Accepted = Session<blocking::Wire<TcpStream>>;
 
@@ -19,7 +20,7 @@ fn session(client: impl FnOnce(TcpStream) + Send + 'static) -> Accepted {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
     thread::spawn(move || client(TcpStream::connect(address).unwrap()));
-    let (socket, _) = listener.accept().unwrap();
+    let socket = peer::accept_tcp(&listener);
     let (socket, link) = blocking::accept(socket, peer::PATIENCE).unwrap();
     // Reconnecting is on in these settings, and makes no sense here.
     Session::accepted(settings().build().unwrap(), 1, socket, link)
@@ -58,11 +59,11 @@ fn a_client_that_leaves_is_the_end() {
         peer::serve(&mut socket);
     });
     assert_eq!(session.heartbeat().state(), State::Open);
-    let Some(Notice::Opened) = session.next() else {
+    let Some(Notice::Opened) = next(&mut session) else {
         panic!()
     };
     session.send(Message::text("welcome")).unwrap();
-    let Some(Notice::Message(message)) = session.next() else {
+    let Some(Notice::Message(message)) = next(&mut session) else {
         panic!()
     };
     assert_eq!(message, Message::text("hello"));
@@ -70,7 +71,7 @@ fn a_client_that_leaves_is_the_end() {
         outline(&mut session),
         ["down: closed without a code", "over: closed without a code"]
     );
-    assert!(session.next().is_none());
+    assert!(next(&mut session).is_none());
 }
 
 #[test]
@@ -140,10 +141,10 @@ fn a_clients_code_is_told() {
         socket.close(Some(frame)).unwrap();
         peer::serve(&mut socket);
     });
-    let down = session.find(|notice| matches!(notice, Notice::Down { .. }));
-    let Some(Notice::Down { cause, retry: None }) = down else {
-        panic!("{down:?}")
-    };
+    let cause = wait_for(&mut session, "down", |notice| match notice {
+        Notice::Down { cause, retry: None } => Some(cause),
+        _ => None,
+    });
     assert!(matches!(cause, Cause::Closed(Some(CloseCode(4000)))));
 }
 
@@ -151,7 +152,7 @@ fn a_clients_code_is_told() {
 fn a_handshake_that_hangs_is_given_up() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let _client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
-    let (socket, _) = listener.accept().unwrap();
+    let socket = peer::accept_tcp(&listener);
     let begin = Instant::now();
     let Err(Error::Io(error)) = blocking::accept(socket, millis(300)) else {
         panic!()

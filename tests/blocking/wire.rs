@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use keepalive::blocking::{Dial, Link, Notice, SendError, Session, Socket, Wire};
 use keepalive::{Cause, Codec, Incoming, PingId};
+use socket2::SockRef;
 use tungstenite::{Error, Message};
 
 use crate::peer::{self, accept, accept_raw, header, millis, peer, serve};
@@ -468,4 +469,73 @@ fn a_write_that_was_blocked_goes_on_soon() {
     let took = begin.elapsed();
     println!("a peer that took nothing for 400 ms had all after {took:?}");
     assert!(took < millis(400) + NOISE, "{took:?}");
+}
+
+/// A peer that goes on taking bytes is alive, though no pong can come before it has
+/// taken all that lies before the ping, which is longer than the timeout.
+#[test]
+fn a_slow_peer_is_not_convicted_while_it_drains() {
+    const LENGTH: usize = 24 << 20;
+    const TIMEOUT: Duration = Duration::from_millis(1500);
+    let (url, server) = peer(|listener| {
+        // Or the system takes more by itself than the peer in a timeout.
+        let listening = SockRef::from(&listener);
+        listening.set_recv_buffer_size(256 << 10).unwrap();
+        let mut socket = accept_raw(&listener);
+        let (mut left, mut part) = (LENGTH + 14, vec![0; 64 << 10]);
+        while left > 0 {
+            let most = left.min(part.len());
+            left -= socket.read(&mut part[..most]).unwrap();
+            thread::sleep(millis(8));
+        }
+        let mut ping = [0; 14];
+        socket.read_exact(&mut ping).unwrap();
+        socket.write_all(&pong(ping)).unwrap();
+        let _ = socket.read_to_end(&mut Vec::new());
+    });
+    let config = settings().ping_interval(millis(50)).pong_timeout(TIMEOUT);
+    let mut session = Session::client(config.build().unwrap(), 1, |dial: &Dial| {
+        dial.connect(url.as_str())
+    });
+    wait_for(&mut session, "opened", opened);
+    let begin = Instant::now();
+    assert_eq!(session.send(Message::binary(vec![0; LENGTH])), Ok(()));
+    wait_for(&mut session, "a pong", |notice| match notice {
+        Notice::Pong { .. } => Some(()),
+        Notice::Down { cause, .. } => panic!("{cause} after {:?}", begin.elapsed()),
+        _ => None,
+    });
+    let took = begin.elapsed();
+    println!("24 MiB were taken in {took:?}");
+    assert!(took > TIMEOUT, "{took:?}");
+    drop(session);
+    server.join().unwrap();
+}
+
+/// The answer lies unread behind more messages than are read at once, when the
+/// application comes back and only an answer is life.
+#[test]
+fn a_pong_behind_many_messages_is_read_before_the_verdict() {
+    let (url, _server) = peer(|listener| {
+        let mut socket = accept_raw(&listener);
+        let mut ping = [0; 14];
+        socket.read_exact(&mut ping).unwrap();
+        let message = [header(1), vec![b'.']].concat();
+        let all = [message.repeat(500), pong(ping)].concat();
+        socket.write_all(&all).unwrap();
+        let _ = socket.read_to_end(&mut Vec::new());
+    });
+    let config = settings().strict_pongs(true).late_tolerance(NEVER);
+    let mut session = Session::client(config.build().unwrap(), 1, |dial: &Dial| {
+        dial.connect(url.as_str())
+    });
+    wait_for(&mut session, "a pong", |notice| match notice {
+        Notice::Ping(_) => {
+            thread::sleep(millis(700));
+            None
+        }
+        Notice::Pong { .. } => Some(()),
+        Notice::Down { cause, .. } => panic!("{cause}"),
+        _ => None,
+    });
 }

@@ -9,9 +9,13 @@ use std::time::Duration;
 
 use keepalive::tokio::{client, connect};
 use keepalive::{Config, Notice};
+use tokio::time::timeout;
 
 use crate::rig::{Dialled, Msg, Rig, config, millis, seconds};
 use crate::rounds::Rounds;
+
+/// Nothing that is awaited takes longer, even here.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// No late clock is forgiven, so it is the order of reading and judging alone.
 fn unforgiving() -> Config {
@@ -179,7 +183,7 @@ fn none_of_20_healthy_peers_is_convicted_by_a_blocked_task() {
 async fn blocked_task(config: Config, seed: u64, url: &str) {
     let mut session = client(config, seed, |_| connect(url));
     let mut has_pinged = false;
-    while let Some(notice) = session.next().await {
+    while let Some(notice) = timeout(PATIENCE, session.next()).await.unwrap() {
         match notice {
             Notice::Ping(_) => {
                 assert!(!has_pinged);

@@ -3,11 +3,11 @@
 
 use std::env;
 use std::fs;
-use std::io::{BufRead, BufReader};
 use std::net::TcpStream;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
-use std::thread::{sleep, spawn};
+use std::sync::mpsc::Receiver;
+use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use data_encoding::BASE64;
@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 use tungstenite::http::Uri;
 use tungstenite::{Message, WebSocket, client};
 
-use super::built::Killed;
+use super::built::{Killed, lines, next_line};
 
 /// It answers within this time, even here.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -24,6 +24,8 @@ const PATIENCE: Duration = Duration::from_secs(60);
 pub struct Chromium {
     // Dropped first: the browser is to be gone before its profile.
     process: Killed,
+    /// What else it complains about is read, and no more.
+    _errors: Receiver<String>,
     socket: WebSocket<TcpStream>,
     calls: u64,
     /// The page.
@@ -61,25 +63,20 @@ impl Chromium {
             .stderr(Stdio::piped())
             .spawn()
             .unwrap();
-        let mut errors = BufReader::new(child.stderr.take().unwrap()).lines();
+        let errors = lines(child.stderr.take().unwrap());
         let process = Killed(child);
-        let browser: Uri = errors
-            .find_map(|line| {
-                Some(
-                    line.unwrap()
-                        .strip_prefix("DevTools listening on ")?
-                        .parse()
-                        .unwrap(),
-                )
-            })
-            .expect("the browser does not start");
-        // What else it complains about is nobody's.
-        spawn(move || errors.map_while(Result::ok).for_each(drop));
+        let browser: Uri = loop {
+            let line = next_line(&errors).expect("the browser does not start");
+            if let Some(address) = line.strip_prefix("DevTools listening on ") {
+                break address.parse().unwrap();
+            }
+        };
         let stream = TcpStream::connect(browser.authority().unwrap().as_str()).unwrap();
         stream.set_read_timeout(Some(PATIENCE)).unwrap();
         let (socket, _) = client(browser, stream).unwrap();
         let mut chromium = Self {
             process,
+            _errors: errors,
             socket,
             calls: 0,
             session: Value::Null,

@@ -27,7 +27,7 @@ fn sleep(duration: Duration) -> TimeoutFuture {
     TimeoutFuture::new(millis.min(i32::MAX.unsigned_abs().into()) as u32)
 }
 
-/// Another one for each page.
+/// A different one per page.
 pub(crate) fn seed() -> u64 {
     (js_sys::Math::random() * (1_u64 << 53) as f64) as u64
 }

@@ -12,7 +12,7 @@ use futures_core::Stream;
 use futures_sink::Sink;
 use gloo_events::EventListener;
 use gloo_timers::future::TimeoutFuture;
-use keepalive::{CloseCode, Closed};
+use keepalive::{CloseCode, Closed, Ending};
 use wasm_bindgen::{JsCast, JsValue};
 use web_sys::js_sys::{ArrayBuffer, Uint8Array};
 use web_sys::{BinaryType, CloseEvent, Event, MessageEvent, WebSocket};
@@ -40,13 +40,13 @@ pub(crate) enum Fault {
 
 impl Fault {
     /// For `Session::with_endings`: every browser tells the end by the same event.
-    pub(crate) fn ending(&self) -> Option<Closed> {
+    pub(crate) fn ending(&self) -> Ending {
         match *self {
-            Self::Ended(code) => Some(Closed {
+            Self::Ended(code) => Ending::Closed(Closed {
                 code,
-                retry_after: None,
+                ..Closed::default()
             }),
-            Self::Refused(_) => None,
+            Self::Refused(_) => Ending::Failed,
         }
     }
 }
