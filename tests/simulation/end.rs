@@ -3,7 +3,7 @@
 
 use core::time::Duration;
 
-use keepalive::{Config, Heartbeat, PingId};
+use keepalive::{CloseReason, Config, Heartbeat, PingId};
 
 use super::oracle::{Checked, Entry, Input, Machine, Oracle};
 
@@ -22,20 +22,26 @@ pub struct End<M> {
     /// The deadline for which a tick is on its way, and which tick that is.
     pub armed: Option<Duration>,
     pub tick: u32,
-    /// Something came in since the last ping, read or not.
-    came: bool,
-    /// When something last came in, or it opened.
+    /// When something last came in, read or not, or it opened.
     pub last: Duration,
-    ping: Option<Ping>,
+    /// The same for whole messages; they are waited for from the login on.
+    message: Duration,
+    opened: Duration,
+    /// Since the last ping something came in that ends the probe, read or not.
+    came: bool,
+    row: Option<Row>,
+    /// The next ping is made by news, and its answer is to come soon.
+    has_news: bool,
 }
 
-/// The last ping, and how long its answer may take.
-#[derive(Clone, Copy, Debug)]
-pub struct Ping {
-    pub id: PingId,
+/// A ping and those that replaced it, and how long their answer may take.
+#[derive(Clone, Debug)]
+pub struct Row {
+    pub ids: Vec<PingId>,
     pub due: Duration,
-    sent: Duration,
-    flushed: bool,
+    timeout: Duration,
+    /// One of them has left the write buffer.
+    left: bool,
 }
 
 impl<M: Machine> End<M> {
@@ -46,18 +52,22 @@ impl<M: Machine> End<M> {
             config,
             armed: None,
             tick: 0,
-            came: false,
             last: Duration::ZERO,
-            ping: None,
+            message: Duration::ZERO,
+            opened: Duration::ZERO,
+            came: false,
+            row: None,
+            has_news: false,
         }
     }
 
     pub fn take(&mut self, input: Input, now: Duration) -> Checked<Entry> {
-        let actions = self.machine.take(input, now);
-        let entry = Entry::new(input, now, actions, &self.machine);
-        if let Some(oracle) = &mut self.oracle {
-            oracle.follow(&entry)?;
-        }
+        let Some(oracle) = &mut self.oracle else {
+            let actions = self.machine.take(input, now);
+            return Ok(Entry::new(input, now, actions, &self.machine));
+        };
+        let entry = Entry::step(&mut self.machine, input, now);
+        oracle.follow(&entry)?;
         Ok(entry)
     }
 
@@ -67,65 +77,140 @@ impl<M: Machine> End<M> {
     }
 
     pub fn opens(&mut self, now: Duration) {
-        self.came = false;
+        self.opened = now;
         self.last = now;
-        self.ping = None;
+        self.message = now;
+        self.came = false;
+        self.row = None;
+        self.has_news = false;
     }
 
-    pub fn comes(&mut self, now: Duration) {
-        self.came = true;
+    /// From here on it waits for messages.
+    pub fn is_let_in(&mut self, now: Duration) {
+        self.message = now;
+        self.has_news = false;
+    }
+
+    pub fn comes(&mut self, what: Came, now: Duration) {
         self.last = now;
+        if what == Came::Message {
+            self.message = now;
+        }
+        self.came |= self.is_life(what);
+    }
+
+    /// What ends the probe.
+    fn is_life(&self, what: Came) -> bool {
+        match what {
+            Came::Pong(id) => self.is_of_row(id) || !self.config.strict_pongs(),
+            Came::Message | Came::Bytes => !self.config.strict_pongs(),
+        }
+    }
+
+    fn is_of_row(&self, id: PingId) -> bool {
+        self.row.as_ref().is_some_and(|row| row.ids.contains(&id))
+    }
+
+    /// The row that waits for its answer.
+    fn out(&mut self) -> Option<&mut Row> {
+        self.row.as_mut().filter(|_| !self.came)
     }
 
     pub fn pings(&mut self, id: PingId, now: Duration) {
+        let whole = self.config.pong_timeout();
+        let hurries = self.has_news;
+        let timeout = match self.out() {
+            Some(row) if now < row.due => {
+                row.ids.push(id);
+                return;
+            }
+            // After a miss, or in its place.
+            Some(row) => row.timeout,
+            None if hurries => whole.min(HURRY),
+            None => whole,
+        };
+        self.has_news = false;
         self.came = false;
-        self.ping = Some(Ping {
-            id,
-            due: now + self.config.pong_timeout(),
-            sent: now,
-            flushed: false,
+        self.row = Some(Row {
+            ids: vec![id],
+            due: now + timeout,
+            timeout,
+            left: false,
         });
+    }
+
+    /// The kernel took bytes that are before the last ping.
+    pub fn drains(&mut self, now: Duration) {
+        if let Some(row) = self.row.as_mut().filter(|row| !row.left) {
+            row.due = now + row.timeout;
+        }
     }
 
     /// The time in the write buffer is not the peer's.
     pub fn flushes(&mut self, id: PingId, now: Duration) {
-        let timeout = self.config.pong_timeout();
-        if let Some(ping) = &mut self.ping {
-            if ping.id == id && !ping.flushed && now <= ping.due {
-                ping.due += (now - ping.sent).min(timeout);
-                ping.flushed = true;
+        if self.is_of_row(id) {
+            self.drains(now);
+            if let Some(row) = &mut self.row {
+                row.left = true;
             }
         }
     }
 
     /// After a change of network there are 5 s left, at most.
     pub fn hurries(&mut self, now: Duration) {
-        let patience = self.config.pong_timeout().min(Duration::from_secs(5));
-        if let Some(ping) = &mut self.ping {
-            ping.due = ping.due.min(now + patience);
-        }
+        let Some(row) = self.out() else {
+            self.has_news = true;
+            return;
+        };
+        row.timeout = row.timeout.min(HURRY);
+        row.due = row.due.min(now + row.timeout);
     }
 
     /// Whether a verdict at this instant is a mistake, as far as this end can know,
-    /// and otherwise the ping whose answer would still make it one.
-    pub fn accuses(&self, has_unread: bool, now: Duration) -> Result<Option<Ping>, &'static str> {
-        if has_unread {
-            return Err("what came in lies unread");
-        }
-        if self.config.listen_only() {
-            let is_early = now - self.last < self.config.idle_timeout();
-            return if is_early {
+    /// and otherwise the pings whose answer would still make it one.
+    pub fn accuses(
+        &self,
+        reason: CloseReason,
+        mut unread: impl Iterator<Item = Came>,
+        now: Duration,
+    ) -> Result<Option<Row>, &'static str> {
+        let is_early = |since, lasts: Option<_>| lasts.is_some_and(|lasts| now - since < lasts);
+        let config = &self.config;
+        match reason {
+            CloseReason::PongTimeout if unread.any(|what| self.is_life(what)) => {
+                Err("an answer lies unread")
+            }
+            CloseReason::PongTimeout if self.came => Err("something came in after the ping"),
+            CloseReason::PongTimeout => match &self.row {
+                None => Err("it was never asked"),
+                Some(row) => Ok(Some(row.clone())),
+            },
+            CloseReason::MessageTimeout if unread.any(|what| what == Came::Message) => {
+                Err("a message lies unread")
+            }
+            CloseReason::MessageTimeout if is_early(self.message, config.message_timeout()) => {
+                Err("its messages have not dried up for so long")
+            }
+            CloseReason::MessageTimeout => Ok(None),
+            _ if unread.next().is_some() => Err("what came in lies unread"),
+            CloseReason::IdleTimeout if is_early(self.last, Some(config.idle_timeout())) => {
                 Err("it is not silent for so long")
-            } else {
-                Ok(None)
-            };
-        }
-        if self.came {
-            return Err("something came in after the ping");
-        }
-        match self.ping {
-            None => Err("it was never asked"),
-            Some(ping) => Ok(Some(ping)),
+            }
+            CloseReason::LoginTimeout if is_early(self.opened, config.healthy_within()) => {
+                Err("it had less time to let us in")
+            }
+            _ => Ok(None),
         }
     }
 }
+
+/// What came in.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Came {
+    Pong(PingId),
+    Message,
+    Bytes,
+}
+
+/// How long an answer may take after a change of network.
+const HURRY: Duration = Duration::from_secs(5);

@@ -4,13 +4,19 @@
 use core::time::Duration;
 
 use fastrand::Rng;
-use keepalive::{CloseCode, Closed, Config, ConfigBuilder};
+use keepalive::{CloseCode, Closed, Config, ConfigBuilder, Refused, Retry, stop_when_refused};
 
 /// How many clients a storm has.
 pub const CROWD: usize = 10_000;
 
+/// How many sorts of storm there are.
+pub const STORMS: u64 = 7;
+
 /// What a packet that was held up by a fault may need longer, once that is over.
 pub const LEFTOVER: Duration = Duration::from_secs(20);
+
+/// So long after its heartbeat stopped by itself the application starts it again.
+pub const SECOND_THOUGHTS: Duration = Duration::from_secs(30);
 
 #[derive(Clone, Debug)]
 pub struct Plan {
@@ -41,10 +47,21 @@ pub struct Habits {
     pub lateness: Duration,
     /// How often the application sends, and how often the server's does.
     pub talks: [Option<Duration>; 2],
-    /// It reports that its pings have left.
-    pub flushes: bool,
+    /// What it reports of its own write buffer.
+    pub reports: Reports,
+    /// Whole messages are reported as such.
+    pub knows_messages: bool,
     /// The end of a socket that it abandoned is reported to it later.
     pub late_ends: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Reports {
+    Nothing,
+    /// Its pings have left.
+    PingSent,
+    /// That too, and each time that the kernel takes bytes which are before one.
+    Draining,
 }
 
 /// What the server can take.
@@ -63,6 +80,7 @@ pub struct Capacity {
 pub enum Refusal {
     Reset,
     Says(Closed),
+    Status(Refused),
     /// The dial hangs.
     Never,
 }
@@ -78,11 +96,13 @@ pub struct Fault {
 pub enum What {
     /// What is sent to the client's side or the server's, or both, does not arrive.
     /// Lasting: what was lost is never repeated, so that a connection which lost
-    /// something stays deaf in this direction after the heal.
+    /// something stays deaf in this direction after the heal. Early: each client
+    /// hears that its network is back, at some time up to that long before it is.
     Cut {
         clients: Vec<usize>,
         to: [bool; 2],
         lasting: bool,
+        early: Option<Duration>,
     },
     /// What is sent arrives late, or much later.
     Lossy {
@@ -110,6 +130,19 @@ pub enum What {
     Stuck {
         client: usize,
     },
+    /// The client uploads so many bytes, and only so many leave its write buffer in a
+    /// second.
+    Slow {
+        client: usize,
+        upload: u64,
+        rate: u64,
+    },
+    /// The server does not let anybody in.
+    Logins(Login),
+    /// The server has no messages for these clients.
+    Dry {
+        clients: Vec<usize>,
+    },
     /// The server ends, like this, and comes back.
     Restart {
         says: Goodbye,
@@ -132,11 +165,26 @@ pub enum Goodbye {
     Says(Closed),
 }
 
+/// What becomes of a login that the server does not take.
+#[derive(Clone, Copy, Debug)]
+pub enum Login {
+    /// No answer.
+    Ignored,
+    /// The answer comes later.
+    Slow(Duration),
+    /// The client gives up for this reason.
+    Denied(Closed),
+    /// The server closes.
+    Closed(Closed),
+}
+
 #[derive(Clone, Copy, Debug)]
 pub enum Whim {
     NetworkChanged,
     ReconnectNow,
+    /// Not where it would be a lie.
     Healthy,
+    GiveUp,
     /// And starts again at the end of the fault.
     Stop,
 }
@@ -209,7 +257,13 @@ impl Plan {
     pub fn storm(seed: u64) -> Self {
         let hint = Closed::with_code(CloseCode::TRY_AGAIN_LATER).retry_after(seconds(30));
         let restart = |says, meanwhile| What::Restart { says, meanwhile };
-        let what = match seed % 5 {
+        let cut = |early| What::Cut {
+            clients: (0..CROWD).collect(),
+            to: [true, true],
+            lasting: true,
+            early,
+        };
+        let what = match seed % STORMS {
             0 => restart(Goodbye::Nothing, Refusal::Never),
             1 => restart(Goodbye::Reset, Refusal::Reset),
             2 => restart(
@@ -217,11 +271,9 @@ impl Plan {
                 Refusal::Reset,
             ),
             3 => restart(Goodbye::Says(hint), Refusal::Says(Closed::default())),
-            _ => What::Cut {
-                clients: (0..CROWD).collect(),
-                to: [true, true],
-                lasting: true,
-            },
+            4 => cut(None),
+            5 => cut(Some(seconds(10))),
+            _ => restart(Goodbye::Reset, Refusal::Status(Refused::with_status(404))),
         };
         let mut plan = Self::crowd(seed, seconds(60));
         plan.capacity = Capacity {
@@ -251,7 +303,8 @@ impl Plan {
             latency: of_any_size(&mut random, millis(2), millis(200)),
             lateness: millis(20),
             talks: [None, None],
-            flushes: true,
+            reports: Reports::PingSent,
+            knows_messages: false,
             late_ends: false,
         };
         Self {
@@ -296,13 +349,19 @@ impl Plan {
         let hint = self.hint();
         let of_client = self.clients.iter().map(|habits| {
             let (config, late) = (&habits.config, habits.lateness);
-            let dial = config.connect_timeout() + config.late_tolerance() + 2 * late;
+            let put_off = config.late_tolerance() + 2 * late;
+            let dial = config.connect_timeout() + put_off;
+            let dial = dial
+                + config
+                    .healthy_within()
+                    .map_or(Duration::ZERO, |login| login + put_off);
             let wait = config
                 .backoff_cap()
                 .max(config.first_spread())
-                .max(seconds(30));
+                .max(SECOND_THOUGHTS);
             let wait = wait + hint + late;
-            let down = detection(config, late).max(dial);
+            let dries = config.message_timeout().unwrap_or_default() + put_off;
+            let down = detection(config, late).max(dial).max(dries);
             down + wait + dial + wait
         });
         let of_server = detection(&self.server, self.lateness);
@@ -315,7 +374,8 @@ impl Plan {
     fn hint(&self) -> Duration {
         let said = |refusal: &Refusal| match refusal {
             Refusal::Says(closed) => closed.retry_after,
-            _ => None,
+            Refusal::Status(refused) => refused.retry_after,
+            Refusal::Reset | Refusal::Never => None,
         };
         let hints = self.faults.iter().flat_map(|fault| match &fault.what {
             What::Restart { says, meanwhile } => {
@@ -326,6 +386,9 @@ impl Plan {
                 [last, said(meanwhile)]
             }
             What::Overload(capacity) => [said(&capacity.refuses), None],
+            What::Logins(Login::Denied(closed) | Login::Closed(closed)) => {
+                [closed.retry_after, None]
+            }
             _ => [None, None],
         });
         let hints = hints.chain([said(&self.capacity.refuses)]);
@@ -362,7 +425,7 @@ fn server(random: &mut Rng) -> ConfigBuilder {
 /// The clients of one world have the same settings, or listen.
 fn client(random: &mut Rng) -> ConfigBuilder {
     let ordinary = Config::builder();
-    match random.u8(0..7) {
+    match random.u8(0..12) {
         0 => Config::article().to_builder(),
         1 => ordinary
             .ping_interval(seconds(5))
@@ -380,6 +443,15 @@ fn client(random: &mut Rng) -> ConfigBuilder {
             .pong_timeout(seconds(8))
             .max_missed(3)
             .late_tolerance(millis(100)),
+        4 => ordinary.ping_interval(seconds(5)).always_ping(true),
+        5 => ordinary
+            .ping_interval(seconds(30))
+            .always_ping(true)
+            .strict_pongs(true)
+            .max_missed(2),
+        6 => ordinary.pong_timeout(seconds(10)).strict_pongs(true),
+        7 => ordinary.confirm_within(Some(seconds(2))),
+        8 => ordinary.policy(stop_when_refused),
         _ => ordinary,
     }
 }
@@ -387,10 +459,16 @@ fn client(random: &mut Rng) -> ConfigBuilder {
 fn habits(random: &mut Rng, builder: ConfigBuilder, server: &Config, heal: Duration) -> Habits {
     // The server's next ping and its answer come within this.
     let idle = server.ping_interval() + server.pong_timeout();
-    let builder = match random.u8(0..10) {
-        0 => builder.listen_only(true).idle_timeout(idle),
+    let listens = builder.listen_only(true).idle_timeout(idle);
+    let builder = match (random.u8(0..10), listens.build()) {
+        (0, Ok(_)) => listens,
         _ => builder,
     };
+    let login = [seconds(5), seconds(20)][random.usize(0..2)];
+    let builder = builder.healthy_within((random.u8(0..4) == 0).then_some(login));
+    // The server's application has something for this client that often.
+    let feed = (random.u8(0..4) == 0).then(|| between(random, seconds(1), seconds(20)));
+    let builder = builder.message_timeout(feed.map(|every| 3 * every + seconds(10)));
     let config = builder.build().unwrap();
     let shortest = config.pong_timeout().min(server.pong_timeout());
     // Both ways together are less than half of any timeout.
@@ -400,13 +478,15 @@ fn habits(random: &mut Rng, builder: ConfigBuilder, server: &Config, heal: Durat
         let rarely = of_any_size(random, seconds(3), seconds(100));
         [Some(often.unwrap_or(rarely)), None][random.usize(0..2)]
     };
+    let talks = [talks(), feed.or(talks())];
     Habits {
         config,
-        talks: [talks(), talks()],
+        talks,
         starts: between(random, Duration::ZERO, heal.min(seconds(30))),
         latency: of_any_size(random, Duration::from_micros(100), farthest),
         lateness: lateness(random),
-        flushes: random.bool(),
+        reports: [Reports::Nothing, Reports::PingSent, Reports::Draining][random.usize(0..3)],
+        knows_messages: feed.is_some() || random.bool(),
         late_ends: random.bool(),
     }
 }
@@ -419,21 +499,61 @@ fn lateness(random: &mut Rng) -> Duration {
 fn closed(random: &mut Rng) -> Closed {
     let codes = [
         None,
+        Some(CloseCode::NORMAL),
         Some(CloseCode::GOING_AWAY),
+        Some(CloseCode::POLICY_VIOLATION),
         Some(CloseCode::SERVICE_RESTART),
         Some(CloseCode::TRY_AGAIN_LATER),
+        Some(CloseCode(4001)),
     ];
-    let hints = [None, None, Some(seconds(5)), Some(seconds(30))];
     Closed {
         code: codes[random.usize(0..codes.len())],
-        retry_after: hints[random.usize(0..hints.len())],
+        retry_after: hint(random),
+        retry: None,
+    }
+}
+
+/// As an application decides it, that is asked for a reason to give up.
+fn given_up(random: &mut Rng) -> Closed {
+    let between = Retry::Between {
+        least: millis(1),
+        greatest: seconds(20),
+    };
+    let retries = [None, None, Some(Retry::Spread), Some(between)];
+    Closed {
+        retry: retries[random.usize(0..retries.len())],
+        ..closed(random)
+    }
+}
+
+fn hint(random: &mut Rng) -> Option<Duration> {
+    let hints = [None, None, Some(seconds(5)), Some(seconds(30))];
+    hints[random.usize(0..hints.len())]
+}
+
+fn refused(random: &mut Rng) -> Refused {
+    let statuses = [401, 403, 404, 429, 500, 502, 503];
+    Refused {
+        status: statuses[random.usize(0..statuses.len())],
+        retry_after: hint(random),
+        retry: None,
+    }
+}
+
+fn login(random: &mut Rng) -> Login {
+    match random.u8(0..4) {
+        0 => Login::Ignored,
+        1 => Login::Slow(of_any_size(random, millis(100), seconds(60))),
+        2 => Login::Denied(given_up(random)),
+        _ => Login::Closed(closed(random)),
     }
 }
 
 fn refusal(random: &mut Rng) -> Refusal {
-    match random.u8(0..3) {
+    match random.u8(0..5) {
         0 => Refusal::Reset,
         1 => Refusal::Says(closed(random)),
+        2 | 3 => Refusal::Status(refused(random)),
         _ => Refusal::Never,
     }
 }
@@ -443,15 +563,18 @@ fn fault(random: &mut Rng, clients: usize, heal: Duration) -> Fault {
     let long = of_any_size(random, millis(100), seconds(300));
     let client = random.usize(0..clients);
     let noticed = random.bool();
-    let what = match random.u8(0..16) {
+    let mut some = || match random.u8(0..3) {
+        0 => vec![client],
+        1 => Vec::from_iter(0..clients),
+        _ => Vec::from_iter((0..clients).filter(|_| random.bool())),
+    };
+    let some = some();
+    let what = match random.u8(0..22) {
         0..=4 => What::Cut {
-            clients: match random.u8(0..3) {
-                0 => vec![client],
-                1 => (0..clients).collect(),
-                _ => (0..clients).filter(|_| random.bool()).collect(),
-            },
+            clients: some,
             to: [[true, true], [true, false], [false, true]][random.usize(0..3)],
             lasting: random.bool(),
+            early: noticed.then(|| of_any_size(random, millis(100), seconds(60))),
         },
         5 => What::Lossy { client },
         6 => What::Forgotten { client, noticed },
@@ -481,12 +604,25 @@ fn fault(random: &mut Rng, clients: usize, heal: Duration) -> Fault {
             refuses: refusal(random),
         }),
         14 => What::Paused,
+        15..=17 => {
+            let upload = random.u64(1_000..30_000_000);
+            let takes = of_any_size(random, seconds(1), seconds(300));
+            let rate = (upload as f64 / takes.as_secs_f64()) as u64 + 1;
+            What::Slow {
+                client,
+                upload,
+                rate,
+            }
+        }
+        18 => What::Logins(login(random)),
+        19 => What::Dry { clients: some },
         _ => What::Whim {
             client,
-            whim: match random.u8(0..4) {
+            whim: match random.u8(0..5) {
                 0 => Whim::NetworkChanged,
                 1 => Whim::ReconnectNow,
                 2 => Whim::Healthy,
+                3 => Whim::GiveUp,
                 _ => Whim::Stop,
             },
         },

@@ -2,6 +2,9 @@
 
 use core::fmt;
 use core::time::Duration;
+use std::collections::BTreeMap;
+
+use keepalive::CloseReason;
 
 /// Why a world is not as it should be.
 #[derive(Clone, Debug)]
@@ -39,6 +42,11 @@ pub struct Tally {
     pub accepts: u64,
     pub refusals: u64,
     pub convictions: u64,
+    /// By their reason.
+    pub verdicts: BTreeMap<String, u64>,
+    /// Logins that the server took, and those that the client gave up.
+    pub logins: u64,
+    pub given_up: u64,
     pub mistakes: u64,
     pub troubles: u64,
     /// How long each dead peer was silent, as a share of its bound.
@@ -70,6 +78,11 @@ impl Tally {
         self.accepts += other.accepts;
         self.refusals += other.refusals;
         self.convictions += other.convictions;
+        self.logins += other.logins;
+        self.given_up += other.given_up;
+        for (reason, count) in &other.verdicts {
+            *self.verdicts.entry(reason.clone()).or_default() += count;
+        }
         self.mistakes += other.mistakes;
         self.troubles += other.troubles;
         self.detections.extend_from_slice(&other.detections);
@@ -84,8 +97,12 @@ impl Tally {
         self.mistakes += u64::from(kind == Kind::Mistake);
     }
 
-    pub fn convicted(&mut self, verdict: Option<(Duration, Duration)>) {
+    pub fn convicted(&mut self, reason: CloseReason, verdict: Option<(Duration, Duration)>) {
         self.convictions += 1;
+        *self.verdicts.entry(reason.to_string()).or_default() += 1;
+        if reason == CloseReason::ConnectTimeout {
+            return;
+        }
         if let Some((silence, bound)) = verdict {
             let share = silence.as_secs_f64() / bound.as_secs_f64();
             self.detections.push(share as f32);
@@ -146,6 +163,9 @@ impl fmt::Display for Tally {
             dials,
             accepts,
             refusals,
+            logins,
+            given_up,
+            verdicts,
             convictions,
             mistakes,
             troubles,
@@ -170,9 +190,11 @@ impl fmt::Display for Tally {
             formatter,
             "{worlds} worlds, {clients} clients, {hours:.1} simulated hours, {steps} steps\n\
              {mistakes} mistakes in {convictions} convictions; {troubles} troubles in all\n\
+             {verdicts:?}\n\
              {detected}\n\
              all open again: at most {healing:.1} s after the heal, {share:.3} of the bound\n\
-             {dials} dials, {accepts} accepted, {refusals} refused"
+             {dials} dials, {accepts} accepted, {refusals} refused; \
+             {logins} logins, {given_up} given up"
         )
     }
 }

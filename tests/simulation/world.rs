@@ -2,7 +2,9 @@
 //!
 //! Packets of one direction of a connection stay in order, and none comes twice.
 //! A process reads what came in as soon as it runs, and ticks then, as the
-//! adapters do. A socket that one side no longer has answers with a reset.
+//! adapters do. A socket that one side no longer has answers with a reset. What a
+//! client writes goes through its write buffer, which is empty while its network is
+//! fast; a kernel that cannot send takes nothing.
 
 use core::cmp::Reverse;
 use core::mem;
@@ -11,11 +13,13 @@ use std::collections::{BTreeSet, BinaryHeap, VecDeque};
 use std::hash::{DefaultHasher, Hash, Hasher};
 
 use fastrand::Rng;
-use keepalive::{Action, CloseCode, CloseReason, Closed, Epoch, Event, PingId, State};
+use keepalive::{Action, CloseCode, CloseReason, Closed, Epoch, Event, Manner, PingId, Refused};
+use keepalive::{State, StopReason};
 
-use super::end::{End, Make};
+use super::end::{Came, End, Make};
 use super::oracle::{Input, Machine};
-use super::plan::{Capacity, Goodbye, LEFTOVER, Plan, Refusal, What, Whim, between};
+use super::plan::{Capacity, Goodbye, LEFTOVER, Login, Plan, Refusal, Reports, SECOND_THOUGHTS};
+use super::plan::{Fault, What, Whim, between};
 use super::report::{Kind, Tally, Trouble};
 
 /// What a world is made of, and how it is looked at.
@@ -56,9 +60,40 @@ enum Packet {
     Ping(PingId),
     Pong(PingId),
     Message,
+    /// A part of a message that is long.
+    Bytes,
+    Login,
+    Welcome,
+    /// No login, for this reason.
+    Denied(Closed),
     Close(Closed),
+    Refused(Refused),
     Reset,
 }
+
+impl Packet {
+    fn came(self) -> Came {
+        match self {
+            Self::Pong(id) => Came::Pong(id),
+            Self::Message | Self::Login | Self::Welcome | Self::Denied(_) => Came::Message,
+            _ => Came::Bytes,
+        }
+    }
+}
+
+/// What lies in a write buffer.
+#[derive(Clone, Copy, Debug)]
+struct Unsent {
+    line: usize,
+    packet: Packet,
+    bytes: u64,
+}
+
+/// The length of all that is not an upload.
+const SHORT: u64 = 100;
+
+/// How often a kernel that sends slowly takes something.
+const SIP: Duration = Duration::from_millis(500);
 
 /// A connection, from its dial on. Arrays are for the client's side and the
 /// server's, or for what goes there.
@@ -73,8 +108,14 @@ struct Line<M> {
     arrival: [Duration; 2],
     /// Nothing was lost or held up on it, and both processes ran all the time.
     is_sound: bool,
-    /// The ping whose answer would have come in time after all.
-    doubted: [Option<(PingId, Duration)>; 2],
+    /// The server's application let the client in, or needs no login.
+    is_let_in: bool,
+    /// It did not, or not at once.
+    is_kept_out: bool,
+    /// It had nothing to say for a while.
+    is_dry: bool,
+    /// The pings whose answer would have come in time after all.
+    doubted: [Option<(Vec<PingId>, Duration)>; 2],
 }
 
 #[derive(Debug, Default)]
@@ -98,7 +139,11 @@ struct Client<M> {
     held: [Vec<(usize, Packet)>; 2],
     lossy: u32,
     stuck: u32,
-    unsent: Vec<(usize, Packet)>,
+    /// How many bytes leave in a second.
+    rates: Vec<u64>,
+    unsent: VecDeque<Unsent>,
+    is_draining: bool,
+    dry: u32,
     /// The suspend that waits for its next ping.
     ambush: Option<usize>,
     /// It wants to be open.
@@ -120,6 +165,7 @@ struct Server {
     down: u32,
     /// What becomes of a dial while it is down.
     meanwhile: Refusal,
+    logins: Vec<(usize, Login)>,
     open: BTreeSet<usize>,
 }
 
@@ -128,6 +174,9 @@ enum Due {
     Arrives(usize, usize, Packet),
     LateEnd(usize),
     Talks(usize, usize),
+    Drains(usize),
+    Welcomes(usize),
+    News(usize),
     Starts(usize),
     Begins(usize),
     Ends(usize),
@@ -187,6 +236,7 @@ impl<M: Machine> World<M> {
                 free: Duration::ZERO,
                 down: 0,
                 meanwhile: Refusal::Reset,
+                logins: Vec::new(),
                 open: BTreeSet::new(),
             },
             well: 0,
@@ -218,7 +268,10 @@ impl<M: Machine> World<M> {
                 held: [Vec::new(), Vec::new()],
                 lossy: 0,
                 stuck: 0,
-                unsent: Vec::new(),
+                rates: Vec::new(),
+                unsent: VecDeque::new(),
+                is_draining: false,
+                dry: 0,
                 ambush: None,
                 is_on: true,
                 is_well: false,
@@ -267,13 +320,20 @@ impl<M: Machine> World<M> {
     }
 
     fn happens(&mut self, due: Due) -> Went {
-        if self.rules.loud && !matches!(due, Due::Ticks(..) | Due::Talks(..)) {
+        if self.rules.loud && !matches!(due, Due::Ticks(..) | Due::Talks(..) | Due::Drains(_)) {
             println!("{:?} {due:?}", self.now);
         }
         match due {
             Due::Arrives(line, side, packet) => self.arrives(line, side, packet),
             Due::LateEnd(line) => self.ends_late(line),
             Due::Talks(client, side) => self.talks(client, side),
+            Due::Drains(client) => self.drains(client),
+            Due::Welcomes(line) if self.server.process.away > 0 => {
+                self.plan_for(self.now + Duration::from_secs(1), Due::Welcomes(line));
+                Ok(())
+            }
+            Due::Welcomes(line) => self.answers_login(line, Packet::Welcome),
+            Due::News(client) => self.fancies(client, Whim::NetworkChanged),
             Due::Starts(client) => self.starts(client),
             Due::Begins(fault) => self.begins(fault),
             Due::Ends(fault) => self.ends(fault),
@@ -424,55 +484,99 @@ impl<M: Machine> World<M> {
                 Ok(())
             }
             Action::Close(reason) => {
-                if matches!(reason, CloseReason::PongTimeout | CloseReason::IdleTimeout) {
-                    self.judges(who)?;
-                }
-                if reason.is_graceful() {
-                    let normal = Closed::with_code(CloseCode::NORMAL);
-                    self.writes(who, Packet::Close(normal))
-                } else {
-                    self.abandons(who);
-                    Ok(())
+                self.judges(who, reason)?;
+                match reason.manner() {
+                    Manner::Handshake => {
+                        let normal = Closed::with_code(CloseCode::NORMAL);
+                        self.writes(who, Packet::Close(normal))
+                    }
+                    Manner::Farewell => self.takes_leave(who, reason),
+                    Manner::Abandon => self.abandons(who, Packet::Reset),
                 }
             }
-            Action::Stopped(_) => {
+            Action::Stopped(reason) => {
                 self.lets_go(who);
+                if let Who::Client(at) = who {
+                    if reason != StopReason::Requested && self.clients[at].is_on {
+                        self.plan_for(self.now + SECOND_THOUGHTS, Due::Starts(at));
+                    }
+                }
                 Ok(())
             }
             Action::ScheduleReconnect { .. } | Action::ArmDeadline(_) => Ok(()),
         }
     }
 
-    /// A peer was found dead: rightly?
-    fn judges(&mut self, who: Who) -> Went {
+    /// A verdict: rightly?
+    fn judges(&mut self, who: Who, reason: CloseReason) -> Went {
+        let is_verdict = matches!(
+            reason,
+            CloseReason::PongTimeout
+                | CloseReason::IdleTimeout
+                | CloseReason::MessageTimeout
+                | CloseReason::LoginTimeout
+                | CloseReason::ConnectTimeout
+        );
+        if !is_verdict {
+            return Ok(());
+        }
         let local = self.local(who);
         let Some(line) = self.line_of(who) else {
             return Err(self.trouble(Kind::Mistake, who, "there is no connection"));
         };
-        let unread = |&(of, _): &(usize, Packet)| of == line;
-        let has_unread = self.process(who).unread.iter().any(unread);
-        let is_sound = self.lines[line].is_sound;
+        let of_line = self
+            .process(who)
+            .unread
+            .iter()
+            .filter(|(of, _)| *of == line);
+        let unread = Vec::from_iter(of_line.map(|(_, packet)| packet.came()));
         let Some(end) = self.end(who) else {
             return Ok(());
         };
         let verdict = end.verdict();
-        let ping = end.accuses(has_unread, local);
-        self.tally.convicted(verdict);
-        let ping = ping.map_err(|text| self.trouble(Kind::Mistake, who, text))?;
-        if is_sound {
-            let text = "nothing was lost or held up on this connection";
+        let row = end.accuses(reason, unread.into_iter(), local);
+        self.tally.convicted(reason, verdict);
+        let row = row.map_err(|text| self.trouble(Kind::Mistake, who, text))?;
+        let is_at_fault = match reason {
+            CloseReason::ConnectTimeout => true,
+            CloseReason::LoginTimeout => self.lines[line].is_kept_out,
+            CloseReason::MessageTimeout => self.lines[line].is_dry,
+            _ => false,
+        };
+        if self.lines[line].is_sound && !is_at_fault {
+            let text = format!("{reason}, but nothing was lost or held up on this connection");
             return Err(self.trouble(Kind::Mistake, who, text));
         }
-        self.lines[line].doubted[side_of(who)] = ping.map(|ping| (ping.id, ping.due));
+        self.lines[line].doubted[side_of(who)] = row.map(|row| (row.ids, row.due));
         Ok(())
     }
 
-    /// The kernel tells the peer, if it can. Some sockets report their end later.
-    fn abandons(&mut self, who: Who) {
-        let Some(line) = self.line_of(who) else {
-            return;
+    /// A close frame, if the transport takes it at once.
+    fn takes_leave(&mut self, who: Who, reason: CloseReason) -> Went {
+        let code = match reason {
+            CloseReason::MessageTimeout | CloseReason::LoginTimeout => {
+                Some(CloseCode::POLICY_VIOLATION)
+            }
+            CloseReason::GivenUp => Some(CloseCode::NORMAL),
+            _ => None,
         };
-        self.sends(line, 1 - side_of(who), Packet::Reset);
+        let closed = Closed {
+            code,
+            ..Closed::default()
+        };
+        if self.leaves_at_once(who) {
+            self.abandons(who, Packet::Close(closed))
+        } else {
+            self.abandons(who, Packet::Reset)
+        }
+    }
+
+    /// The kernel tells the peer, if it can. Some sockets report their end later.
+    fn abandons(&mut self, who: Who, last: Packet) -> Went {
+        let Some(line) = self.line_of(who) else {
+            return Ok(());
+        };
+        self.sends(line, 1 - side_of(who), last);
         self.lets_go(who);
         if let Who::Client(at) = who {
             if self.plan.clients[at].late_ends {
@@ -480,6 +584,7 @@ impl<M: Machine> World<M> {
                 self.plan_for(self.now + later, Due::LateEnd(line));
             }
         }
+        Ok(())
     }
 
     /// This side has no socket any more.
@@ -513,31 +618,101 @@ impl<M: Machine> World<M> {
 
     /// What a process writes leaves at once, or when it can.
     fn writes(&mut self, who: Who, packet: Packet) -> Went {
+        self.writes_long(who, packet, SHORT)
+    }
+
+    fn writes_long(&mut self, who: Who, packet: Packet, bytes: u64) -> Went {
         let Some(line) = self.line_of(who) else {
             return Ok(());
         };
-        if let Who::Client(at) = who {
-            let client = &mut self.clients[at];
-            if client.stuck > 0 {
-                client.unsent.push((line, packet));
-                self.lines[line].is_sound = false;
-                return Ok(());
-            }
-        }
-        self.sends(line, 1 - side_of(who), packet);
-        self.flushes(who, packet)
-    }
-
-    fn flushes(&mut self, who: Who, packet: Packet) -> Went {
-        let (Packet::Ping(id), Who::Client(at)) = (packet, who) else {
+        let Who::Client(at) = who else {
+            self.sends(line, CLIENT, packet);
             return Ok(());
         };
-        if !self.plan.clients[at].flushes {
+        if self.leaves_at_once(who) {
+            self.sends(line, SERVER, packet);
+            return self.flushes(at, packet);
+        }
+        let unsent = Unsent {
+            line,
+            packet,
+            bytes,
+        };
+        self.clients[at].unsent.push_back(unsent);
+        let is_told = self.plan.clients[at].reports == Reports::Draining;
+        self.lines[line].is_sound &= is_told && self.clients[at].stuck == 0;
+        self.lines[line].is_kept_out |= matches!(packet, Packet::Login);
+        self.will_drain(at);
+        Ok(())
+    }
+
+    fn will_drain(&mut self, at: usize) {
+        let client = &mut self.clients[at];
+        if !client.is_draining && !client.unsent.is_empty() {
+            client.is_draining = true;
+            self.plan_for(self.now + SIP, Due::Drains(at));
+        }
+    }
+
+    fn leaves_at_once(&self, who: Who) -> bool {
+        let Who::Client(at) = who else { return true };
+        let client = &self.clients[at];
+        client.stuck == 0 && client.rates.is_empty()
+    }
+
+    /// A kernel that sends slowly takes some bytes, if it sends at all.
+    fn drains(&mut self, at: usize) -> Went {
+        let client = &mut self.clients[at];
+        client.is_draining = false;
+        let slowest = client.rates.iter().copied().min();
+        let (Some(line), Some(rate)) = (client.line, slowest) else {
+            return Ok(());
+        };
+        self.will_drain(at);
+        if self.holds_up(at, line) || self.is_away(Who::Client(at)) {
+            self.lines[line].is_sound = false;
             return Ok(());
         }
-        let local = self.local(who);
+        let mut left = (rate as f64 * SIP.as_secs_f64()).ceil() as u64;
+        while let Some(first) = self.clients[at].unsent.front_mut() {
+            if first.bytes > left {
+                first.bytes -= left;
+                self.sends(line, SERVER, Packet::Bytes);
+                break;
+            }
+            left -= first.bytes;
+            let packet = first.packet;
+            self.clients[at].unsent.pop_front();
+            self.sends(line, SERVER, packet);
+            self.flushes(at, packet)?;
+        }
+        let is_ping = |unsent: &Unsent| matches!(unsent.packet, Packet::Ping(_));
+        let reports = self.plan.clients[at].reports;
+        if reports == Reports::Draining && self.clients[at].unsent.iter().any(is_ping) {
+            let local = self.local(Who::Client(at));
+            self.clients[at].end.drains(local);
+            return self.tell(Who::Client(at), Event::Draining);
+        }
+        Ok(())
+    }
+
+    /// Whether the kernel has bytes that it cannot send, so that it takes no more.
+    fn holds_up(&self, at: usize, line: usize) -> bool {
+        let client = &self.clients[at];
+        let is_cut = client.cuts[SERVER] > 0 || client.stalls[SERVER] > 0;
+        client.stuck > 0 || is_cut || self.lines[line].is_deaf[SERVER]
+    }
+
+    fn flushes(&mut self, at: usize, packet: Packet) -> Went {
+        let Packet::Ping(id) = packet else {
+            return Ok(());
+        };
+        if self.plan.clients[at].reports == Reports::Nothing {
+            return Ok(());
+        }
+        let local = self.local(Who::Client(at));
         self.clients[at].end.flushes(id, local);
-        self.tell(who, Event::PingSent(id))
+        self.tell(Who::Client(at), Event::PingSent(id))
     }
 
     fn sends(&mut self, line: usize, side: usize, packet: Packet) {
@@ -612,7 +787,7 @@ impl<M: Machine> World<M> {
             self.lines[line].holds[side] = false;
             return Ok(());
         };
-        end.comes(local);
+        end.comes(packet.came(), local);
         if self.is_away(who) {
             self.lines[line].is_sound = false;
             self.process(who).unread.push_back((line, packet));
@@ -623,7 +798,8 @@ impl<M: Machine> World<M> {
 
     /// The peer was found dead too early, if the answer comes in time.
     fn comes_too_late(&mut self, line: usize, side: usize, packet: Packet) -> Went {
-        let (Packet::Pong(id), Some((doubted, due))) = (packet, self.lines[line].doubted[side])
+        let (Packet::Pong(id), Some((doubted, due))) =
+            (packet, self.lines[line].doubted[side].clone())
         else {
             return Ok(());
         };
@@ -632,7 +808,7 @@ impl<M: Machine> World<M> {
         } else {
             Who::Server(line)
         };
-        if id == doubted && self.local(who) <= due {
+        if doubted.contains(&id) && self.local(who) <= due {
             let text = "the answer came in time, after the verdict";
             return Err(self.trouble(Kind::Mistake, who, text));
         }
@@ -645,8 +821,34 @@ impl<M: Machine> World<M> {
         }
         match packet {
             Packet::Dial => Ok(()),
-            Packet::Accept => self.tell(who, Event::Opened),
-            Packet::Message => self.tell(who, Event::Received),
+            Packet::Accept => self.opens(who),
+            Packet::Message => self.hears(who),
+            Packet::Bytes => self.tell(who, Event::Received),
+            Packet::Login => {
+                self.hears(who)?;
+                self.decides(line)
+            }
+            Packet::Welcome => {
+                self.hears(who)?;
+                let local = self.local(who);
+                if let Some(end) = self.end(who) {
+                    end.is_let_in(local);
+                }
+                self.lines[line].is_let_in = true;
+                self.tally.logins += 1;
+                self.tell(who, Event::Healthy)?;
+                self.looks_after(who);
+                Ok(())
+            }
+            Packet::Denied(closed) => {
+                self.hears(who)?;
+                self.tally.given_up += 1;
+                self.tell(who, Event::GiveUp(closed))
+            }
+            Packet::Refused(refused) => {
+                self.lets_go_of_client(who);
+                self.tell(who, Event::Refused(refused))
+            }
             Packet::Pong(id) => self.tell(who, Event::Pong(id)),
             Packet::Ping(id) => {
                 self.tell(who, Event::Received)?;
@@ -654,7 +856,7 @@ impl<M: Machine> World<M> {
             }
             Packet::Reset => {
                 self.lets_go_of_client(who);
-                self.tell(who, Event::Error)
+                self.tell(who, Event::Error(None))
             }
             Packet::Close(closed) => {
                 self.sends(line, 1 - side_of(who), Packet::Reset);
@@ -671,7 +873,62 @@ impl<M: Machine> World<M> {
         }
     }
 
+    fn hears(&mut self, who: Who) -> Went {
+        let knows = match who {
+            Who::Client(at) => self.plan.clients[at].knows_messages,
+            Who::Server(_) => true,
+        };
+        let event = if knows {
+            Event::Message
+        } else {
+            Event::Received
+        };
+        self.tell(who, event)
+    }
+
+    /// The application says who it is, where that is asked.
+    fn opens(&mut self, who: Who) -> Went {
+        self.tell(who, Event::Opened)?;
+        let Who::Client(at) = who else { return Ok(()) };
+        if self.plan.clients[at].config.healthy_within().is_none() {
+            return Ok(());
+        }
+        self.tell(who, Event::Sent)?;
+        self.writes(who, Packet::Login)
+    }
+
     // The server.
+
+    /// Whether it lets this one in.
+    fn decides(&mut self, line: usize) -> Went {
+        let Some(&(_, login)) = self.server.logins.last() else {
+            return self.answers_login(line, Packet::Welcome);
+        };
+        self.lines[line].is_kept_out = true;
+        match login {
+            Login::Ignored => Ok(()),
+            Login::Slow(later) => {
+                self.plan_for(self.now + later, Due::Welcomes(line));
+                Ok(())
+            }
+            Login::Denied(closed) => self.answers_login(line, Packet::Denied(closed)),
+            Login::Closed(closed) => {
+                self.sends(line, CLIENT, Packet::Close(closed));
+                self.lets_go(Who::Server(line));
+                self.looks_after(Who::Client(self.lines[line].client));
+                Ok(())
+            }
+        }
+    }
+
+    fn answers_login(&mut self, line: usize, answer: Packet) -> Went {
+        if self.state(Who::Server(line)) != State::Open {
+            return Ok(());
+        }
+        self.tell(Who::Server(line), Event::Sent)?;
+        self.sends(line, CLIENT, answer);
+        Ok(())
+    }
 
     fn dials(&mut self, who: Who) -> Went {
         let Who::Client(client) = who else {
@@ -686,7 +943,10 @@ impl<M: Machine> World<M> {
             is_deaf: [false; 2],
             arrival: [Duration::ZERO; 2],
             is_sound: true,
-            doubted: [None; 2],
+            is_let_in: self.plan.clients[client].config.healthy_within().is_none(),
+            is_kept_out: false,
+            is_dry: self.clients[client].dry > 0,
+            doubted: [None, None],
         });
         self.clients[client].line = Some(line);
         self.tally.dials(self.now);
@@ -719,6 +979,7 @@ impl<M: Machine> World<M> {
         match how {
             Refusal::Reset => self.sends(line, CLIENT, Packet::Reset),
             Refusal::Says(closed) => self.sends(line, CLIENT, Packet::Close(closed)),
+            Refusal::Status(refused) => self.sends(line, CLIENT, Packet::Refused(refused)),
             Refusal::Never => {}
         }
     }
@@ -780,7 +1041,12 @@ impl<M: Machine> World<M> {
         } else {
             Who::Server(line)
         };
-        if self.state(who) != State::Open || self.is_away(who) {
+        let is_dry = side == SERVER && self.clients[client].dry > 0;
+        if self.state(who) != State::Open
+            || self.is_away(who)
+            || is_dry
+            || !self.lines[line].is_let_in
+        {
             return Ok(());
         }
         self.tell(who, Event::Sent)?;
@@ -805,7 +1071,9 @@ impl<M: Machine> World<M> {
         match whim {
             Whim::NetworkChanged => self.tell(who, Event::NetworkChanged),
             Whim::ReconnectNow => self.tell(who, Event::ReconnectNow),
+            Whim::Healthy if self.plan.clients[client].config.healthy_within().is_some() => Ok(()),
             Whim::Healthy => self.tell(who, Event::Healthy),
+            Whim::GiveUp => self.tell(who, Event::GiveUp(Closed::default())),
             Whim::Stop => {
                 self.clients[client].is_on = false;
                 self.tell(who, Event::Stop)
@@ -822,7 +1090,14 @@ impl<M: Machine> World<M> {
                 clients,
                 to,
                 lasting,
+                early,
             } => {
+                let Fault { from, till, .. } = self.plan.faults[fault];
+                for &at in clients.iter().filter(|_| early.is_some()) {
+                    let first = till.saturating_sub(early.unwrap_or_default()).max(from);
+                    let news = between(&mut self.random, first, till);
+                    self.plan_for(news, Due::News(at));
+                }
                 for (at, side) in pairs(&clients, to) {
                     let client = &mut self.clients[at];
                     let depth = if lasting {
@@ -858,6 +1133,24 @@ impl<M: Machine> World<M> {
             }
             What::Throttled { client, grain } => self.clients[client].process.grains.push(grain),
             What::Stuck { client } => self.clients[client].stuck += 1,
+            What::Slow {
+                client,
+                upload,
+                rate,
+            } => {
+                self.clients[client].rates.push(rate);
+                self.will_drain(client);
+                return self.uploads(client, upload);
+            }
+            What::Logins(login) => self.server.logins.push((fault, login)),
+            What::Dry { clients } => {
+                for at in clients {
+                    self.clients[at].dry += 1;
+                    if let Some(line) = self.clients[at].line {
+                        self.lines[line].is_dry = true;
+                    }
+                }
+            }
             What::Restart { says, meanwhile } => self.goes_down(says, meanwhile),
             What::Overload(capacity) => self.server.overload = Some(capacity),
             What::Paused => self.leaves(Who::Server(0), false),
@@ -873,6 +1166,7 @@ impl<M: Machine> World<M> {
                 clients,
                 to,
                 lasting,
+                ..
             } => {
                 for (at, side) in pairs(&clients, to) {
                     let client = &mut self.clients[at];
@@ -907,7 +1201,23 @@ impl<M: Machine> World<M> {
                 }
                 return self.looks(Who::Client(client));
             }
-            What::Stuck { client } => return self.comes_unstuck(client),
+            What::Stuck { client } => {
+                self.clients[client].stuck -= 1;
+                return self.comes_unstuck(client);
+            }
+            What::Slow { client, rate, .. } => {
+                let rates = &mut self.clients[client].rates;
+                if let Some(at) = rates.iter().position(|&other| other == rate) {
+                    rates.remove(at);
+                }
+                return self.comes_unstuck(client);
+            }
+            What::Logins(_) => self.server.logins.retain(|&(other, _)| other != fault),
+            What::Dry { clients } => {
+                for at in clients {
+                    self.clients[at].dry -= 1;
+                }
+            }
             What::Restart { .. } => self.server.down -= 1,
             What::Overload(_) => {
                 self.server.overload = None;
@@ -934,15 +1244,27 @@ impl<M: Machine> World<M> {
         }
     }
 
-    fn comes_unstuck(&mut self, client: usize) -> Went {
-        self.clients[client].stuck -= 1;
-        if self.clients[client].stuck > 0 {
+    fn uploads(&mut self, client: usize, bytes: u64) -> Went {
+        let who = Who::Client(client);
+        let line = self.clients[client]
+            .line
+            .filter(|&at| self.lines[at].is_let_in);
+        if line.is_none() || self.state(who) != State::Open || self.is_away(who) {
             return Ok(());
         }
-        for (line, packet) in mem::take(&mut self.clients[client].unsent) {
-            self.sends(line, SERVER, packet);
+        self.tell(who, Event::Sent)?;
+        self.writes_long(who, Packet::Message, bytes)
+    }
+
+    fn comes_unstuck(&mut self, client: usize) -> Went {
+        if !self.leaves_at_once(Who::Client(client)) {
+            self.will_drain(client);
+            return Ok(());
+        }
+        for unsent in mem::take(&mut self.clients[client].unsent) {
+            self.sends(unsent.line, SERVER, unsent.packet);
             if !self.is_away(Who::Client(client)) {
-                self.flushes(Who::Client(client), packet)?;
+                self.flushes(client, unsent.packet)?;
             }
         }
         Ok(())
@@ -1058,8 +1380,8 @@ impl<M: Machine> World<M> {
         };
         let is_open = |who| self.state(who) == State::Open;
         let line = self.clients[client].line;
-        let is_well =
-            is_open(Who::Client(client)) && line.is_some_and(|line| is_open(Who::Server(line)));
+        let is_served = |line: usize| self.lines[line].is_let_in && is_open(Who::Server(line));
+        let is_well = is_open(Who::Client(client)) && line.is_some_and(is_served);
         let before = mem::replace(&mut self.clients[client].is_well, is_well);
         match (before, is_well) {
             (false, true) => {
