@@ -149,6 +149,7 @@ mod config;
 mod error;
 mod event;
 mod heartbeat;
+mod machine;
 mod notice;
 mod open;
 mod policy;
