@@ -28,7 +28,7 @@ use proptest::test_runner::{TestCaseResult, TestRunner};
 
 use support::arbitrary::{config, endless_steps, setting, start, steps};
 use support::oracle::{self, Input, Trace, Verdict, Watched};
-use support::world::{Dial, Peer, Step, Wait, What, World, play, replay};
+use support::world::{Dial, Peer, Step, Uplink, Wait, What, Which, World, play, replay};
 
 const MILLISECOND: Duration = Duration::from_millis(1);
 const YEAR: Duration = Duration::from_secs(365 * 24 * 60 * 60);
@@ -137,16 +137,38 @@ proptest! {
             .unwrap();
         let mut watched = Watched::new(forever, seed);
         for _ in 0..attempts {
-            watched.handle(Event::ReconnectNow, Duration::ZERO);
+            watched.handle(Event::Opened, Duration::ZERO);
             watched.handle(Event::Error(None), Duration::ZERO);
         }
         holds(watched.check())?;
     }
 }
 
-/// Settings under which an open connection is watched in both directions.
+/// Settings under which a connection is pinged.
 fn beating() -> impl Strategy<Value = Config> {
     config().prop_map(|config| config.to_builder().listen_only(false).build().unwrap())
+}
+
+/// Settings under which it is watched in both directions, from the beginning on.
+fn watching() -> impl Strategy<Value = Config> {
+    beating().prop_map(|config| {
+        let builder = config
+            .to_builder()
+            .always_ping(false)
+            .healthy_within(None)
+            .message_timeout(None);
+        builder.build().unwrap()
+    })
+}
+
+/// The shortest time, however it is drawn, after which something asks for a ping.
+fn shortest_interval(config: &Config) -> Duration {
+    let intervals = [
+        Some(config.ping_interval()),
+        config.send_interval(),
+        config.confirm_within(),
+    ];
+    intervals.into_iter().flatten().min().unwrap() / 2
 }
 
 fn a_while() -> impl Strategy<Value = Duration> {
@@ -183,11 +205,12 @@ proptest! {
         let mut alive = world.alive;
         while world.convictions.is_empty() && world.watched.trace.entries.len() < 2000 {
             alive = world.alive;
-            let next = world.watched.trace.entries.len() + 1;
-            world.run(Duration::MAX, next);
+            if !world.goes_on(Duration::MAX) {
+                break;
+            }
         }
         holds(world.watched.check())?;
-        if let Some(convicted) = world.convictions.first() {
+        if let Some((convicted, CloseReason::PongTimeout)) = world.convictions.first() {
             let late = lateness.into_iter().max().unwrap();
             let timeout = config.adaptive_timeout().unwrap_or(config.pong_timeout());
             let mut bound = config.ping_interval()
@@ -200,27 +223,6 @@ proptest! {
         }
     }
 
-    /// Invariant 7: a process that is away, reads first and judges then.
-    #[test]
-    fn a_peer_that_answers_in_time_is_never_convicted(
-        config in beating(),
-        seed: u64,
-        latency in setting(),
-        talks in prop::option::of(setting()),
-        sends in prop::option::of(setting()),
-        away in vec((a_while(), a_while()), 0..5),
-    ) {
-        let latency = latency.min(config.pong_timeout() - Duration::from_nanos(1));
-        let peer = Peer { latency, talks, ..Peer::GOOD };
-        let mut world = World::new(config, seed, vec![peer]);
-        world.away = away.into_iter().map(|(from, long)| (from, from + long)).collect();
-        world.sends = sends;
-        world.tell(Event::Start);
-        world.run(YEAR, 1000);
-        holds(world.watched.check())?;
-        prop_assert!(world.convictions.is_empty());
-    }
-
     /// Invariant 9: after whatever went before.
     #[test]
     fn activity_never_makes_a_conviction_come_earlier(
@@ -229,6 +231,11 @@ proptest! {
         before in endless_steps(),
         active in 0..6_usize,
         short_of in a_while(),
+        what in prop::sample::select(vec![
+            What::Received,
+            What::Message,
+            What::Pong(Which::Awaited),
+        ]),
     ) {
         let fixed = config.to_builder().adaptive_timeout(None).build().unwrap();
         let mut without = play(fixed, seed, Duration::ZERO, &before);
@@ -238,7 +245,7 @@ proptest! {
         let in_time = Step { wait: Wait::ToDeadline, what: What::Tick };
         let activity = Step {
             wait: Wait::ShortOfDeadline(short_of),
-            what: What::Received,
+            what,
         };
 
         without.play(&vec![in_time; active]);
@@ -262,7 +269,7 @@ proptest! {
     /// Invariant 10: inbound traffic does not starve the outbound direction.
     #[test]
     fn a_talkative_peer_does_not_keep_us_silent(
-        config in beating(),
+        config in watching(),
         seed: u64,
         talks in setting(),
         interval in setting(),
@@ -282,13 +289,16 @@ proptest! {
         }
     }
 
-    /// Early and repeated ticks are safe: they do not change what is done when.
+    /// Early and repeated ticks are safe: they do not change what is done when, where
+    /// an answer comes before the next ping is due.
     #[test]
     fn early_and_repeated_ticks_change_nothing(
         (config, peer) in config().prop_flat_map(|config| (Just(config), mortal(config))),
         seed: u64,
         early in vec(a_while(), 1..50),
     ) {
+        let latency = peer.latency.min(shortest_interval(&config));
+        let peer = Peer { latency, ..peer };
         let done = |early: &[Duration]| {
             let mut world = World::new(config, seed, vec![peer]);
             world.tell(Event::Opened);
@@ -375,8 +385,9 @@ proptest! {
         );
         world.tell(Event::Start);
         while world.dials < dials && world.watched.trace.entries.len() < 50_000 {
-            let next = world.watched.trace.entries.len() + 1;
-            world.run(Duration::MAX, next);
+            if !world.goes_on(Duration::MAX) {
+                break;
+            }
         }
         holds(world.watched.check())?;
         if world.watched.trace.entries.len() < 50_000 {
@@ -384,6 +395,146 @@ proptest! {
             prop_assert_eq!(world.watched.heartbeat.state(), keepalive::State::Open);
         }
     }
+}
+
+/// What a connection lives through, besides its peer.
+#[derive(Clone, Debug)]
+struct Hardships {
+    /// From when a ping has left to its answer: less than any answer may take.
+    latency: Duration,
+    talks: Option<Duration>,
+    in_messages: bool,
+    logs_in_after: Duration,
+    sends: Option<Duration>,
+    lateness: Vec<Duration>,
+    away: Vec<(Duration, Duration)>,
+    uplinks: Vec<Uplink>,
+    /// Other settings, and changes of network, and when.
+    plan: Vec<(Duration, Option<Config>)>,
+}
+
+/// A peer that answers each ping in time, after it has left our buffer, where the
+/// transport takes bytes often enough until then, or is not watched and soon done.
+fn hardships(config: Config) -> impl Strategy<Value = (Config, Hardships)> {
+    let plan = vec((a_while(), prop::option::weighted(0.6, beating())), 0..5);
+    let lateness = vec(prop_oneof![Just(Duration::ZERO), setting()], 1..4);
+    let away = vec((a_while(), a_while()), 0..3);
+    let buffered = vec((setting(), setting()), 0..4);
+    let traffic = (
+        setting(),
+        prop::option::of(setting()),
+        any::<bool>(),
+        prop_oneof![Just(Duration::ZERO), setting()],
+        prop::option::of(setting()),
+    );
+    (plan, lateness, away, buffered, any::<bool>(), traffic).prop_map(
+        move |(mut plan, lateness, away, buffered, is_counted, traffic)| {
+            let (latency, talks, in_messages, logs_in_after, sends) = traffic;
+            plan.sort_by_key(|&(at, _)| at);
+            let configs = plan
+                .iter()
+                .filter_map(|&(_, config)| config)
+                .chain([config]);
+            let timeouts = configs.map(|config| config.pong_timeout());
+            let shortest = timeouts.min().unwrap().min(Duration::from_secs(5));
+            let in_time = |after: Duration| after.min(shortest - Duration::from_nanos(1));
+            let uplinks = buffered.into_iter().map(|(waits, every)| {
+                let every = in_time(every);
+                if is_counted {
+                    let (waits, drains) = (waits.min(200 * every), Some(every));
+                    Uplink { waits, drains }
+                } else {
+                    let (waits, drains) = (in_time(waits), None);
+                    Uplink { waits, drains }
+                }
+            });
+            let hardships = Hardships {
+                latency: in_time(latency),
+                talks,
+                in_messages,
+                logs_in_after,
+                sends,
+                lateness,
+                away: away
+                    .into_iter()
+                    .map(|(from, long)| (from, from + long))
+                    .collect(),
+                uplinks: uplinks.collect(),
+                plan,
+            };
+            (config, hardships)
+        },
+    )
+}
+
+impl Hardships {
+    /// What a heartbeat that believes these settings makes of them.
+    fn world(self, watched: Watched) -> World {
+        let peer = Peer {
+            latency: self.latency,
+            talks: self.talks,
+            in_messages: self.in_messages,
+            logs_in_after: Some(self.logs_in_after),
+            ..Peer::GOOD
+        };
+        let mut world = World::new(watched.trace.config, 0, vec![peer]);
+        world.watched = watched;
+        world.sends = self.sends;
+        world.lateness = self.lateness;
+        world.away = self.away;
+        world.uplinks = self.uplinks;
+        world.plan = Vec::from_iter(self.plan.into_iter().map(|(at, config)| {
+            let changes = Input::Event(Event::NetworkChanged);
+            (at, config.map_or(changes, Input::Reconfigure))
+        }));
+        world.tell(Event::Start);
+        world.run(YEAR, 1000);
+        world
+    }
+}
+
+fn calls_it_dead(world: &World) -> bool {
+    let reasons = world.convictions.iter().map(|&(_, reason)| reason);
+    reasons
+        .into_iter()
+        .any(|reason| reason == CloseReason::PongTimeout)
+}
+
+proptest! {
+    #![proptest_config(cases(4))]
+
+    /// Invariant 7, from outside: under every setting, with late ticks and a process
+    /// that is away, which reads first and judges then, with settings and networks that
+    /// change, and pings that wait in our own buffer.
+    #[test]
+    fn a_peer_that_answers_in_time_is_never_convicted(
+        (config, hardships) in beating().prop_flat_map(hardships).boxed(),
+        seed: u64,
+    ) {
+        let world = hardships.world(Watched::new(config, seed));
+        holds(world.watched.check())?;
+        prop_assert!(!calls_it_dead(&world), "convicted: {}", world.watched.trace);
+    }
+}
+
+/// The hardships are hard enough: a heartbeat without patience convicts that peer.
+#[test]
+fn a_heartbeat_that_is_hasty_convicts_a_peer_that_answers_in_time() {
+    let plays = (beating().prop_flat_map(hardships).boxed(), any::<u64>());
+    let hasty = |config: Config| {
+        let timeout = (config.pong_timeout() / 2).max(MILLISECOND);
+        let builder = config.to_builder().pong_timeout(timeout);
+        builder.build().unwrap()
+    };
+    let seen = samples(plays, 300).filter(|((config, hardships), seed)| {
+        let mut hardships = hardships.clone();
+        for (_, config) in &mut hardships.plan {
+            *config = config.map(hasty);
+        }
+        let heartbeat = Heartbeat::new(hasty(*config), *seed);
+        calls_it_dead(&hardships.world(Watched::of(heartbeat, *config)))
+    });
+    assert!(seen.count() >= 10);
 }
 
 /// All that was done, without the deadlines.
@@ -411,7 +562,7 @@ fn a_million_attempts_do_not_overflow() {
         let mut heartbeat = Heartbeat::new(config, 1);
         let (mut least, mut greatest) = (Duration::MAX, Duration::ZERO);
         for attempt in 1..=1_000_000 {
-            drop(heartbeat.handle(Event::ReconnectNow, Duration::ZERO));
+            drop(heartbeat.handle(Event::Opened, Duration::ZERO));
             let planned = heartbeat.handle(Event::Error(None), Duration::ZERO).next();
             let Some(Action::ScheduleReconnect { at, attempt: count }) = planned else {
                 panic!("no plan at {attempt}: {planned:?}");
@@ -445,8 +596,8 @@ fn plays() -> impl Strategy<Value = Case> {
 #[test]
 fn the_traces_reach_everything() {
     let mut reached: BTreeMap<&'static str, usize> = BTreeMap::new();
-    for (config, seed, start, steps) in samples(plays(), 1000) {
-        let mut missed = 0;
+    for (config, seed, start, steps) in samples(plays(), 1500) {
+        let (mut missed, mut was_out) = (0, false);
         for entry in play(config, seed, start, &steps).watched.trace.entries {
             let mut reach = |name| *reached.entry(name).or_default() += 1;
             for action in &entry.actions {
@@ -455,13 +606,20 @@ fn the_traces_reach_everything() {
                     Action::SendPing(_) => "ping",
                     Action::Close(CloseReason::PongTimeout) => "pong timeout",
                     Action::Close(CloseReason::IdleTimeout) => "idle timeout",
+                    Action::Close(CloseReason::MessageTimeout) => "message timeout",
+                    Action::Close(CloseReason::LoginTimeout) => "login timeout",
                     Action::Close(CloseReason::ConnectTimeout) => "connect timeout",
                     Action::Close(CloseReason::Stop) => "stop",
                     Action::Close(CloseReason::CloseTimeout) => "close timeout",
                     Action::Close(CloseReason::Abort) => "abort",
+                    Action::Close(CloseReason::GivenUp) => "given up",
+                    Action::Close(_) if entry.input == Input::Event(Event::NetworkChanged) => {
+                        "dial on the new path"
+                    }
                     Action::Close(_) => "reconnect",
                     Action::ScheduleReconnect { .. } => match entry.input {
                         Input::Event(Event::NetworkChanged) => "earlier dial",
+                        Input::Event(Event::Start | Event::ReconnectNow) => "dial asked for",
                         Input::Event(Event::Closed(Closed { retry_after, .. }))
                             if retry_after.is_some() =>
                         {
@@ -473,11 +631,27 @@ fn the_traces_reach_everything() {
                     Action::Stopped(StopReason::AttemptLimit) => "attempt limit",
                     Action::Stopped(StopReason::TimeLimit) => "time limit",
                     Action::Stopped(StopReason::Closed(_)) => "closed for good",
+                    Action::Stopped(StopReason::Refused(_)) => "refused for good",
                     Action::Stopped(_) => "stopped",
                 });
             }
             if entry.views.missed > missed {
                 reach("missed");
+            }
+            let is_ping = matches!(entry.actions[..], [Action::SendPing(_), ..]);
+            if is_ping && was_out && entry.views.missed == missed {
+                reach("replaced, or in place of the last miss");
+            }
+            if !entry.actions.is_empty() {
+                match entry.input {
+                    Input::Event(Event::Sent) => reach("doubt"),
+                    Input::Event(Event::Healthy) => reach("login"),
+                    Input::Event(Event::NetworkChanged) if !is_ping => reach("news wait"),
+                    _ => {}
+                }
+            }
+            if matches!(entry.foretold, oracle::Foretold::Verdict(_)) {
+                reach("foretold");
             }
             if entry.views.round_trip.is_some() {
                 reach("round trip");
@@ -488,11 +662,11 @@ fn the_traces_reach_everything() {
             if entry.deadline.is_none() && entry.views.state == keepalive::State::Open {
                 reach("the end of time");
             }
-            let is_probe = matches!(entry.actions[..], [Action::SendPing(_), ..]);
-            if is_probe && matches!(entry.input, Input::Event(Event::NetworkChanged)) {
+            if is_ping && matches!(entry.input, Input::Event(Event::NetworkChanged)) {
                 reach("urged ping");
             }
             missed = entry.views.missed;
+            was_out = entry.views.is_ping_out;
         }
     }
     let names = [
@@ -500,7 +674,18 @@ fn the_traces_reach_everything() {
         "ping",
         "pong timeout",
         "idle timeout",
+        "message timeout",
+        "login timeout",
         "connect timeout",
+        "given up",
+        "dial on the new path",
+        "dial asked for",
+        "refused for good",
+        "replaced, or in place of the last miss",
+        "doubt",
+        "login",
+        "news wait",
+        "foretold",
         "stop",
         "close timeout",
         "abort",
@@ -529,7 +714,7 @@ fn the_traces_reach_everything() {
 #[test]
 fn the_oracle_sees_a_setting_that_is_not_kept() {
     type Change = fn(ConfigBuilder, Config) -> ConfigBuilder;
-    let changes: [(&str, Change); 19] = [
+    let changes: [(&str, Change); 25] = [
         ("ping_interval", |b, c| {
             b.ping_interval(c.ping_interval() + MILLISECOND)
         }),
@@ -545,6 +730,18 @@ fn the_oracle_sees_a_setting_that_is_not_kept() {
         }),
         ("max_missed", |b, c| b.max_missed(c.max_missed() + 1)),
         ("adaptive_timeout", |b, _| b.adaptive_timeout(None)),
+        ("always_ping", |b, c| b.always_ping(!c.always_ping())),
+        ("strict_pongs", |b, c| b.strict_pongs(!c.strict_pongs())),
+        ("confirm_within", |b, _| b.confirm_within(None)),
+        ("message_timeout", |b, c| {
+            let longer = |timeout| timeout + MILLISECOND;
+            b.message_timeout(c.message_timeout().map(longer))
+        }),
+        ("healthy_within", |b, c| {
+            let longer = |timeout| timeout + MILLISECOND;
+            b.healthy_within(c.healthy_within().map(longer))
+        }),
+        ("policy", |b, _| b.policy(|_| Retry::Backoff)),
         ("late_tolerance", |b, c| {
             b.late_tolerance(c.late_tolerance() + MILLISECOND)
         }),
@@ -599,7 +796,7 @@ fn the_oracle_sees_an_event_that_is_taken_for_another() {
         }
         Some((input, now))
     }
-    let mistakes: [(&str, Mistake); 22] = [
+    let mistakes: [(&str, Mistake); 31] = [
         ("deaf to Start", |i, now| {
             deaf(i, now, |e| e == Event::Start)
         }),
@@ -612,7 +809,19 @@ fn the_oracle_sees_an_event_that_is_taken_for_another() {
         ("deaf to Pong", |i, now| {
             deaf(i, now, |e| matches!(e, Event::Pong(_)))
         }),
+        ("deaf to Message", |i, now| {
+            deaf(i, now, |e| e == Event::Message)
+        }),
         ("deaf to Sent", |i, now| deaf(i, now, |e| e == Event::Sent)),
+        ("deaf to Draining", |i, now| {
+            deaf(i, now, |e| e == Event::Draining)
+        }),
+        ("deaf to Refused", |i, now| {
+            deaf(i, now, |e| matches!(e, Event::Refused(_)))
+        }),
+        ("deaf to GiveUp", |i, now| {
+            deaf(i, now, |e| matches!(e, Event::GiveUp(_)))
+        }),
         ("deaf to PingSent", |i, now| {
             deaf(i, now, |e| matches!(e, Event::PingSent(_)))
         }),
@@ -648,6 +857,29 @@ fn the_oracle_sees_an_event_that_is_taken_for_another() {
         ("an error is a stop", |i, now| {
             hears(i, now, Event::Error(None), Event::Stop)
         }),
+        ("bytes are messages", |i, now| {
+            hears(i, now, Event::Received, Event::Message)
+        }),
+        ("messages are bytes", |i, now| {
+            hears(i, now, Event::Message, Event::Received)
+        }),
+        ("what is given up has closed", |i, now| match i {
+            Input::Event(Event::GiveUp(closed)) => Some((Input::Event(Event::Closed(closed)), now)),
+            _ => Some((i, now)),
+        }),
+        ("a refusal is an error", |i, now| match i {
+            Input::Event(Event::Refused(refused)) => {
+                Some((Input::Event(Event::Error(refused.retry)), now))
+            }
+            _ => Some((i, now)),
+        }),
+        (
+            "the application's own decisions are lost",
+            |i, now| match i {
+                Input::Event(Event::Error(_)) => Some((Input::Event(Event::Error(None)), now)),
+                _ => Some((i, now)),
+            },
+        ),
         ("a pong is only activity", |i, now| match i {
             Input::Event(Event::Pong(_)) => Some((Input::Event(Event::Received), now)),
             _ => Some((i, now)),
@@ -681,6 +913,7 @@ fn the_oracle_sees_an_event_that_is_taken_for_another() {
 /// A life with a bit of everything, in which nothing is random.
 fn eventful() -> Trace {
     let config = Config::builder()
+        .send_interval(None)
         .jitter(0.0)
         .random_phase(false)
         .max_missed(2)
@@ -884,8 +1117,8 @@ fn the_oracle_sees_a_step_that_is_lost() {
 #[test]
 fn a_violation_can_be_read() {
     let mut trace = eventful();
-    trace.entries.truncate(3);
-    trace.entries[2].actions.clear();
+    trace.entries.truncate(4);
+    trace.entries[3].actions.clear();
     let text = trace.check().unwrap_err().to_string();
     let lines: Vec<_> = text.lines().collect();
     assert_eq!(

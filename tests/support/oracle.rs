@@ -2182,7 +2182,7 @@ impl Oracle {
             );
         }
         for watch in open.asking(config, clock) {
-            let latest = if watch.is_held {
+            let latest = if watch.is_held && watch.earliest <= clock.now {
                 clock.hence(watch.most)
             } else {
                 watch.latest.max(open.asked)

@@ -286,10 +286,11 @@ pub struct World {
     /// One for each dial, the last one for all further ones.
     pub peers: Vec<Peer>,
     pub dials: usize,
-    /// Dead peers: those that did not answer, or were not heard in listen-only.
-    pub convictions: Vec<Duration>,
+    /// When an open connection was ended by a verdict, and by which.
+    pub convictions: Vec<(Duration, CloseReason)>,
     pub sent_pings: Vec<Duration>,
-    /// When something last came in on the connection that is open, or it opened.
+    /// The last sign of life on the connection that is open: something that came in,
+    /// under `strict_pongs` a pong, or that it opened.
     pub alive: Duration,
     ticks: usize,
     opened: Duration,
@@ -340,35 +341,39 @@ impl World {
 
     /// Until this instant, or until so many events were handled.
     pub fn run(&mut self, until: Duration, most_events: usize) {
-        while self.watched.trace.entries.len() < most_events {
-            let next = [
-                self.next_tick(),
-                self.next_delivery(),
-                self.next_send(),
-                self.next_planned(),
-            ];
-            let Some(next) = next.into_iter().flatten().min() else {
-                return;
-            };
-            let now = self.awake_at(next.max(self.now));
-            if now > until {
-                return;
-            }
-            self.now = now;
-            self.read();
-            if self.next_send().is_some_and(|at| at <= now) {
-                self.next_send = now + self.sends.unwrap_or(Duration::MAX);
-                self.tell(Event::Sent);
-            }
-            if self.next_planned().is_some_and(|at| at <= now) {
-                let (_, input) = self.plan.remove(0);
-                self.feed(input);
-            }
-            if self.next_tick().is_some_and(|at| at <= now) {
-                self.ticks += 1;
-                self.tell(Event::Tick);
-            }
+        while self.watched.trace.entries.len() < most_events && self.goes_on(until) {}
+    }
+
+    /// Whether something happened, by this instant.
+    pub fn goes_on(&mut self, until: Duration) -> bool {
+        let next = [
+            self.next_tick(),
+            self.next_delivery(),
+            self.next_send(),
+            self.next_planned(),
+        ];
+        let Some(next) = next.into_iter().flatten().min() else {
+            return false;
+        };
+        let now = self.awake_at(next.max(self.now));
+        if now > until {
+            return false;
         }
+        self.now = now;
+        self.read();
+        if self.next_send().is_some_and(|at| at <= now) {
+            self.next_send = now + self.sends.unwrap_or(Duration::MAX);
+            self.tell(Event::Sent);
+        }
+        if self.next_planned().is_some_and(|at| at <= now) {
+            let (_, input) = self.plan.remove(0);
+            self.feed(input);
+        }
+        if self.next_tick().is_some_and(|at| at <= now) {
+            self.ticks += 1;
+            self.tell(Event::Tick);
+        }
+        true
     }
 
     fn next_tick(&self) -> Option<Duration> {
@@ -420,11 +425,13 @@ impl World {
             Delivery::PingLeft(id) => Event::PingSent(id),
         };
         let is_current = epoch == self.watched.heartbeat.epoch();
+        let is_strict = self.watched.heartbeat.config().strict_pongs();
         let actions = self.watched.feed(Input::From(epoch, event), self.now);
         if is_current {
             match delivery {
                 Delivery::Opened => self.opens(),
-                Delivery::Bytes | Delivery::Message | Delivery::Pong(_) => self.alive = self.now,
+                Delivery::Pong(_) => self.alive = self.now,
+                Delivery::Bytes | Delivery::Message if !is_strict => self.alive = self.now,
                 Delivery::PingLeft(id) => self.answers(id),
                 _ => {}
             }
@@ -473,9 +480,12 @@ impl World {
                     }
                 }
                 Action::SendPing(id) => self.writes(id),
-                Action::Close(CloseReason::PongTimeout | CloseReason::IdleTimeout) => {
-                    self.convictions.push(self.now);
-                }
+                Action::Close(
+                    reason @ (CloseReason::PongTimeout
+                    | CloseReason::IdleTimeout
+                    | CloseReason::MessageTimeout
+                    | CloseReason::LoginTimeout),
+                ) => self.convictions.push((self.now, reason)),
                 _ => {}
             }
         }
