@@ -14,8 +14,8 @@ use std::collections::BTreeSet;
 use std::panic::catch_unwind;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use keepalive::{Action, CloseReason, Closed, Config, ConfigBuilder, Event, Heartbeat, PingId};
-use keepalive::{State, StopReason};
+use keepalive::{Action, CloseCode, CloseReason, Closed, Config, ConfigBuilder, Event, Heartbeat};
+use keepalive::{PingId, Refused, Retry, State, StopReason, stop_when_refused};
 use support::oracle::{self, INVARIANTS, Input, Machine, Verdict, Views, Watched};
 
 type Did = Vec<Action<Duration>>;
@@ -32,15 +32,20 @@ type Bug = fn(&mut Sick, Input, Duration) -> Did;
 
 #[test]
 fn each_planted_bug_is_caught_by_its_invariant() {
+    let mut missed = Vec::new();
     for plant in plants() {
         let found = match catch_unwind(|| (plant.judge)(plant.bug)) {
-            Ok(Ok(())) => panic!("{} is not seen", plant.name),
-            Ok(Err(violation)) => (violation.invariant, violation.text),
-            Err(_) => (1, "it panicked".into()),
+            Ok(Ok(())) => None,
+            Ok(Err(violation)) => Some((violation.invariant, violation.text)),
+            Err(_) => Some((1, "it panicked".into())),
         };
-        println!("{:2} {}: {}", found.0, plant.name, found.1);
-        assert_eq!(found.0, plant.invariant, "{}: {}", plant.name, found.1);
+        let (name, expected) = (plant.name, plant.invariant);
+        println!("{expected:2} {name}: {found:?}");
+        if found.as_ref().map(|(invariant, _)| *invariant) != Some(expected) {
+            missed.push(format!("{name} breaks {expected}, seen is {found:?}"));
+        }
     }
+    assert!(missed.is_empty(), "{missed:#?}");
 }
 
 #[test]
@@ -68,6 +73,8 @@ struct Sick {
     /// What a bug may want to remember.
     count: u32,
     last: Duration,
+    /// Foretells no verdict.
+    is_mute: bool,
 }
 
 impl Sick {
@@ -80,6 +87,7 @@ impl Sick {
             bug,
             count: 0,
             last: Duration::ZERO,
+            is_mute: false,
         }
     }
 
@@ -94,9 +102,14 @@ impl Sick {
     /// Believes in other settings from before the beginning on.
     fn believes(&mut self, change: fn(ConfigBuilder) -> ConfigBuilder, now: Duration) {
         if self.heart.state() == State::Idle {
-            let config = self.heart.config().to_builder();
-            drop(self.heart.reconfigure(change(config).build().unwrap(), now));
+            self.changes(change, now);
         }
+    }
+
+    /// As if it took other settings in its stride now.
+    fn changes(&mut self, change: fn(ConfigBuilder) -> ConfigBuilder, now: Duration) {
+        let config = change(self.heart.config().to_builder());
+        drop(self.heart.reconfigure(config.build().unwrap(), now));
     }
 
     /// Announces another deadline than the right one.
@@ -128,6 +141,10 @@ impl Machine for Sick {
 
     fn views(&self) -> Views {
         self.views
+    }
+
+    fn verdict(&self, now: Duration) -> Option<Duration> {
+        self.heart.verdict(now).filter(|_| !self.is_mute)
     }
 }
 
@@ -161,6 +178,29 @@ impl Life {
     fn flushed_at(self, millis: u64) -> Self {
         let ping = self.0.heartbeat.views.awaited.unwrap();
         self.at(millis, Event::PingSent(ping))
+    }
+
+    fn pong_at(self, millis: u64) -> Self {
+        let ping = self.0.heartbeat.views.awaited.unwrap();
+        self.at(millis, Event::Pong(ping))
+    }
+
+    /// Other settings from then on.
+    fn changed_at(mut self, millis: u64, change: fn(ConfigBuilder) -> ConfigBuilder) -> Self {
+        let config = change(config()).build().unwrap();
+        let now = Duration::from_millis(millis);
+        self.0.feed(Input::Reconfigure(config), now);
+        self
+    }
+
+    /// Connections that are lost at once, from a wait on.
+    fn fails_at(mut self, millis: u64, times: u32) -> Self {
+        for _ in 0..times {
+            self = self
+                .at(millis, Event::Opened)
+                .at(millis, Event::Error(None));
+        }
+        self
     }
 
     fn check(self) -> Verdict {
@@ -231,6 +271,136 @@ fn plants() -> Vec<Plant> {
             |bug| {
                 let life = life(bug).at(0, Event::Opened);
                 life.at(3000, Event::Stop).check()
+            },
+        ),
+        plant(
+            0,
+            "a verdict comes that was not foretold",
+            |sick, input, now| {
+                sick.is_mute = true;
+                sick.well(input, now)
+            },
+            |bug| life(bug).at(0, Event::Opened).tick().tick().check(),
+        ),
+        plant(
+            0,
+            "a limit is told where the policy says stop",
+            |sick, input, now| {
+                let mut did = sick.well(input, now);
+                if let Some(Action::Stopped(reason)) = did.first_mut() {
+                    *reason = StopReason::AttemptLimit;
+                }
+                did
+            },
+            |bug| {
+                let limited = |b: ConfigBuilder| b.policy(stop_when_refused).max_attempts(Some(1));
+                let life = life_with(limited, bug).at(0, Event::Opened);
+                let life = life.at(1000, Event::Error(None)).at(2000, Event::Opened);
+                let normal = Closed::with_code(CloseCode::NORMAL);
+                life.at(3000, Event::Closed(normal)).check()
+            },
+        ),
+        plant(
+            0,
+            "the application's own decision is overruled",
+            |sick, input, now| match input {
+                Input::Event(Event::Error(_)) => sick.well(Input::Event(Event::Error(None)), now),
+                _ => sick.well(input, now),
+            },
+            |bug| {
+                let life = life(bug).at(0, Event::Start);
+                life.at(100, Event::Error(Some(Retry::Stop))).check()
+            },
+        ),
+        plant(
+            0,
+            "a dial that replaces one is replaced in turn",
+            |sick, input, now| {
+                if input == Input::Event(Event::NetworkChanged) && sick.count > 0 {
+                    let ahead = now + seconds(5);
+                    return sick.well(Input::Event(Event::ReconnectNow), ahead);
+                }
+                sick.count += u32::from(input == Input::Event(Event::NetworkChanged));
+                sick.well(input, now)
+            },
+            |bug| {
+                let life = life(bug).at(0, Event::Start);
+                let life = life.at(2000, Event::NetworkChanged);
+                life.at(4000, Event::NetworkChanged).check()
+            },
+        ),
+        plant(
+            0,
+            "a dial that is young is not the new connection",
+            |sick, input, now| {
+                if input == Input::Event(Event::ReconnectNow) {
+                    return sick.well(input, now + seconds(5));
+                }
+                sick.well(input, now)
+            },
+            |bug| {
+                let life = life(bug).at(0, Event::Start);
+                life.at(2000, Event::ReconnectNow).check()
+            },
+        ),
+        plant(
+            0,
+            "of two verdicts the second is told",
+            |sick, input, now| {
+                let mut did = sick.well(input, now);
+                if did.first() == Some(&Action::Close(CloseReason::IdleTimeout)) {
+                    did[0] = Action::Close(CloseReason::MessageTimeout);
+                }
+                did
+            },
+            |bug| {
+                let listener = |b: ConfigBuilder| {
+                    let ten = seconds(10);
+                    b.listen_only(true)
+                        .idle_timeout(ten)
+                        .message_timeout(Some(ten))
+                };
+                life_with(listener, bug).at(0, Event::Opened).tick().check()
+            },
+        ),
+        plant(
+            0,
+            "a late ping scatters the next from nothing on",
+            |sick, input, now| {
+                let mut did = sick.well(input, now);
+                if matches!(did.first(), Some(Action::SendPing(_))) {
+                    sick.arms(&mut did, Some(now + Duration::from_millis(500)));
+                }
+                did
+            },
+            |bug| {
+                let patient = |b: ConfigBuilder| {
+                    b.random_phase(true)
+                        .pong_timeout(seconds(60))
+                        .strict_pongs(true)
+                };
+                let life = life_with(patient, bug).at(0, Event::Opened);
+                life.tick_late(10_000).check()
+            },
+        ),
+        plant(
+            0,
+            "each ping scatters the next",
+            |sick, input, now| {
+                let mut did = sick.well(input, now);
+                if matches!(did.first(), Some(Action::SendPing(_))) {
+                    sick.arms(&mut did, Some(now + seconds(3)));
+                }
+                did
+            },
+            |bug| {
+                let cadence = |b: ConfigBuilder| {
+                    b.random_phase(true)
+                        .always_ping(true)
+                        .pong_timeout(seconds(60))
+                };
+                let life = life_with(cadence, bug).at(0, Event::Opened);
+                life.tick().check()
             },
         ),
         plant(
@@ -370,7 +540,50 @@ fn plants() -> Vec<Plant> {
             },
             |bug| {
                 let life = life(bug).at(0, Event::Opened);
-                life.at(3000, Event::Error).tick().check()
+                life.at(3000, Event::Error(None)).tick().check()
+            },
+        ),
+        plant(
+            5,
+            "a server that waits for the login is pinged",
+            |sick, input, now| {
+                sick.believes(|b| b.healthy_within(None), now);
+                sick.well(input, now)
+            },
+            |bug| {
+                let life = life_with(|b| b.healthy_within(Some(seconds(30))), bug);
+                life.at(0, Event::Opened).tick().check()
+            },
+        ),
+        plant(
+            5,
+            "a listener pings",
+            |sick, input, now| match input {
+                Input::Reconfigure(_) => Vec::new(),
+                _ => sick.well(input, now),
+            },
+            |bug| {
+                let life = life(bug).at(0, Event::Opened);
+                life.changed_at(3000, |b| b.listen_only(true))
+                    .tick()
+                    .check()
+            },
+        ),
+        plant(
+            5,
+            "each of a burst of news pings",
+            |sick, input, now| {
+                let mut did = sick.well(input, now);
+                let is_news = input == Input::Event(Event::NetworkChanged);
+                if is_news && matches!(did.first(), Some(Action::ArmDeadline(_))) {
+                    did.insert(0, Action::SendPing(PingId::from_bytes([7; 8])));
+                }
+                did
+            },
+            |bug| {
+                let life = life(bug).at(0, Event::Opened);
+                let life = life.at(3000, Event::NetworkChanged).pong_at(3100);
+                life.at(3200, Event::NetworkChanged).check()
             },
         ),
         plant(
@@ -426,6 +639,73 @@ fn plants() -> Vec<Plant> {
                 let patient = |b: ConfigBuilder| b.pong_timeout(seconds(30));
                 let life = life_with(patient, bug).at(0, Event::Opened);
                 life.tick().tick().check()
+            },
+        ),
+        plant(
+            6,
+            "a heartbeat that replaces another has the whole timeout",
+            |sick, input, now| {
+                let is_out = sick.heart.is_ping_out();
+                let mut did = sick.well(input, now);
+                if let (true, Some(&Action::SendPing(id))) = (is_out, did.first()) {
+                    drop(sick.heart.handle(Event::PingSent(id), now));
+                    sick.arms(&mut did, Some(now + seconds(10)));
+                }
+                did
+            },
+            |bug| {
+                let cadence = |b: ConfigBuilder| b.always_ping(true).pong_timeout(seconds(14));
+                let life = life_with(cadence, bug).at(0, Event::Opened);
+                life.tick().tick().check()
+            },
+        ),
+        plant(
+            6,
+            "heartbeats pile up behind our own bytes",
+            |sick, input, now| match input {
+                Input::Event(Event::Draining) => Vec::new(),
+                _ => sick.well(input, now),
+            },
+            |bug| {
+                let cadence = |b: ConfigBuilder| b.always_ping(true).pong_timeout(seconds(14));
+                let life = life_with(cadence, bug).at(0, Event::Opened);
+                life.tick().at(15_000, Event::Draining).tick().check()
+            },
+        ),
+        plant(
+            6,
+            "a ping that has left still waits for our bytes",
+            |sick, input, now| match input {
+                Input::Event(Event::PingSent(_)) => sick.well(Input::Event(Event::Draining), now),
+                _ => sick.well(input, now),
+            },
+            |bug| {
+                let life = life(bug).at(0, Event::Opened).tick();
+                let life = life.flushed_at(12_000).at(13_000, Event::Draining);
+                life.tick().check()
+            },
+        ),
+        plant(
+            6,
+            "a watch that is switched on is overdue at once",
+            |sick, input, now| {
+                let mut did = sick.well(input, now);
+                match input {
+                    Input::Reconfigure(_) => {
+                        sick.count = 1;
+                        sick.arms(&mut did, Some(now + Duration::from_millis(1)));
+                    }
+                    _ if is_tick(input) && sick.count > 0 => {
+                        did.insert(0, Action::SendPing(PingId::from_bytes([7; 8])));
+                    }
+                    _ => {}
+                }
+                did
+            },
+            |bug| {
+                let life = life(bug).at(0, Event::Opened);
+                let outbound = |b: ConfigBuilder| b.send_interval(Some(seconds(5)));
+                life.changed_at(8000, outbound).tick().check()
             },
         ),
         plant(
@@ -493,6 +773,100 @@ fn plants() -> Vec<Plant> {
             },
         ),
         plant(
+            7,
+            "a heartbeat that is due misses the one before",
+            |sick, input, now| {
+                sick.believes(|b| b.pong_timeout(seconds(10)), now);
+                sick.well(input, now)
+            },
+            |bug| {
+                let cadence = |b: ConfigBuilder| b.always_ping(true).pong_timeout(seconds(20));
+                let life = life_with(cadence, bug).at(0, Event::Opened);
+                life.tick().tick().check()
+            },
+        ),
+        plant(
+            7,
+            "our own backlog is the peer's silence",
+            |sick, input, now| match input {
+                Input::Event(Event::Draining) => Vec::new(),
+                _ => sick.well(input, now),
+            },
+            |bug| {
+                let life = life(bug).at(0, Event::Opened).tick();
+                life.at(13_000, Event::Draining).tick().check()
+            },
+        ),
+        plant(
+            7,
+            "the pong of a ping that was replaced is stale",
+            |sick, input, now| {
+                if let Input::Event(Event::Pong(id)) = input {
+                    if sick.heart.awaited_ping() != Some(id) {
+                        let did = sick.well(Input::Event(Event::Received), now);
+                        sick.views.is_ping_out = false;
+                        return did;
+                    }
+                }
+                sick.well(input, now)
+            },
+            |bug| {
+                let strict = |b: ConfigBuilder| {
+                    let cadence = b.always_ping(true).pong_timeout(seconds(14));
+                    cadence.strict_pongs(true)
+                };
+                let life = life_with(strict, bug).at(0, Event::Opened).tick();
+                let first = life.0.heartbeat.views.awaited.unwrap();
+                let life = life.tick().at(21_000, Event::Pong(first));
+                life.tick().check()
+            },
+        ),
+        plant(
+            7,
+            "a late clock has no mercy on a feed",
+            |sick, input, now| {
+                sick.believes(|b| b.late_tolerance(seconds(3600)), now);
+                sick.well(input, now)
+            },
+            |bug| {
+                let life = life_with(|b| b.message_timeout(Some(seconds(8))), bug);
+                life.at(0, Event::Opened).tick_late(5000).check()
+            },
+        ),
+        plant(
+            7,
+            "a late clock has no mercy on a dial",
+            |sick, input, now| {
+                sick.believes(|b| b.late_tolerance(seconds(3600)), now);
+                sick.well(input, now)
+            },
+            |bug| life(bug).at(0, Event::Start).tick_late(5000).check(),
+        ),
+        plant(
+            7,
+            "a watch that was put off spends the mercy of another",
+            |sick, input, now| {
+                let armed = sick.deadline.filter(|_| is_tick(input));
+                if armed.is_some_and(|at| now > at + seconds(1)) {
+                    if sick.count > 0 {
+                        sick.changes(|b| b.late_tolerance(seconds(3600)), now - seconds(3));
+                    }
+                    sick.count += 1;
+                }
+                sick.well(input, now)
+            },
+            |bug| {
+                let listener = |b: ConfigBuilder| {
+                    let b = b.listen_only(true).idle_timeout(seconds(20));
+                    b.message_timeout(Some(seconds(30)))
+                };
+                let life = life_with(listener, bug).at(0, Event::Opened);
+                let life = life.at(19_000, Event::Received).tick().tick_late(3000);
+                let life = life.at(33_500, Event::Message).tick();
+                life.tick_late(3000).check()
+            },
+        ),
+        plant(
             8,
             "nobody is ever dead",
             |sick, input, now| {
@@ -527,6 +901,96 @@ fn plants() -> Vec<Plant> {
             |bug| {
                 let life = life(bug).at(0, Event::Opened).tick();
                 life.at(12_000, Event::Sent).tick().check()
+            },
+        ),
+        plant(
+            8,
+            "bytes are an answer to a strict ping",
+            |sick, input, now| {
+                sick.believes(|b| b.strict_pongs(false), now);
+                let did = sick.well(input, now);
+                if input == Input::Event(Event::Received) {
+                    sick.views.is_ping_out = true;
+                }
+                did
+            },
+            |bug| {
+                let life = life_with(|b| b.strict_pongs(true), bug);
+                let life = life.at(0, Event::Opened).tick();
+                life.at(12_000, Event::Received).tick().check()
+            },
+        ),
+        plant(
+            8,
+            "pongs stand for messages",
+            |sick, input, now| {
+                let did = sick.well(input, now);
+                if let Input::Event(Event::Pong(_)) = input {
+                    sick.well(Input::Event(Event::Message), now);
+                }
+                did
+            },
+            |bug| {
+                let life = life_with(|b| b.message_timeout(Some(seconds(15))), bug);
+                let life = life.at(0, Event::Opened).tick().pong_at(11_000);
+                life.tick().tick().check()
+            },
+        ),
+        plant(
+            8,
+            "the verdict on messages is put off twice",
+            |sick, input, now| {
+                if is_tick(input) && sick.heart.verdict(now).is_some() {
+                    let mut did = Vec::new();
+                    sick.arms(&mut did, Some(now + seconds(1)));
+                    return did;
+                }
+                sick.well(input, now)
+            },
+            |bug| {
+                let life = life_with(|b| b.message_timeout(Some(seconds(8))), bug);
+                let life = life.at(0, Event::Opened).tick_late(5000);
+                life.tick_late(5000).check()
+            },
+        ),
+        plant(
+            8,
+            "a ping goes before the verdict",
+            |sick, input, now| {
+                sick.believes(|b| b.message_timeout(None), now);
+                sick.well(input, now)
+            },
+            |bug| {
+                let life = life_with(|b| b.message_timeout(Some(seconds(10))), bug);
+                life.at(0, Event::Opened).tick().check()
+            },
+        ),
+        plant(
+            8,
+            "a login is waited for for ever",
+            |sick, input, now| {
+                sick.believes(|b| b.healthy_within(Some(seconds(3600))), now);
+                sick.well(input, now)
+            },
+            |bug| {
+                let life = life_with(|b| b.healthy_within(Some(seconds(30))), bug);
+                life.at(0, Event::Opened).check()
+            },
+        ),
+        plant(
+            8,
+            "an answer on the new path has all the time",
+            |sick, input, now| {
+                let mut did = sick.well(input, now);
+                if input == Input::Event(Event::NetworkChanged) {
+                    sick.arms(&mut did, Some(now + seconds(9)));
+                }
+                did
+            },
+            |bug| {
+                let life = life_with(|b| b.pong_timeout(seconds(20)), bug);
+                let life = life.at(0, Event::Opened);
+                life.at(3000, Event::NetworkChanged).check()
             },
         ),
         plant(
@@ -582,6 +1046,84 @@ fn plants() -> Vec<Plant> {
             },
         ),
         plant(
+            10,
+            "a heartbeat waits for the answer to the last",
+            |sick, input, now| {
+                sick.believes(|b| b.always_ping(false), now);
+                sick.well(input, now)
+            },
+            |bug| {
+                let cadence = |b: ConfigBuilder| b.always_ping(true).pong_timeout(seconds(30));
+                let life = life_with(cadence, bug).at(0, Event::Opened);
+                life.tick().tick().check()
+            },
+        ),
+        plant(
+            10,
+            "nobody asks what became of a message",
+            |sick, input, now| {
+                sick.believes(|b| b.confirm_within(None), now);
+                sick.well(input, now)
+            },
+            |bug| {
+                let life = life_with(|b| b.confirm_within(Some(seconds(2))), bug);
+                life.at(0, Event::Opened).at(3000, Event::Sent).check()
+            },
+        ),
+        plant(
+            10,
+            "each message puts the doubt off",
+            |sick, input, now| {
+                let mut did = sick.well(input, now);
+                if input == Input::Event(Event::Sent) {
+                    sick.arms(&mut did, Some(now + seconds(2)));
+                }
+                did
+            },
+            |bug| {
+                let life = life_with(|b| b.confirm_within(Some(seconds(2))), bug);
+                let life = life.at(0, Event::Opened).at(3000, Event::Sent);
+                life.at(4000, Event::Sent).check()
+            },
+        ),
+        plant(
+            10,
+            "the last of a burst of news is lost",
+            |sick, input, now| {
+                if input == Input::Event(Event::NetworkChanged) {
+                    sick.count += 1;
+                    if sick.count > 1 {
+                        return Vec::new();
+                    }
+                }
+                sick.well(input, now)
+            },
+            |bug| {
+                let life = life(bug).at(0, Event::Opened);
+                let life = life.at(3000, Event::NetworkChanged).pong_at(3100);
+                life.at(3200, Event::NetworkChanged).check()
+            },
+        ),
+        plant(
+            10,
+            "what comes in answers news that wait",
+            |sick, input, now| {
+                sick.count += u32::from(input == Input::Event(Event::Received));
+                if is_tick(input) && sick.count > 0 {
+                    let mut did = Vec::new();
+                    sick.arms(&mut did, Some(now + seconds(9)));
+                    return did;
+                }
+                sick.well(input, now)
+            },
+            |bug| {
+                let life = life(bug).at(0, Event::Opened);
+                let life = life.at(3000, Event::NetworkChanged).pong_at(3100);
+                let life = life.at(3200, Event::NetworkChanged);
+                life.at(3300, Event::Received).tick().check()
+            },
+        ),
+        plant(
             11,
             "the old socket's late error ends the new connection",
             |sick, input, now| match input {
@@ -591,8 +1133,9 @@ fn plants() -> Vec<Plant> {
             |bug| {
                 let mut life = life(bug).at(0, Event::Start);
                 let old = life.0.heartbeat.views.epoch;
-                life = life.at(1000, Event::ReconnectNow).at(2000, Event::Opened);
-                life.0.feed(Input::From(old, Event::Error), seconds(3));
+                life = life.at(6000, Event::ReconnectNow).at(7000, Event::Opened);
+                life.0
+                    .feed(Input::From(old, Event::Error(None)), seconds(8));
                 life.check()
             },
         ),
@@ -619,7 +1162,7 @@ fn plants() -> Vec<Plant> {
             },
             |bug| {
                 let life = life(bug).at(0, Event::Opened);
-                let life = life.at(3000, Event::Error);
+                let life = life.at(3000, Event::Error(None));
                 life.at(3000, Event::Closed(Closed::default())).check()
             },
         ),
@@ -651,6 +1194,48 @@ fn plants() -> Vec<Plant> {
             |bug| life(bug).at(0, Event::Opened).tick().tick().check(),
         ),
         plant(
+            12,
+            "a refusal is final",
+            |sick, input, now| {
+                sick.believes(|b| b.policy(stop_when_refused), now);
+                sick.well(input, now)
+            },
+            |bug| {
+                let life = life(bug).at(0, Event::Start);
+                let refused = Event::Refused(Refused::with_status(404));
+                life.at(100, refused).check()
+            },
+        ),
+        plant(
+            12,
+            "a refusal ends the connection that is open",
+            |sick, input, now| match input {
+                Input::Event(Event::Refused(refused)) => {
+                    sick.well(Input::Event(Event::Error(refused.retry)), now)
+                }
+                _ => sick.well(input, now),
+            },
+            |bug| {
+                let life = life(bug).at(0, Event::Opened);
+                let refused = Event::Refused(Refused::with_status(404));
+                life.at(100, refused).check()
+            },
+        ),
+        plant(
+            12,
+            "a connection that was given up is left open",
+            |sick, input, now| match input {
+                Input::Event(Event::GiveUp(closed)) => {
+                    sick.well(Input::Event(Event::Closed(closed)), now)
+                }
+                _ => sick.well(input, now),
+            },
+            |bug| {
+                let life = life(bug).at(0, Event::Opened);
+                life.at(100, Event::GiveUp(Closed::default())).check()
+            },
+        ),
+        plant(
             13,
             "a hint brings the whole crowd back at once",
             |sick, input, now| {
@@ -679,8 +1264,42 @@ fn plants() -> Vec<Plant> {
             },
             |bug| {
                 let life = life(bug).at(0, Event::Start);
-                let life = life.at(1000, Event::Error).tick();
-                life.at(10_000, Event::Error).check()
+                let life = life.at(1000, Event::Error(None)).tick();
+                life.at(10_000, Event::Error(None)).check()
+            },
+        ),
+        plant(
+            13,
+            "a server that says 404 is dialled at once",
+            |sick, input, now| {
+                let mut did = sick.well(input, now);
+                if let Input::Event(Event::Refused(_)) = input {
+                    sick.plans(&mut did, now + Duration::from_millis(10));
+                }
+                did
+            },
+            |bug| {
+                let life = life(bug).at(0, Event::Start);
+                let refused = Event::Refused(Refused::with_status(404));
+                life.at(2000, refused).check()
+            },
+        ),
+        plant(
+            13,
+            "delays go on growing after the network came back",
+            |sick, input, now| {
+                let mut did = sick.well(input, now);
+                sick.count += u32::from(input == Input::Event(Event::NetworkChanged));
+                if sick.count > 0 && matches!(input, Input::Event(Event::Error(_))) {
+                    sick.plans(&mut did, now + seconds(30));
+                }
+                did
+            },
+            |bug| {
+                let life = life(bug).at(0, Event::Opened);
+                let life = life.at(0, Event::Error(None)).fails_at(0, 5);
+                let life = life.at(0, Event::NetworkChanged);
+                life.fails_at(0, 1).check()
             },
         ),
         plant(
@@ -695,7 +1314,7 @@ fn plants() -> Vec<Plant> {
             },
             |bug| {
                 let life = life(bug).at(0, Event::Start);
-                let life = life.at(1000, Event::Error).tick();
+                let life = life.at(1000, Event::Error(None)).tick();
                 life.at(10_000, Event::Opened).check()
             },
         ),
@@ -704,16 +1323,16 @@ fn plants() -> Vec<Plant> {
             "a mute connection resets the attempts in time",
             |sick, input, now| {
                 let is_open = sick.heart.state() == State::Open;
-                if is_open && input == Input::Event(Event::Error) {
+                if is_open && input == Input::Event(Event::Error(None)) {
                     drop(sick.heart.handle(Event::Healthy, now));
                 }
                 sick.well(input, now)
             },
             |bug| {
                 let life = life(bug).at(0, Event::Start);
-                let life = life.at(1000, Event::Error).tick();
+                let life = life.at(1000, Event::Error(None)).tick();
                 let life = life.at(10_000, Event::Opened).tick();
-                life.at(21_000, Event::Error).check()
+                life.at(21_000, Event::Error(None)).check()
             },
         ),
         plant(
@@ -725,10 +1344,89 @@ fn plants() -> Vec<Plant> {
             },
             |bug| {
                 let life = life(bug).at(0, Event::Start);
-                let life = life.at(1000, Event::Error).tick();
+                let life = life.at(1000, Event::Error(None)).tick();
                 let life = life.at(10_000, Event::Opened);
                 let life = life.at(20_000, Event::Received);
-                life.at(20_001, Event::Error).check()
+                life.at(20_001, Event::Error(None)).check()
+            },
+        ),
+        plant(
+            14,
+            "a login resets the attempts at once",
+            |sick, input, now| {
+                sick.believes(|b| b.stable_after(Duration::from_millis(1)), now);
+                sick.well(input, now)
+            },
+            |bug| {
+                let life = life(bug).at(0, Event::Start);
+                let life = life.at(1000, Event::Error(None)).tick();
+                let life = life.at(10_000, Event::Opened).at(10_100, Event::Healthy);
+                life.at(11_000, Event::Error(None)).check()
+            },
+        ),
+        plant(
+            14,
+            "a connection that was given up had proved itself",
+            |sick, input, now| match input {
+                Input::Event(Event::GiveUp(closed)) => {
+                    let mut did = sick.well(Input::Event(Event::Closed(closed)), now);
+                    did.insert(0, Action::Close(CloseReason::GivenUp));
+                    did
+                }
+                _ => sick.well(input, now),
+            },
+            |bug| {
+                let life = life(bug).at(0, Event::Start);
+                let life = life.at(1000, Event::Error(None)).tick();
+                let life = life.at(10_000, Event::Opened).at(10_100, Event::Received);
+                let given_up = Event::GiveUp(Closed::default());
+                life.at(21_000, given_up).check()
+            },
+        ),
+        plant(
+            14,
+            "a server that never let us in had proved itself",
+            |sick, input, now| {
+                if matches!(input, Input::Event(Event::Error(_))) {
+                    drop(sick.heart.handle(Event::Healthy, now));
+                }
+                sick.well(input, now)
+            },
+            |bug| {
+                let life = life_with(|b| b.healthy_within(Some(seconds(30))), bug);
+                let life = life.at(0, Event::Start).at(1000, Event::Error(None)).tick();
+                let life = life.at(10_000, Event::Opened).at(10_100, Event::Message);
+                life.at(21_000, Event::Error(None)).check()
+            },
+        ),
+        plant(
+            14,
+            "a feed without data had proved itself",
+            |sick, input, now| match input {
+                Input::Event(Event::Received) => sick.well(Input::Event(Event::Message), now),
+                _ => sick.well(input, now),
+            },
+            |bug| {
+                let life = life_with(|b| b.message_timeout(Some(seconds(30))), bug);
+                let life = life.at(0, Event::Start).at(1000, Event::Error(None)).tick();
+                let life = life.at(10_000, Event::Opened).at(19_000, Event::Received);
+                life.at(20_000, Event::Error(None)).check()
+            },
+        ),
+        plant(
+            14,
+            "a gateway without answers had proved itself",
+            |sick, input, now| {
+                if matches!(input, Input::Event(Event::Error(_))) {
+                    sick.changes(|b| b.strict_pongs(false), now);
+                }
+                sick.well(input, now)
+            },
+            |bug| {
+                let life = life_with(|b| b.strict_pongs(true), bug);
+                let life = life.at(0, Event::Start).at(1000, Event::Error(None)).tick();
+                let life = life.at(10_000, Event::Opened).at(19_000, Event::Received);
+                life.at(20_000, Event::Error(None)).check()
             },
         ),
         plant(
@@ -743,7 +1441,7 @@ fn plants() -> Vec<Plant> {
             },
             |bug| {
                 let life = life(bug).at(0, Event::Opened);
-                let life = life.at(3000, Event::Error);
+                let life = life.at(3000, Event::Error(None));
                 life.at(3001, Event::Stop).check()
             },
         ),
@@ -760,7 +1458,7 @@ fn plants() -> Vec<Plant> {
             },
             |bug| {
                 let life = life(bug).at(0, Event::Stop);
-                life.at(1000, Event::Error).check()
+                life.at(1000, Event::Error(None)).check()
             },
         ),
         plant(
@@ -826,6 +1524,66 @@ fn plants() -> Vec<Plant> {
             |bug| {
                 let life = life(bug).at(0, Event::Opened).tick();
                 life.tick_late(60_000).check()
+            },
+        ),
+        plant(
+            19,
+            "each refusal is answered by a dial",
+            |sick, input, now| {
+                if input == Input::Event(Event::ReconnectNow) {
+                    return sick.well(input, now + seconds(1));
+                }
+                sick.well(input, now)
+            },
+            |bug| {
+                let life = life(bug).at(0, Event::Start);
+                let refused = Event::Refused(Refused::with_status(503));
+                life.at(10, refused).at(20, Event::ReconnectNow).check()
+            },
+        ),
+        plant(
+            19,
+            "whoever stops and starts dials at once",
+            |sick, input, now| {
+                if input == Input::Event(Event::Start) && sick.heart.state() == State::Stopped {
+                    return sick.well(input, now + seconds(1));
+                }
+                sick.well(input, now)
+            },
+            |bug| {
+                let life = life(bug).at(0, Event::Start);
+                life.at(10, Event::Stop).at(20, Event::Start).check()
+            },
+        ),
+        plant(
+            19,
+            "a delay of nothing dials at once",
+            |sick, input, now| {
+                let mut did = sick.well(input, now);
+                if matches!(input, Input::Event(Event::Error(_))) {
+                    sick.plans(&mut did, now + Duration::from_millis(1));
+                }
+                did
+            },
+            |bug| {
+                let (least, greatest) = (Duration::ZERO, Duration::ZERO);
+                let at_once = Retry::Between { least, greatest };
+                let life = life(bug).at(0, Event::Start);
+                life.at(10, Event::Error(Some(at_once))).check()
+            },
+        ),
+        plant(
+            19,
+            "a dial that has just begun is on the old path",
+            |sick, input, now| {
+                if input == Input::Event(Event::NetworkChanged) {
+                    return sick.well(input, now + seconds(1));
+                }
+                sick.well(input, now)
+            },
+            |bug| {
+                let life = life(bug).at(0, Event::Start);
+                life.at(500, Event::NetworkChanged).check()
             },
         ),
     ]

@@ -537,6 +537,36 @@ fn a_heartbeat_that_is_hasty_convicts_a_peer_that_answers_in_time() {
     assert!(seen.count() >= 10);
 }
 
+/// What bounds cannot show: a crowd that was held up together does not stay together.
+#[test]
+fn the_heartbeats_after_a_late_one_are_scattered_from_a_tenth_of_the_interval_on() {
+    let interval = Duration::from_secs(10);
+    let builder = Config::builder()
+        .always_ping(true)
+        .ping_interval(interval)
+        .pong_timeout(10 * interval)
+        .jitter(0.0);
+    let config = builder.build().unwrap();
+    let after = |seed: u64, late: Duration| {
+        let mut watched = Watched::new(config, seed);
+        watched.handle(Event::Opened, Duration::ZERO);
+        let now = watched.heartbeat.deadline().unwrap() + late;
+        watched.handle(Event::Tick, now);
+        watched.check().unwrap();
+        watched.heartbeat.deadline().unwrap() - now
+    };
+    let late = Vec::from_iter((0..1000).map(|seed| after(seed, 2 * config.late_tolerance())));
+    let (least, greatest) = (late.iter().min().unwrap(), late.iter().max().unwrap());
+    assert!((interval / 10..interval / 9).contains(least), "{least:?}");
+    assert!(
+        (interval * 99 / 100..=interval).contains(greatest),
+        "{greatest:?}"
+    );
+    for seed in 0..100 {
+        assert_eq!(after(seed, config.late_tolerance()), interval);
+    }
+}
+
 /// All that was done, without the deadlines.
 fn deeds(trace: &Trace) -> Vec<(Duration, Action<Duration>)> {
     let mut deeds = Vec::new();

@@ -1482,9 +1482,9 @@ impl Oracle {
             Event::GiveUp(closed) => self.goes_down(&Lost::given_up(closed), did),
             Event::NetworkChanged => self.dials_on_the_new_path(did),
             Event::ReconnectNow => {
+                self.is_calm(did)?;
                 if self.is_dial_younger_than(5 * SECOND) {
-                    let is_dial = did.contains(&Action::Connect);
-                    return does_nothing(if is_dial { 19 } else { 0 }, event, did);
+                    return does_nothing(0, event, did);
                 }
                 self.dials_when_calm(Some(CloseReason::Reconnect), did)
             }
@@ -1521,11 +1521,10 @@ impl Oracle {
 
     fn dials_on_the_new_path(&mut self, did: Did) -> Checked<bool> {
         self.quick = 2;
-        let is_young = self.is_dial_younger_than(SECOND);
+        self.is_calm(did)?;
         let is_second = matches!(&self.phase, Phase::Connecting(dial) if dial.is_second);
-        if is_young || is_second {
-            let number = if is_young && !did.is_empty() { 19 } else { 0 };
-            return does_nothing(number, Event::NetworkChanged, did);
+        if is_second || self.is_dial_younger_than(SECOND) {
+            return does_nothing(0, Event::NetworkChanged, did);
         }
         self.dials(Some(CloseReason::Reconnect), did)?;
         if let Phase::Connecting(dial) = &mut self.phase {
@@ -1789,6 +1788,9 @@ impl Oracle {
         for judging in open.judging(&self.config, &self.clock) {
             let (reason, falls) = (judging.reason, judging.falls());
             excuses.push(format!("{reason:?} falls at {falls:?}"));
+        }
+        if excuses.is_empty() {
+            return "nothing is waited for".into();
         }
         excuses.join(", ")
     }
@@ -2172,8 +2174,8 @@ impl Oracle {
         }
         if let Some(probe) = &open.probe {
             let latest = probe.due.max(open.asked);
-            let is_new =
-                entry.actions.iter().any(is_ping) && entry.views.awaited != self.views.awaited;
+            let replaces = open.ping.as_ref().is_some_and(|ping| ping.row.len() > 1);
+            let is_new = entry.actions.iter().any(is_ping) && !replaces;
             let number = if is_new { 8 } else { 6 };
             ensure!(
                 at <= latest,
