@@ -153,13 +153,13 @@ fn nor_between_two_facts() {
     }
     // What comes in the order of time is noted so.
     let mut heartbeat = opened(config);
-    for now in (0..=3).map(seconds) {
-        nothing(&mut heartbeat, Event::Sent, now);
-    }
-    for now in (4..=8).map(seconds) {
-        for event in [Event::Message, Event::Message, Event::Sent, Event::Sent] {
+    for (event, until) in [(Event::Sent, 4), (Event::Message, 6), (Event::Sent, 8)] {
+        for now in (0..=until).map(seconds) {
             nothing(&mut heartbeat, event, now);
         }
+    }
+    for event in [Event::Start, Event::Message, Event::Message] {
+        nothing(&mut heartbeat, event, seconds(8));
     }
     only_arms(&mut heartbeat, seconds(8), seconds(14));
     ping(&mut heartbeat, Event::Tick, seconds(14));
@@ -288,17 +288,22 @@ fn the_views_see_what_came_in_since_the_last_event() {
 
 #[test]
 fn where_nothing_is_open_there_is_nothing_to_see() {
+    let sees_nothing = |heartbeat: &Beat| {
+        assert_eq!((heartbeat.missed(), heartbeat.is_ping_out()), (0, false));
+        assert_eq!(heartbeat.awaited_ping(), None);
+        assert_eq!(heartbeat.round_trip(), None);
+        assert_eq!(heartbeat.last_received(), None);
+    };
     let mut heartbeat = idle(plain());
+    sees_nothing(&heartbeat);
+    assert_eq!(heartbeat.verdict(seconds(1)), None);
     handle(&mut heartbeat, Event::Received, seconds(1));
     for event in [Event::Healthy, Event::Start, ERROR] {
         handle(&mut heartbeat, event, seconds(2));
         for noted in [Event::Received, Event::Message, Event::Sent] {
             nothing(&mut heartbeat, noted, seconds(3));
         }
-        assert_eq!((heartbeat.missed(), heartbeat.is_ping_out()), (0, false));
-        assert_eq!(heartbeat.awaited_ping(), None);
-        assert_eq!(heartbeat.round_trip(), None);
-        assert_eq!(heartbeat.last_received(), None);
+        sees_nothing(&heartbeat);
     }
 }
 
