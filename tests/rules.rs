@@ -132,6 +132,40 @@ fn time_never_goes_back() {
     assert_eq!(heartbeat.last_received(), Some(seconds(22)));
 }
 
+#[test]
+fn nor_between_two_facts() {
+    let config = feed(seconds(9)).send_interval(Some(seconds(6)));
+    for [first, second] in [
+        [Event::Message, Event::Message],
+        [Event::Message, Event::Received],
+        [Event::Received, Event::Message],
+        [Event::Sent, Event::Sent],
+    ] {
+        let mut heartbeat = opened(config);
+        nothing(&mut heartbeat, first, seconds(5));
+        for event in [second, Event::Sent, Event::Message] {
+            nothing(&mut heartbeat, event, seconds(2));
+        }
+        assert_eq!(heartbeat.last_received(), Some(seconds(5)));
+        only_arms(&mut heartbeat, seconds(3), seconds(11));
+        ping(&mut heartbeat, Event::Tick, seconds(11));
+        convicts(&mut heartbeat, seconds(14), CloseReason::MessageTimeout);
+    }
+    // What comes in the order of time is noted so.
+    let mut heartbeat = opened(config);
+    for (event, until) in [(Event::Sent, 4), (Event::Message, 6), (Event::Sent, 8)] {
+        for now in (0..=until).map(seconds) {
+            nothing(&mut heartbeat, event, now);
+        }
+    }
+    for event in [Event::Start, Event::Message, Event::Message] {
+        nothing(&mut heartbeat, event, seconds(8));
+    }
+    only_arms(&mut heartbeat, seconds(8), seconds(14));
+    ping(&mut heartbeat, Event::Tick, seconds(14));
+    convicts(&mut heartbeat, seconds(17), CloseReason::MessageTimeout);
+}
+
 /// Read as time since an origin, a `Duration` is an instant like that of `std`.
 #[cfg(feature = "std")]
 #[test]
@@ -140,8 +174,13 @@ fn the_instants_of_std_beat_as_those_of_a_duration_do() {
     let mut heartbeat = Heartbeat::new(Config::article(), 1);
     let actions = heartbeat.handle(Event::Opened, origin);
     assert!(actions.eq([Action::ArmDeadline(origin + seconds(2))]));
-    let noted = heartbeat.handle(Event::Received, origin + seconds(1));
-    assert_eq!(noted.count(), 0);
+    let facts = [Event::Received, Event::Message, Event::Sent];
+    for event in facts.iter().flat_map(|&event| [event, event]) {
+        let noted = heartbeat.handle(event, origin + seconds(1));
+        assert_eq!(noted.count(), 0);
+    }
+    assert_eq!(heartbeat.deadline(), Some(origin + seconds(2)));
+    assert_eq!(heartbeat.last_received(), Some(origin + seconds(1)));
     let actions = heartbeat.handle(Event::Tick, origin + seconds(2));
     assert!(actions.eq([Action::ArmDeadline(origin + seconds(3))]));
 }
@@ -249,17 +288,22 @@ fn the_views_see_what_came_in_since_the_last_event() {
 
 #[test]
 fn where_nothing_is_open_there_is_nothing_to_see() {
+    let sees_nothing = |heartbeat: &Beat| {
+        assert_eq!((heartbeat.missed(), heartbeat.is_ping_out()), (0, false));
+        assert_eq!(heartbeat.awaited_ping(), None);
+        assert_eq!(heartbeat.round_trip(), None);
+        assert_eq!(heartbeat.last_received(), None);
+    };
     let mut heartbeat = idle(plain());
+    sees_nothing(&heartbeat);
+    assert_eq!(heartbeat.verdict(seconds(1)), None);
     handle(&mut heartbeat, Event::Received, seconds(1));
     for event in [Event::Healthy, Event::Start, ERROR] {
         handle(&mut heartbeat, event, seconds(2));
         for noted in [Event::Received, Event::Message, Event::Sent] {
             nothing(&mut heartbeat, noted, seconds(3));
         }
-        assert_eq!((heartbeat.missed(), heartbeat.is_ping_out()), (0, false));
-        assert_eq!(heartbeat.awaited_ping(), None);
-        assert_eq!(heartbeat.round_trip(), None);
-        assert_eq!(heartbeat.last_received(), None);
+        sees_nothing(&heartbeat);
     }
 }
 
@@ -628,6 +672,17 @@ fn doubt_counts_from_the_first_sent_since_the_last_ping() {
     // Where nothing is sent there is no doubt.
     handle(&mut heartbeat, Event::Received, seconds(10));
     assert_eq!(pings(&mut heartbeat, seconds(20)), [seconds(20)]);
+}
+
+#[test]
+fn a_doubt_may_ask_for_a_ping_before_the_cadence_does() {
+    let doubting = counted().confirm_within(Some(seconds(2)));
+    let mut heartbeat = opened(doubting);
+    arms(&mut heartbeat, Event::Sent, seconds(1), seconds(3));
+    nothing(&mut heartbeat, Event::Sent, seconds(2));
+    ping(&mut heartbeat, Event::Tick, seconds(3));
+    handle(&mut heartbeat, Event::Received, seconds(4));
+    assert_eq!(pings(&mut heartbeat, seconds(8)), [seconds(8)]);
 }
 
 #[test]
