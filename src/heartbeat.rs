@@ -174,9 +174,8 @@ impl<I: Instant> Heartbeat<I> {
     #[inline]
     #[must_use]
     pub fn deadline(&self) -> Option<I> {
-        self.machine.deadline?;
-        let deadline = self.anchor?;
-        let may_have_ended = !I::IS_CLOCK && self.received.max(self.sent) >= Some(deadline);
+        let deadline = self.machine.deadline.and(self.anchor)?;
+        let may_have_ended = !I::IS_CLOCK & (self.received.max(self.sent) >= Some(deadline));
         if may_have_ended && self.has_ended() {
             return None;
         }
@@ -276,17 +275,21 @@ impl<I: Instant> Heartbeat<I> {
     /// time.
     #[must_use]
     pub fn last_received(&self) -> Option<I> {
-        self.open()?;
-        let settled = self.clone().settle(self.anchor?);
-        let at = settled.facts.received?;
-        Some(settled.anchor.instant_from(self.received?, at))
+        let (_, settled) = self.settled()?;
+        let received = settled.facts.received.zip(self.received);
+        received.map(|(at, noted)| settled.anchor.instant_from(noted, at))
     }
 
     fn open(&self) -> Option<Open<Time>> {
+        Some(self.settled()?.0)
+    }
+
+    /// The open connection, with what was noted.
+    fn settled(&self) -> Option<(Open<Time>, Settled<I>)> {
         let mut copy = self.clone();
-        copy.settle(self.anchor?);
+        let settled = copy.settle(self.anchor?);
         match copy.machine.phase {
-            Phase::Open(open) => Some(open),
+            Phase::Open(open) => Some((open, settled)),
             _ => None,
         }
     }
@@ -406,7 +409,7 @@ impl<I: Instant> Heartbeat<I> {
 
     #[inline(always)]
     fn translate(&self, actions: Actions<Time>) -> Actions<I> {
-        actions.filter_map_instants(|at| Some(self.anchor()?.instant(at)))
+        actions.filter_map_instants(|at| self.anchor().map(|anchor| anchor.instant(at)))
     }
 }
 
@@ -447,7 +450,7 @@ pub enum State {
 
 #[inline]
 fn is_past<I: Instant>(fact: Option<I>, now: I) -> bool {
-    I::IS_CLOCK || fact.is_none_or(|at| at <= now)
+    I::IS_CLOCK | fact.is_none_or(|at| at <= now)
 }
 
 #[cfg(all(test, feature = "std"))]

@@ -6,9 +6,9 @@ use crate::action::{Action, Actions, CloseReason, StopReason};
 use crate::backoff::{Failures, Quick};
 use crate::config::Config;
 use crate::event::{Closed, Epoch, Event, PingId, Refused};
-use crate::open::{Beat, Draw, Facts, Open, Urgency, Watches};
+use crate::open::{Beat, Facts, Open, Urgency, Watches};
 use crate::policy::{Loss, Retry};
-use crate::random::Rng;
+use crate::random::{Draw, Rng};
 use crate::time::{LONGEST, MILLISECOND, SECOND, Time, Timeline};
 
 /// What was reported that the machine has not looked at, and what may be noted without
@@ -226,7 +226,7 @@ impl Machine {
         let armed = self.deadline;
         if let Phase::Open(open) = &mut self.phase {
             let mut watches = open.at(turn.config, turn.facts, self.now);
-            watches.reconfigure(before, &mut self.rng);
+            watches.reconfigure(before, |draw| draw.share(turn.config, &mut self.rng));
             let at = watches.next_look();
             self.arm(at);
         }
@@ -322,7 +322,7 @@ impl Machine {
     fn healthy(&mut self, turn: &mut Turn<'_>) -> Actions<Time> {
         if let Phase::Open(open) = &mut self.phase {
             let mut watches = open.at(turn.config, turn.facts, self.now);
-            if watches.healthy(&mut self.rng) {
+            if watches.healthy(|draw| draw.share(turn.config, &mut self.rng)) {
                 let look = watches.next_look();
                 self.arm_by(look);
             }
@@ -347,7 +347,8 @@ impl Machine {
                 self.epoch.advance();
             }
         }
-        let (mut open, facts) = Open::new(turn.config, &mut self.rng, self.now);
+        let share = |draw: Draw| draw.share(turn.config, &mut self.rng);
+        let (mut open, facts) = Open::new(turn.config, share, self.now);
         *turn.facts = facts;
         let look = open.at(turn.config, turn.facts, self.now).next_look();
         self.pings = 0;
@@ -367,7 +368,6 @@ impl Machine {
         };
         self.deadline = None;
         match &mut self.phase {
-            Phase::Idle | Phase::Stopped => Actions::none(),
             Phase::Connecting { forgiven, .. } => {
                 if is_forgiven(turn.config, *forgiven, due, now) {
                     *forgiven = true;
@@ -395,7 +395,8 @@ impl Machine {
                 self.stopped(StopReason::Requested)
                     .after_close(Some(CloseReason::CloseTimeout))
             }
-            Phase::Waiting { .. } => self.dial(turn.config),
+            // Idle and Stopped have no deadline.
+            Phase::Waiting { .. } | Phase::Idle | Phase::Stopped => self.dial(turn.config),
         }
     }
 
@@ -419,12 +420,13 @@ impl Machine {
 
     fn ping(&mut self, turn: &mut Turn<'_>, draw: Draw) -> Actions<Time> {
         self.pings = self.pings.wrapping_add(1);
-        if let Phase::Open(open) = &mut self.phase {
-            let mut watches = open.at(turn.config, turn.facts, self.now);
-            watches.ping(draw, &mut self.rng);
-            let look = watches.next_look();
-            self.arm(look);
-        }
+        let share = draw.share(turn.config, &mut self.rng);
+        let mut look = self.now;
+        let _ = self.note(turn, |watches| {
+            watches.ping(draw, share);
+            look = watches.next_look();
+        });
+        self.arm(look);
         Actions::of(Action::SendPing(PingId::new(self.epoch, self.pings)))
     }
 

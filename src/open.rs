@@ -25,7 +25,7 @@ use core::time::Duration;
 
 use crate::action::CloseReason;
 use crate::config::Config;
-use crate::random::{Fraction, Rng};
+use crate::random::{Draw, Fraction};
 use crate::rtt::RoundTrip;
 use crate::time::{SECOND, Timeline, bring_forward, nanos};
 
@@ -115,27 +115,6 @@ enum Login {
     Waived,
     /// The application said `Healthy`.
     Healthy,
-}
-
-/// How the interval in force was drawn.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Draw {
-    /// At a random phase, when the watches began.
-    First,
-    /// At a random phase, after a ping that a late tick sent.
-    Late,
-    /// With jitter.
-    Usual,
-}
-
-impl Draw {
-    fn share(self, config: &Config, rng: &mut Rng) -> Fraction {
-        match self {
-            Self::First if config.random_phase() => Fraction::phase(rng),
-            Self::Late if config.random_phase() => Fraction::late_phase(rng),
-            _ => Fraction::jittered(config.jitter(), rng),
-        }
-    }
 }
 
 /// What came in, as far as it proves a connection: flags, since space is short.
@@ -253,7 +232,11 @@ pub(crate) enum Urgency<T> {
 }
 
 impl<T: Timeline> Open<T> {
-    pub(crate) fn new(config: &Config, rng: &mut Rng, now: T) -> (Self, Facts<T>) {
+    pub(crate) fn new(
+        config: &Config,
+        share: impl FnOnce(Draw) -> Fraction,
+        now: T,
+    ) -> (Self, Facts<T>) {
         let mut open = Self {
             opened: now,
             alive: now,
@@ -278,7 +261,7 @@ impl<T: Timeline> Open<T> {
         if config.healthy_within().is_some() {
             open.login = Login::Awaited;
         } else {
-            open.at(config, &mut facts, now).begin(rng);
+            open.at(config, &mut facts, now).begin(share);
         }
         (open, facts)
     }
@@ -349,7 +332,10 @@ impl<T: Timeline> Watches<'_, T> {
             Watch::Outbound => (facts.sent, open.share.of(config.outbound_interval()?)),
             Watch::Cadence if !config.always_ping() => return None,
             Watch::Cadence => (facts.sent, open.share.of(config.ping_interval())),
-            Watch::Doubt => (open.doubt?, config.confirm_within()?),
+            Watch::Doubt => {
+                let lasts = config.confirm_within()?;
+                (open.doubt?, lasts)
+            }
             Watch::News if !open.news.waits() => return None,
             Watch::News => return Some(self.running_news()),
             Watch::Answer => return self.running_answer(),
@@ -514,12 +500,12 @@ impl<T: Timeline> Watches<'_, T> {
     }
 
     /// The watches begin.
-    fn begin(&mut self, rng: &mut Rng) {
+    fn begin(&mut self, share: impl FnOnce(Draw) -> Fraction) {
         self.begin_life();
         self.begin_sent();
         self.begin_messages();
         self.open.probe = Probe::None;
-        self.draw(Draw::First, rng);
+        self.draw(Draw::First, share(Draw::First));
     }
 
     fn begin_life(&mut self) {
@@ -536,9 +522,9 @@ impl<T: Timeline> Watches<'_, T> {
         self.open.messages_put_off = None;
     }
 
-    fn draw(&mut self, draw: Draw, rng: &mut Rng) {
+    fn draw(&mut self, draw: Draw, share: Fraction) {
         self.open.draw = draw;
-        self.open.share = draw.share(self.config, rng);
+        self.open.share = share;
     }
 
     /// Any inbound activity is life, but for `strict_pongs`.
@@ -655,18 +641,18 @@ impl<T: Timeline> Watches<'_, T> {
     }
 
     /// The application has what it connected for. Whether the watches begin.
-    pub(crate) fn healthy(&mut self, rng: &mut Rng) -> bool {
+    pub(crate) fn healthy(&mut self, share: impl FnOnce(Draw) -> Fraction) -> bool {
         let begins = self.open.is_login_awaited();
         self.open.login = Login::Healthy;
         if begins {
-            self.begin(rng);
+            self.begin(share);
         }
         begins
     }
 
     /// Sends the next ping. Where one is out, it replaces that, or comes after it was
     /// missed.
-    pub(crate) fn ping(&mut self, draw: Draw, rng: &mut Rng) {
+    pub(crate) fn ping(&mut self, draw: Draw, share: Fraction) {
         let is_news = self.open.news.waits();
         self.pinged_now();
         if is_news {
@@ -674,7 +660,7 @@ impl<T: Timeline> Watches<'_, T> {
         }
         self.facts.sent = self.now;
         self.open.doubt = None;
-        self.draw(draw, rng);
+        self.draw(draw, share);
         let before = match self.open.probe {
             Probe::Out(ping) if self.now < ping.deadline => {
                 self.open.replaced = self.open.replaced.saturating_add(1);
@@ -716,14 +702,13 @@ impl<T: Timeline> Watches<'_, T> {
     }
 
     /// Other settings are in force from now on.
-    pub(crate) fn reconfigure(&mut self, before: &Config, rng: &mut Rng) {
+    pub(crate) fn reconfigure(&mut self, before: &Config, share: impl FnOnce(Draw) -> Fraction) {
         if self.open.is_login_awaited() {
-            match self.config.healthy_within() {
-                Some(_) => self.keep_put_off(Watch::Login),
-                None => {
-                    self.open.login = Login::Waived;
-                    self.begin(rng);
-                }
+            if self.running(Watch::Login).is_some() {
+                self.keep_put_off(Watch::Login);
+            } else {
+                self.open.login = Login::Waived;
+                self.begin(share);
             }
             return;
         }
@@ -742,7 +727,7 @@ impl<T: Timeline> Watches<'_, T> {
         if is_new(|config| config.outbound_interval().is_some()) || is_new(Config::always_ping) {
             self.facts.sent = self.now;
         }
-        if config.confirm_within().is_none() || before.listen_only() {
+        if config.confirm_within().is_none() {
             self.open.doubt = None;
         }
         if config.message_timeout().is_none() || before.message_timeout().is_none() {
@@ -753,7 +738,8 @@ impl<T: Timeline> Watches<'_, T> {
         if let Probe::Out(ping) = self.open.probe {
             self.limit(ping);
         }
-        self.draw(self.open.draw, rng);
+        let draw = self.open.draw;
+        self.draw(draw, share(draw));
     }
 
     /// A verdict that was put off falls no later than the new settings would put it

@@ -1,5 +1,6 @@
 use core::time::Duration;
 
+use crate::config::Config;
 use crate::time::{MILLISECOND, nanos};
 
 /// SplitMix64: eight bytes of state, and any seed is as good as another.
@@ -30,6 +31,27 @@ impl Rng {
         let least = nanos(least);
         let draw = self.up_to(nanos(greatest).saturating_sub(least));
         Duration::from_nanos(least.saturating_add(draw)).max(MILLISECOND)
+    }
+}
+
+/// How the share of an interval is drawn.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Draw {
+    /// At a random phase, when the watches began.
+    First,
+    /// At a random phase, after a ping that a late tick sent.
+    Late,
+    /// With jitter.
+    Usual,
+}
+
+impl Draw {
+    pub(crate) fn share(self, config: &Config, rng: &mut Rng) -> Fraction {
+        match self {
+            Self::First if config.random_phase() => Fraction::phase(rng),
+            Self::Late if config.random_phase() => Fraction::late_phase(rng),
+            _ => Fraction::jittered(config.jitter(), rng),
+        }
     }
 }
 

@@ -102,7 +102,7 @@ pub(crate) trait Timeline: Copy + Ord {
 /// nowhere else. (Packed as it is here the bug happens not to show; do not rely on
 /// that.) `tests/levels` compares what every compiler and every level does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-#[repr(packed(4))]
+#[repr(Rust, packed(4))]
 pub(crate) struct Time(NonZeroU64);
 
 impl Time {
