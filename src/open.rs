@@ -774,3 +774,117 @@ impl<T: Timeline> Watches<'_, T> {
         is_old && is_proved
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::random::Rng;
+    use crate::time::Time;
+
+    /// As a fleet counts: whole milliseconds, rounded up.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+    struct Millis(u32);
+
+    impl Timeline for Millis {
+        fn after(self, duration: Duration) -> Self {
+            let millis = nanos(duration).div_ceil(1_000_000);
+            Self(self.0.saturating_add(millis as u32))
+        }
+
+        fn since(self, earlier: Self) -> Duration {
+            Duration::from_millis(u64::from(self.0.saturating_sub(earlier.0)))
+        }
+    }
+
+    /// One connection, and what its steps found.
+    struct Kept<T> {
+        open: Open<T>,
+        facts: Facts<T>,
+        armed: T,
+        log: Vec<(u8, Option<CloseReason>)>,
+    }
+
+    impl<T: Timeline> Kept<T> {
+        fn new(config: &Config, now: T) -> Self {
+            let (mut open, mut facts) = Open::new(config, |_| Fraction::WHOLE, now);
+            let armed = open.at(config, &mut facts, now).next_look();
+            let log = Vec::new();
+            Self {
+                open,
+                facts,
+                armed,
+                log,
+            }
+        }
+
+        fn step(&mut self, config: &Config, other: &Config, what: u64, now: T) {
+            let Self {
+                open, facts, log, ..
+            } = self;
+            let mut watches = open.at(config, facts, now);
+            match what {
+                0 => watches.received(),
+                1 => watches.message(),
+                2 => watches.pong(Some(0)),
+                3 => drop(watches.sent()),
+                4 => watches.draining(),
+                5 => watches.ping_sent(Some(1)),
+                6 => drop(watches.healthy(|_| Fraction::WHOLE)),
+                7 => watches.reconfigure(other, |_| Fraction::WHOLE),
+                8 => match watches.network_changed() {
+                    Urgency::Ping => watches.ping(Draw::Usual, Fraction::WHOLE),
+                    Urgency::Nothing | Urgency::Look(_) => {}
+                },
+                _ if now < self.armed => {}
+                _ => match watches.tick(self.armed) {
+                    Beat::Wait => log.push((0, None)),
+                    Beat::Dead(reason, _) => log.push((1, Some(reason))),
+                    Beat::Ping(draw) => {
+                        watches.ping(draw, Fraction::WHOLE);
+                        log.push((2, None));
+                    }
+                },
+            }
+            self.armed = watches.next_look().max(now);
+        }
+    }
+
+    #[test]
+    fn counts_the_same_in_whatever_time() {
+        let millis = Duration::from_millis;
+        let builder = Config::builder()
+            .ping_interval(millis(20))
+            .send_interval(Some(millis(15)))
+            .pong_timeout(millis(9))
+            .max_missed(2)
+            .late_tolerance(millis(4));
+        let configs = [
+            builder,
+            builder.always_ping(true).message_timeout(Some(millis(60))),
+            builder
+                .strict_pongs(true)
+                .confirm_within(Some(millis(7)))
+                .healthy_within(Some(millis(40))),
+            builder.listen_only(true).idle_timeout(millis(30)),
+        ]
+        .map(|builder| builder.build().unwrap());
+        let mut rng = Rng::new(7);
+        for (at, config) in configs.iter().enumerate() {
+            let other = &configs[(at + 1) % configs.len()];
+            let mut nanos = Kept::new(config, Time::ORIGIN);
+            let mut whole = Kept::new(config, Millis(0));
+            let mut now = 0;
+            for _ in 0..5_000 {
+                now += rng.up_to(9) as u32;
+                let what = rng.up_to(14);
+                let time = Time::ORIGIN.after(millis(u64::from(now)));
+                nanos.step(config, other, what, time);
+                whole.step(config, other, what, Millis(now));
+                let armed = nanos.armed.since(Time::ORIGIN);
+                assert_eq!(armed, whole.armed.since(Millis(0)));
+            }
+            assert_eq!(nanos.log, whole.log);
+            assert!(nanos.log.len() > 100);
+        }
+    }
+}
