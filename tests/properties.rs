@@ -19,7 +19,7 @@ use core::time::Duration;
 use std::collections::BTreeMap;
 
 use keepalive::{
-    Action, CloseReason, Closed, Config, ConfigBuilder, Event, Heartbeat, Manner, StopReason,
+    Action, CloseReason, Closed, Config, ConfigBuilder, Event, Heartbeat, Manner, Retry, StopReason,
 };
 use proptest::collection::vec;
 use proptest::prelude::*;
