@@ -165,7 +165,8 @@ fn a_setting_that_does_not_reach_another_is_named_with_it() {
 
 #[test]
 fn settings_that_contradict_each_other_are_named_both() {
-    let contradictions: [(&str, fn(ConfigBuilder) -> ConfigBuilder); 3] = [
+    type Set = fn(ConfigBuilder) -> ConfigBuilder;
+    let contradictions: [(&str, Set); 3] = [
         ("always_ping", |builder| builder.always_ping(true)),
         ("strict_pongs", |builder| builder.strict_pongs(true)),
         ("confirm_within", |builder| {

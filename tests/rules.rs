@@ -1114,7 +1114,8 @@ fn login(healthy_within: Duration) -> ConfigBuilder {
 fn the_other_verdicts_are_put_off_once_by_the_shorter_of_two_times() {
     let nine = seconds(9);
     let hasty = plain().connect_timeout(nine);
-    let watches: [(fn(ConfigBuilder) -> Beat, ConfigBuilder, CloseReason); 4] = [
+    type Begin = fn(ConfigBuilder) -> Beat;
+    let watches: [(Begin, ConfigBuilder, CloseReason); 4] = [
         (dialling, hasty, CloseReason::ConnectTimeout),
         (opened, listener(), CloseReason::IdleTimeout),
         (opened, feed(nine), CloseReason::MessageTimeout),
@@ -1728,10 +1729,15 @@ fn the_policy_is_told_what_was_lost() {
     }
 }
 
+/// All of them, but for Miri.
+fn codes() -> impl Iterator<Item = u16> {
+    (0..=u16::MAX).step_by(if cfg!(miri) { 101 } else { 1 })
+}
+
 #[test]
 fn the_default_policy_never_gives_up() {
     let restart = between(seconds(5), seconds(30));
-    for code in 0..=u16::MAX {
+    for code in codes() {
         let expected = match code {
             1012 => restart,
             1013 | 1002 | 1003 | 1007 | 1008 | 1009 | 1010 | 1015 => Retry::Spread,
@@ -1755,7 +1761,7 @@ fn the_default_policy_never_gives_up() {
 
 #[test]
 fn the_other_policy_stops_where_the_peer_says_that_we_are_wrong_and_at_1000() {
-    for code in 0..=u16::MAX {
+    for code in codes() {
         for loss in [Loss::Closed(Some(CloseCode(code))), Loss::Refused(code)] {
             let is_spread = default_policy(loss) == Retry::Spread;
             let expected = match loss {
@@ -2128,7 +2134,8 @@ fn a_verdict_that_was_put_off_falls_no_later_than_the_new_settings_put_it_off() 
         only_arms(&mut heartbeat, seconds(20), seconds(24));
         heartbeat
     };
-    let kinds: [(fn(Duration) -> ConfigBuilder, CloseReason); 3] = [
+    type Lasting = fn(Duration) -> ConfigBuilder;
+    let kinds: [(Lasting, CloseReason); 3] = [
         (idle_for, CloseReason::IdleTimeout),
         (feed, CloseReason::MessageTimeout),
         (login, CloseReason::LoginTimeout),

@@ -265,7 +265,7 @@ fn a_server_that_closes_with_1000_is_dialled_again() {
 }
 
 /// The instants of the dials where this answers each refusal, at once.
-fn dials_of_an_hour(answer: impl Fn(&mut Beat, Duration)) -> Vec<Duration> {
+fn dials_of_an_hour(answer: fn(&mut Beat, Duration)) -> Vec<Duration> {
     let mut heartbeat = dialling(Config::builder());
     let (mut now, mut dials) = (Duration::ZERO, vec![Duration::ZERO]);
     while now <= HOUR {
@@ -289,13 +289,14 @@ fn dials_of_an_hour(answer: impl Fn(&mut Beat, Duration)) -> Vec<Duration> {
 
 #[test]
 fn reconnect_now_and_start_after_each_refusal_make_one_dial_a_second() {
-    let reconnect = |heartbeat: &mut Beat, now| drop(handle(heartbeat, Event::ReconnectNow, now));
-    let start = |heartbeat: &mut Beat, now| {
+    fn reconnect(heartbeat: &mut Beat, now: Duration) {
+        handle(heartbeat, Event::ReconnectNow, now);
+    }
+    fn start(heartbeat: &mut Beat, now: Duration) {
         handle(heartbeat, Event::Stop, now);
         handle(heartbeat, Event::Start, now);
-    };
-    let answers: [&dyn Fn(&mut Beat, Duration); 2] = [&reconnect, &start];
-    for answer in answers {
+    }
+    for answer in [reconnect, start] {
         let dials = dials_of_an_hour(answer);
         assert_eq!(dials.len(), 3601);
         let apart = |pair: &[Duration]| pair[1] - pair[0];
