@@ -12,7 +12,7 @@ use core::time::Duration;
 
 use embassy_futures::select::{Either, select};
 use embassy_time::{Instant, Timer};
-use keepalive::{Action, Event, Heartbeat, PingId, StopReason};
+use keepalive::{Action, Event, Heartbeat, Manner, PingId, StopReason};
 
 /// A link, such as a socket of embassy-net with buffers to write to.
 pub trait Link {
@@ -24,7 +24,7 @@ pub trait Link {
     /// Puts a ping into the write buffer.
     fn ping(&mut self, id: PingId);
     /// Ends the link.
-    fn hang_up(&mut self, gracefully: bool);
+    fn end(&mut self, manner: Manner);
 }
 
 /// Keeps the link alive until the heartbeat says that it is over.
@@ -35,7 +35,7 @@ pub async fn run(heartbeat: &mut Heartbeat<Duration>, link: &mut impl Link) -> S
             match action {
                 Action::Connect => link.dial(),
                 Action::SendPing(id) => link.ping(id),
-                Action::Close(reason) => link.hang_up(reason.is_graceful()),
+                Action::Close(reason) => link.end(reason.manner()),
                 Action::Stopped(reason) => return reason,
                 Action::ScheduleReconnect { .. } | Action::ArmDeadline(_) => {}
             }

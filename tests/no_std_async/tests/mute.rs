@@ -9,7 +9,9 @@ use std::task::{Context, Poll, Wake, Waker};
 use std::time::Duration;
 
 use embassy_time::{Instant, MockDriver};
-use keepalive::{CloseCode, Closed, Config, Event, Heartbeat, PingId, StopReason};
+use keepalive::{
+    CloseCode, Closed, Config, Event, Heartbeat, Manner, PingId, StopReason, stop_when_refused,
+};
 use no_std_async::{Link, run};
 
 /// Answers two pings on the first link and none after; says goodbye at the first ping
@@ -52,8 +54,8 @@ impl Link for Script {
         self.pending = self.answer(id);
     }
 
-    fn hang_up(&mut self, gracefully: bool) {
-        assert!(!gracefully);
+    fn end(&mut self, manner: Manner) {
+        assert_eq!(manner, Manner::Abandon);
         self.abandoned = now();
     }
 }
@@ -61,7 +63,8 @@ impl Link for Script {
 #[test]
 fn by_the_loop() {
     let mut script = Script::default();
-    let mut heartbeat = Heartbeat::new(Config::article(), 42);
+    let config = Config::article().to_builder().policy(stop_when_refused);
+    let mut heartbeat = Heartbeat::new(config.build().unwrap(), 42);
     let reason = drive(run(&mut heartbeat, &mut script));
     assert_eq!(reason, StopReason::Closed(Some(CloseCode::NORMAL)));
     assert_eq!((script.dials, script.pings), (2, 4));
