@@ -3,7 +3,7 @@
 
 use core::time::Duration;
 
-use keepalive::{CloseReason, Config, Heartbeat, PingId};
+use keepalive::{CloseReason, Config, Epoch, Heartbeat, PingId, State};
 
 use super::oracle::{Checked, Entry, Input, Machine, Oracle};
 
@@ -22,6 +22,8 @@ pub struct End<M> {
     /// The deadline for which a tick is on its way, and which tick that is.
     pub armed: Option<Duration>,
     pub tick: u32,
+    pub state: State,
+    pub epoch: Epoch,
     /// When something last came in, read or not, or it opened.
     pub last: Duration,
     /// The same for whole messages; they are waited for from the login on.
@@ -39,6 +41,7 @@ pub struct End<M> {
 pub struct Row {
     pub ids: Vec<PingId>,
     pub due: Duration,
+    sent: Duration,
     timeout: Duration,
     /// One of them has left the write buffer.
     left: bool,
@@ -52,6 +55,8 @@ impl<M: Machine> End<M> {
             config,
             armed: None,
             tick: 0,
+            state: State::Idle,
+            epoch: Epoch::default(),
             last: Duration::ZERO,
             message: Duration::ZERO,
             opened: Duration::ZERO,
@@ -62,12 +67,18 @@ impl<M: Machine> End<M> {
     }
 
     pub fn take(&mut self, input: Input, now: Duration) -> Checked<Entry> {
-        let Some(oracle) = &mut self.oracle else {
-            let actions = self.machine.take(input, now);
-            return Ok(Entry::new(input, now, actions, &self.machine));
+        let entry = match &mut self.oracle {
+            None => {
+                let actions = self.machine.take(input, now);
+                Entry::new(input, now, actions, &self.machine)
+            }
+            Some(oracle) => {
+                let entry = Entry::step(&mut self.machine, input, now);
+                oracle.follow(&entry)?;
+                entry
+            }
         };
-        let entry = Entry::step(&mut self.machine, input, now);
-        oracle.follow(&entry)?;
+        (self.state, self.epoch) = (entry.views.state, entry.views.epoch);
         Ok(entry)
     }
 
@@ -134,6 +145,7 @@ impl<M: Machine> End<M> {
         self.row = Some(Row {
             ids: vec![id],
             due: now + timeout,
+            sent: now,
             timeout,
             left: false,
         });
@@ -146,13 +158,15 @@ impl<M: Machine> End<M> {
         }
     }
 
-    /// The time in the write buffer is not the peer's.
-    pub fn flushes(&mut self, id: PingId, now: Duration) {
-        if self.is_of_row(id) {
-            self.drains(now);
-            if let Some(row) = &mut self.row {
+    /// The time in the write buffer is not the peer's. Returns how long it was.
+    pub fn flushes(&mut self, id: PingId, now: Duration) -> Duration {
+        match &mut self.row {
+            Some(row) if row.ids.contains(&id) && !row.left => {
                 row.left = true;
+                row.due = now + row.timeout;
+                now.saturating_sub(row.sent)
             }
+            _ => Duration::ZERO,
         }
     }
 

@@ -485,7 +485,12 @@ fn habits(random: &mut Rng, builder: ConfigBuilder, server: &Config, heal: Durat
         starts: between(random, Duration::ZERO, heal.min(seconds(30))),
         latency: of_any_size(random, Duration::from_micros(100), farthest),
         lateness: lateness(random),
-        reports: [Reports::Nothing, Reports::PingSent, Reports::Draining][random.usize(0..3)],
+        reports: [
+            Reports::Nothing,
+            Reports::PingSent,
+            Reports::Draining,
+            Reports::Draining,
+        ][random.usize(0..4)],
         knows_messages: feed.is_some() || random.bool(),
         late_ends: random.bool(),
     }
@@ -560,7 +565,7 @@ fn refusal(random: &mut Rng) -> Refusal {
 
 fn fault(random: &mut Rng, clients: usize, heal: Duration) -> Fault {
     let from = between(random, Duration::ZERO, heal);
-    let long = of_any_size(random, millis(100), seconds(300));
+    let mut long = of_any_size(random, millis(100), seconds(300));
     let client = random.usize(0..clients);
     let noticed = random.bool();
     let mut some = || match random.u8(0..3) {
@@ -606,7 +611,8 @@ fn fault(random: &mut Rng, clients: usize, heal: Duration) -> Fault {
         14 => What::Paused,
         15..=17 => {
             let upload = random.u64(1_000..30_000_000);
-            let takes = of_any_size(random, seconds(1), seconds(300));
+            let takes = of_any_size(random, seconds(5), seconds(300));
+            long = long.max(takes);
             let rate = (upload as f64 / takes.as_secs_f64()) as u64 + 1;
             What::Slow {
                 client,

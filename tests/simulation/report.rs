@@ -47,6 +47,10 @@ pub struct Tally {
     /// Logins that the server took, and those that the client gave up.
     pub logins: u64,
     pub given_up: u64,
+    /// How often a kernel was seen to take bytes that were before a ping, and how long
+    /// a ping waited at most.
+    pub drained: u64,
+    pub waited: Duration,
     pub mistakes: u64,
     pub troubles: u64,
     /// How long each dead peer was silent, as a share of its bound.
@@ -80,6 +84,8 @@ impl Tally {
         self.convictions += other.convictions;
         self.logins += other.logins;
         self.given_up += other.given_up;
+        self.drained += other.drained;
+        self.waited = self.waited.max(other.waited);
         for (reason, count) in &other.verdicts {
             *self.verdicts.entry(reason.clone()).or_default() += count;
         }
@@ -165,6 +171,7 @@ impl fmt::Display for Tally {
             refusals,
             logins,
             given_up,
+            drained,
             verdicts,
             convictions,
             mistakes,
@@ -186,6 +193,7 @@ impl fmt::Display for Tally {
         };
         let healing = self.healing.as_secs_f64();
         let share = self.healing_share;
+        let waited = self.waited.as_secs_f64();
         writeln!(
             formatter,
             "{worlds} worlds, {clients} clients, {hours:.1} simulated hours, {steps} steps\n\
@@ -194,7 +202,8 @@ impl fmt::Display for Tally {
              {detected}\n\
              all open again: at most {healing:.1} s after the heal, {share:.3} of the bound\n\
              {dials} dials, {accepts} accepted, {refusals} refused; \
-             {logins} logins, {given_up} given up"
+             {logins} logins, {given_up} given up\n\
+             {drained} times bytes left before a ping; it waited for {waited:.1} s at most"
         )
     }
 }

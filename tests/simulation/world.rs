@@ -188,10 +188,14 @@ enum Due {
     Ticks(Who, u32),
 }
 
+/// What is due when, in a form that is quick to sort.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 struct Item {
     at: Duration,
-    order: (bool, u64),
-    due: Due,
+    is_tick: bool,
+    order: u64,
+    /// Where it stands in `World::dues`.
+    due: usize,
 }
 
 pub struct World<M> {
@@ -199,6 +203,9 @@ pub struct World<M> {
     rules: Rules<M>,
     now: Duration,
     queue: BinaryHeap<Reverse<Item>>,
+    dues: Vec<Due>,
+    /// Places there that are free.
+    free: Vec<usize>,
     order: u64,
     random: Rng,
     clients: Vec<Client<M>>,
@@ -219,6 +226,8 @@ impl<M: Machine> World<M> {
         let mut world = Self {
             now: Duration::ZERO,
             queue: BinaryHeap::new(),
+            dues: Vec::new(),
+            free: Vec::new(),
             order: 0,
             random: Rng::with_seed(plan.seed ^ 0x5eed),
             clients: Vec::with_capacity(plan.clients.len()),
@@ -300,11 +309,13 @@ impl<M: Machine> World<M> {
         let mut went = Ok(());
         while let (Ok(()), Some(Reverse(item))) = (&went, self.queue.pop()) {
             self.now = item.at;
-            if matches!(item.due, Due::Over) {
+            self.free.push(item.due);
+            let due = self.dues[item.due];
+            if matches!(due, Due::Over) {
                 went = self.is_over();
                 break;
             }
-            went = self.happens(item.due);
+            went = self.happens(due);
         }
         self.tally.time = self.now;
         if let Err(trouble) = &went {
@@ -315,8 +326,19 @@ impl<M: Machine> World<M> {
 
     fn plan_for(&mut self, at: Duration, due: Due) {
         self.order += 1;
-        let order = (matches!(due, Due::Ticks(..)), self.order);
-        self.queue.push(Reverse(Item { at, order, due }));
+        let is_tick = matches!(due, Due::Ticks(..));
+        let place = self.free.pop().unwrap_or(self.dues.len());
+        if place == self.dues.len() {
+            self.dues.push(due);
+        } else {
+            self.dues[place] = due;
+        }
+        self.queue.push(Reverse(Item {
+            at,
+            is_tick,
+            order: self.order,
+            due: place,
+        }));
     }
 
     fn happens(&mut self, due: Due) -> Went {
@@ -401,7 +423,7 @@ impl<M: Machine> World<M> {
             Who::Client(at) => Some(&self.clients[at].end),
             Who::Server(line) => self.lines[line].server.as_deref(),
         };
-        end.map_or(State::Stopped, |end| end.machine.views().state)
+        end.map_or(State::Stopped, |end| end.state)
     }
 
     fn tell(&mut self, who: Who, event: Event) -> Went {
@@ -496,10 +518,9 @@ impl<M: Machine> World<M> {
             }
             Action::Stopped(reason) => {
                 self.lets_go(who);
-                if let Who::Client(at) = who {
-                    if reason != StopReason::Requested && self.clients[at].is_on {
-                        self.plan_for(self.now + SECOND_THOUGHTS, Due::Starts(at));
-                    }
+                let by_policy = matches!(reason, StopReason::Closed(_) | StopReason::Refused(_));
+                if let (Who::Client(at), true) = (who, by_policy) {
+                    self.plan_for(self.now + SECOND_THOUGHTS, Due::Starts(at));
                 }
                 Ok(())
             }
@@ -691,6 +712,7 @@ impl<M: Machine> World<M> {
         if reports == Reports::Draining && self.clients[at].unsent.iter().any(is_ping) {
             let local = self.local(Who::Client(at));
             self.clients[at].end.drains(local);
+            self.tally.drained += 1;
             return self.tell(Who::Client(at), Event::Draining);
         }
         Ok(())
@@ -711,7 +733,8 @@ impl<M: Machine> World<M> {
             return Ok(());
         }
         let local = self.local(Who::Client(at));
-        self.clients[at].end.flushes(id, local);
+        let waited = self.clients[at].end.flushes(id, local);
+        self.tally.waited = self.tally.waited.max(waited);
         self.tell(Who::Client(at), Event::PingSent(id))
     }
 
@@ -913,10 +936,24 @@ impl<M: Machine> World<M> {
             }
             Login::Denied(closed) => self.answers_login(line, Packet::Denied(closed)),
             Login::Closed(closed) => {
-                self.sends(line, CLIENT, Packet::Close(closed));
-                self.lets_go(Who::Server(line));
-                self.looks_after(Who::Client(self.lines[line].client));
+                self.hangs_up(line, closed);
                 Ok(())
+            }
+        }
+    }
+
+    fn hangs_up(&mut self, line: usize, closed: Closed) {
+        self.sends(line, CLIENT, Packet::Close(closed));
+        self.lets_go(Who::Server(line));
+        self.looks_after(Who::Client(self.lines[line].client));
+    }
+
+    /// All who needed a login need another one.
+    fn logs_out(&mut self) {
+        for line in Vec::from_iter(self.server.open.iter().copied()) {
+            let client = self.lines[line].client;
+            if self.plan.clients[client].config.healthy_within().is_some() {
+                self.hangs_up(line, Closed::with_code(CloseCode(4001)));
             }
         }
     }
@@ -937,7 +974,7 @@ impl<M: Machine> World<M> {
         let line = self.lines.len();
         self.lines.push(Line {
             client,
-            epoch: self.clients[client].end.machine.views().epoch,
+            epoch: self.clients[client].end.epoch,
             server: None,
             holds: [true, false],
             is_deaf: [false; 2],
@@ -1142,7 +1179,10 @@ impl<M: Machine> World<M> {
                 self.will_drain(client);
                 return self.uploads(client, upload);
             }
-            What::Logins(login) => self.server.logins.push((fault, login)),
+            What::Logins(login) => {
+                self.server.logins.push((fault, login));
+                self.logs_out();
+            }
             What::Dry { clients } => {
                 for at in clients {
                     self.clients[at].dry += 1;
@@ -1450,23 +1490,3 @@ fn pairs(clients: &[usize], to: [bool; 2]) -> Vec<(usize, usize)> {
     let each = |&at: &usize| sides.iter().map(move |&side| (at, side));
     clients.iter().flat_map(each).collect()
 }
-
-impl Ord for Item {
-    fn cmp(&self, other: &Self) -> core::cmp::Ordering {
-        (self.at, self.order).cmp(&(other.at, other.order))
-    }
-}
-
-impl PartialOrd for Item {
-    fn partial_cmp(&self, other: &Self) -> Option<core::cmp::Ordering> {
-        Some(self.cmp(other))
-    }
-}
-
-impl PartialEq for Item {
-    fn eq(&self, other: &Self) -> bool {
-        self.cmp(other).is_eq()
-    }
-}
-
-impl Eq for Item {}
