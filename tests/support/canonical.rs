@@ -9,13 +9,18 @@ use std::fmt::Write;
 
 use keepalive::{Event, Heartbeat, PingId};
 
-/// Fields that do not tell what comes: they count on, measure, or are drawn,
-/// where the settings leave nothing to draw.
-const IDLE: [&str; 9] = [
+/// Fields that do not tell what comes: they count on, measure, are drawn where the
+/// settings leave nothing to draw, shorten what is short, or follow from the others.
+const IDLE: [&str; 14] = [
     "rng",
     "epoch",
     "pings",
+    "noted",
     "share",
+    "draw",
+    "urgent",
+    "hurried",
+    "hinted",
     "round_trip",
     "last",
     "smoothed",
@@ -23,62 +28,119 @@ const IDLE: [&str; 9] = [
     "minimum",
 ];
 
-const SECOND: i64 = 1_000_000_000;
+const MILLISECOND: i64 = 1_000_000;
+const SECOND: i64 = 1_000 * MILLISECOND;
+/// What is planned for later than this is far: no setting lasts as long.
+const FAR: i64 = 100 * MILLISECOND;
+/// The flags of what proved a connection.
+const MESSAGE: i64 = 1;
+const ANSWER: i64 = 2;
+/// The flag of news that wait.
+const WAITS: i64 = 1 << 31;
 
 /// The hidden state of a heartbeat under settings of which nothing is random and
 /// each duration (but hints) is far below a second, with the times relative to
 /// `now`. A time that has passed is brought up to where it no longer matters how
-/// long ago it was. What lasts a second (between dials, between urged pings) is
-/// either over or not.
-pub fn canonical(heartbeat: &Heartbeat<Duration>, now: Duration) -> String {
+/// long ago it was. What lasts seconds (between dials, between pings that news make,
+/// until a dial is old, a hint) is either over or not.
+///
+/// Where the settings may change, also what the others would ask for.
+pub fn canonical(heartbeat: &Heartbeat<Duration>, now: Duration, may_change: bool) -> String {
     let shown = format!("{:?}", settled(heartbeat, now));
     let fields = Fields::of(&shown);
     let config = heartbeat.config();
     let nanos = |duration: Duration| i64::try_from(duration.as_nanos()).unwrap();
-    let forgiven = nanos(config.late_tolerance()) + 1_000_000;
-    let since = |name, most: i64| fields.time(name).map(|time| time.max(-most));
+    let forgiven = nanos(config.late_tolerance()) + MILLISECOND;
+    let since = |name, most: i64| fields.time(name).map(|time| time.clamp(-most, FAR));
 
-    let mut key = String::with_capacity(96);
+    let mut key = String::with_capacity(128);
     let deadline = since("deadline", forgiven);
     let attempts = fields
         .number("attempt")
         .min(config.max_attempts().map_or(2, i64::from));
-    let dialled = since("dialled", SECOND).is_some_and(|at| at > -SECOND);
-    write!(key, "{} {deadline:?} {attempts} {dialled} ", fields.phase).unwrap();
+    let dialled = fields.time("dialled").map_or(2, |at| -at / SECOND);
+    let (calm, quick) = (dialled.min(1), fields.number("quick"));
+    write!(
+        key,
+        "{} {deadline:?} {attempts} {calm} {quick} ",
+        fields.phase
+    )
+    .unwrap();
     if let Some(longest) = config.max_elapsed() {
-        write!(key, "{:?} ", since("first_down", nanos(longest))).unwrap();
+        write!(key, "{:?} ", since("first", nanos(longest))).unwrap();
     }
     match fields.phase {
-        "Connecting" => write!(key, "{}", fields.is("spared")),
-        "Waiting" => {
-            let latest = deadline.unwrap_or(i64::MAX).max(0);
-            let earliest = fields.time("earliest").map(|at| at.clamp(0, latest));
-            write!(key, "{earliest:?} {}", fields.is("hurried"))
+        "Connecting" => {
+            let (forgiven, replaces) = (fields.is("forgiven"), fields.is("replaces"));
+            write!(key, "{forgiven} {replaces} {}", dialled >= 5)
         }
         "Open" => {
-            let probe = since("probe", forgiven);
-            let silent = if config.listen_only() {
-                since("received", nanos(config.idle_timeout()) + forgiven)
+            let strict = config.strict_pongs();
+            let mut life = fields.time("alive");
+            if !strict {
+                life = life.max(fields.received);
+            }
+            let interval = if config.listen_only() {
+                nanos(config.idle_timeout()) + forgiven
+            } else if config.always_ping() && !may_change {
+                0
             } else {
-                since("received", nanos(config.ping_interval())).filter(|_| probe.is_none())
+                nanos(config.ping_interval())
             };
-            let sent = config.send_interval().and_then(|most| since("sent", nanos(most)));
-            let answer = fields.values["answer"];
-            let is_buffered = probe.is_some() && answer == "Awaited";
-            let pinged = since("pinged", nanos(config.pong_timeout())).filter(|_| is_buffered);
-            let urged = fields.time("pinged").map(|at| at - fields.number("urged"));
-            let urged = urged.is_some_and(|at| at > -SECOND);
-            let opened = since("opened", nanos(config.stable_after()));
-            let stable = match (fields.is("healthy"), fields.is("heard")) {
-                (true, _) => None,
-                (false, heard) => Some((opened, heard)),
+            let life = life.map(|at| at.max(-interval));
+            let activity = fields.received.filter(|_| may_change && strict);
+            let activity = activity.map(|at| at.max(-interval));
+            let outbound = if config.always_ping() {
+                Some(config.ping_interval())
+            } else {
+                config.send_interval()
             };
-            let missed = fields.number("missed");
-            let (awaited, spared) = (answer != "NotAwaited", since("spared", 0));
+            let outbound = outbound.filter(|_| !config.listen_only());
+            let sent = outbound.and_then(|most| fields.sent.map(|at| at.max(-nanos(most))));
+            let doubt = config
+                .confirm_within()
+                .and_then(|most| since("doubt", nanos(most)));
+            let messages = config.message_timeout().map(|most| {
+                let put_off = since("messages_put_off", 0);
+                (since("message", nanos(most) + forgiven), put_off)
+            });
             write!(
                 key,
-                "{probe:?} {silent:?} {sent:?} {pinged:?} {urged} {stable:?} {missed} {awaited} {spared:?}"
+                "{life:?} {activity:?} {sent:?} {doubt:?} {messages:?} "
             )
+            .unwrap();
+
+            let answer_by = since("answer_by", forgiven);
+            let probe = answer_by.map(|at| (at, fields.number("missed"), fields.is("forgiven")));
+            let put_off = since("probe", 0).filter(|_| probe.is_none());
+            let answer = fields.values["answer"];
+            let replaced = fields.number("replaced").min(1);
+            let news = fields.number("news");
+            let heeded = fields.time("pinged").map(|at| at - news % WAITS);
+            let is_recent = heeded.is_some_and(|at| at > -SECOND);
+            let waits = news >= WAITS;
+            write!(
+                key,
+                "{probe:?} {put_off:?} {answer} {replaced} {is_recent} {waits} "
+            )
+            .unwrap();
+
+            let login = fields.values["login"];
+            let proof = fields.number("proof");
+            let is_proven = if config.message_timeout().is_some() {
+                proof & MESSAGE != 0
+            } else if strict {
+                proof & ANSWER != 0
+            } else {
+                fields.received.is_some()
+            };
+            let proven = (is_proven, if may_change { proof } else { 0 });
+            let patience = config
+                .healthy_within()
+                .filter(|_| login == "Awaited")
+                .map_or(0, |most| nanos(most) + forgiven);
+            let opened = since("opened", patience.max(nanos(config.stable_after())));
+            write!(key, "{login} {proven:?} {opened:?}")
         }
         _ => Ok(()),
     }
@@ -86,7 +148,7 @@ pub fn canonical(heartbeat: &Heartbeat<Duration>, now: Duration) -> String {
     key
 }
 
-/// What came in is looked at: a pong that nobody awaits is flushed in vain.
+/// What came in is looked at: a ping that nobody sent leaves in vain.
 fn settled(heartbeat: &Heartbeat<Duration>, now: Duration) -> Heartbeat<Duration> {
     let mut settled = heartbeat.clone();
     let nobodys = PingId::from_bytes([0; 8]);
@@ -94,51 +156,77 @@ fn settled(heartbeat: &Heartbeat<Duration>, now: Duration) -> Heartbeat<Duration
     settled
 }
 
-/// The fields of the machine as `Debug` shows them: a field that this file does
+/// The fields of the heartbeat as `Debug` shows them: a field that this file does
 /// not know is an error, so that no hidden state is overlooked.
 struct Fields<'a> {
     phase: &'a str,
+    /// In the caller's time, relative to the machine's.
+    received: Option<i64>,
+    sent: Option<i64>,
+    /// Of the machine.
     values: BTreeMap<&'a str, &'a str>,
 }
 
 impl<'a> Fields<'a> {
     fn of(shown: &'a str) -> Self {
-        const KNOWN: [&str; 19] = [
+        const KNOWN: [&str; 25] = [
             "now",
             "deadline",
-            "first_down",
+            "first",
             "dialled",
             "attempt",
+            "quick",
             "phase",
-            "earliest",
-            "hurried",
-            "spared",
+            "forgiven",
+            "replaces",
             "opened",
+            "alive",
+            "doubt",
+            "message",
+            "messages_put_off",
+            "pinged",
+            "probe",
+            "answer_by",
+            "missed",
+            "news",
+            "replaced",
+            "answer",
+            "login",
+            "proof",
             "received",
             "sent",
-            "probe",
-            "pinged",
-            "urged",
-            "missed",
-            "heard",
-            "healthy",
-            "answer",
         ];
-        let (_, machine) = shown.split_once("machine: Machine { ").unwrap();
+        let (_, own) = shown.split_once("clock: Clock { origin: ").unwrap();
+        let (facts, machine) = own.split_once(", machine: Machine { ").unwrap();
+        let (origin, facts) = facts.split_once(" }, received: ").unwrap();
+        let (received, sent) = facts.split_once(", sent: ").unwrap();
+
         let (_, phase) = machine.split_once("phase: ").unwrap();
         let end = phase.find(|char: char| !char.is_alphabetic()).unwrap();
         let mut values = BTreeMap::new();
         for field in machine.split(", ") {
             let (path, value) = field.rsplit_once(": ").unwrap();
-            let name = path.rsplit(' ').next().unwrap();
+            let name = match path.rsplit(' ').next().unwrap() {
+                "deadline" if path.contains("Ping {") => "answer_by",
+                name => name,
+            };
             assert!(
                 KNOWN.contains(&name) || IDLE.contains(&name),
                 "what is {name}?"
             );
-            values.insert(name, value);
+            let value = value.trim_end_matches([' ', '}', ')']);
+            assert!(values.insert(name, value).is_none(), "two fields {name}");
         }
-        let phase = &phase[..end];
-        Self { phase, values }
+        let mut fields = Self {
+            phase: &phase[..end],
+            received: None,
+            sent: None,
+            values,
+        };
+        let now = seconds(origin).unwrap_or(0) + fields.number("now") - 1;
+        fields.received = seconds(received).map(|at| at - now);
+        fields.sent = seconds(sent).map(|at| at - now);
+        fields
     }
 
     fn number(&self, name: &str) -> i64 {
@@ -149,11 +237,21 @@ impl<'a> Fields<'a> {
 
     /// Relative to the machine's time.
     fn time(&self, name: &str) -> Option<i64> {
-        let is_there = self.values[name].contains("Time(");
+        let is_there = self.values.get(name)?.contains("Time(");
         is_there.then(|| self.number(name) - self.number("now"))
     }
 
     fn is(&self, name: &str) -> bool {
         self.values[name].starts_with("true")
     }
+}
+
+/// An instant as `Debug` shows it, in nanoseconds: the search begins seconds after the
+/// origin, so it is in seconds.
+fn seconds(shown: &str) -> Option<i64> {
+    let text = shown.strip_prefix("Some(")?.strip_suffix("s)").unwrap();
+    let (whole, part) = text.split_once('.').unwrap_or((text, ""));
+    let whole: i64 = whole.parse().unwrap();
+    let part: i64 = format!("{part:0<9}").parse().unwrap();
+    Some(whole * SECOND + part)
 }
