@@ -11,8 +11,8 @@ use crate::policy::{Loss, Retry};
 use crate::random::{Draw, Rng};
 use crate::time::{LONGEST, MILLISECOND, SECOND, Time, Timeline};
 
-/// What was reported that the machine has not looked at, and what may be noted without
-/// it: flags.
+/// Flags: the facts that were noted since the last step, and which may be noted
+/// without one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Noted(u8);
 
@@ -42,7 +42,7 @@ impl Noted {
         self.0 & (Self::RECEIVED | Self::MESSAGE | Self::SENT) == facts
     }
 
-    /// Not where it would hide when a message came.
+    /// Not where it would overwrite the time of a message that is watched.
     #[inline]
     pub(crate) fn takes_received(self, config: &Config) -> bool {
         let hides = self.has(Self::MESSAGE) && config.message_timeout().is_some();
@@ -73,9 +73,9 @@ pub(crate) struct Machine {
 pub(crate) enum Phase {
     Idle,
     Connecting {
-        /// A late clock was forgiven in this dial.
+        /// Its verdict was put off.
         forgiven: bool,
-        /// It stands for one that a change of network ended.
+        /// It replaces a dial that a change of network ended.
         replaces: bool,
     },
     Open(Open<Time>),
@@ -96,7 +96,7 @@ pub(crate) struct Turn<'a> {
     pub(crate) now: Time,
 }
 
-/// What is lost, and what to say of it.
+/// What was lost, and what decides about coming back.
 struct Lost {
     loss: Loss,
     reason: StopReason,
@@ -144,7 +144,7 @@ impl Lost {
     }
 }
 
-/// A dial that is under way for less is the new connection that is asked for.
+/// A younger dial is the new connection that `ReconnectNow` asks for.
 const YOUNG: Duration = Duration::from_secs(5);
 
 impl Machine {
@@ -163,7 +163,7 @@ impl Machine {
         }
     }
 
-    /// Takes notice of what was reported before this step.
+    /// Applies what was noted since the last step.
     pub(crate) fn look(&mut self, turn: &mut Turn<'_>) {
         let Phase::Open(open) = &mut self.phase else {
             return;
@@ -281,7 +281,7 @@ impl Machine {
         self.deadline.is_some_and(|armed| at < armed)
     }
 
-    /// So long after the last dial began.
+    /// This long after the last dial began.
     fn after_dial(&self, duration: Duration) -> Time {
         self.dialled
             .map_or(Time::ORIGIN, |dialled| dialled.after(duration))
@@ -298,7 +298,7 @@ impl Machine {
         Actions::none()
     }
 
-    /// With how many pings ago it was, if it was on this connection.
+    /// A fact about a ping: how many pings ago it was sent, if on this connection.
     fn note_ping(
         &mut self,
         turn: &mut Turn<'_>,
