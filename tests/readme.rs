@@ -46,6 +46,7 @@ fn plain(value: &str) -> String {
         "None" => "off",
         "true" => "yes",
         "false" => "no",
+        "default_policy" => "default",
         "2.0" => "2",
         other => other,
     }

@@ -10,7 +10,7 @@
 //! use core::task::{Context, Poll};
 //! use core::time::Duration;
 //! use keepalive::session::{Session, Sleeper};
-//! use keepalive::{CloseCode, Closed, Codec, Config, Incoming, Notice, PingId, StopReason};
+//! use keepalive::{CloseCode, Closed, Codec, Config, Incoming, Notice, PingId, stop_when_refused};
 //! # use core::{convert::Infallible, future, pin::Pin};
 //! # use futures_core::Stream;
 //! # use futures_sink::Sink;
@@ -54,7 +54,9 @@
 //!
 //! # block_on(async {
 //! let timer = Sleeper::new(|| Duration::ZERO, |_at| future::pending::<()>());
-//! let mut session = Session::client(Config::default(), 42, Texts, timer, |_attempt| dial());
+//! // By default a client comes back, whatever the code.
+//! let config = Config::builder().policy(stop_when_refused).build().unwrap();
+//! let mut session = Session::client(config, 42, Texts, timer, |_attempt| dial());
 //! let mut told = Vec::new();
 //! while let Some(notice) = session.next().await {
 //!     match notice {
