@@ -3,10 +3,11 @@
 #![cfg(feature = "tungstenite")]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+use core::error::Error as _;
 use core::time::Duration;
 
 use keepalive::tungstenite::ending;
-use keepalive::{Ending, Refused};
+use keepalive::{Cause, CloseCode, Ending, Refused};
 use tungstenite::Error;
 use tungstenite::http::Response;
 
@@ -46,4 +47,24 @@ fn a_pause_too_long_to_count_is_no_pause_too_short_to_keep() {
 fn a_pause_with_a_sign_is_none() {
     assert_eq!(refused_with("+5"), no_hint());
     assert_eq!(refused_with("-5"), no_hint());
+}
+
+/// For those who report errors with what is behind them.
+#[test]
+fn a_cause_is_an_error() {
+    let failed = Cause::Failed(Error::AlreadyClosed);
+    assert_eq!(failed.to_string(), Error::AlreadyClosed.to_string());
+    assert!(failed.source().is_some_and(|source| source.is::<Error>()));
+    for (cause, words) in [
+        (
+            Cause::Closed(Some(CloseCode(4000))),
+            "closed with code 4000",
+        ),
+        (Cause::Refused(403), "refused with status 403"),
+        (Cause::GivenUp, "given up"),
+    ] {
+        let cause: Cause<Error> = cause;
+        assert_eq!(cause.to_string(), words);
+        assert!(cause.source().is_none(), "{cause:?}");
+    }
 }

@@ -14,7 +14,7 @@ mod peer;
 #[path = "support/peer_tls.rs"]
 mod peer_tls;
 
-use std::io::Read;
+use std::io::{Read, Write};
 use std::net::TcpListener;
 use std::process::{Command, Output, Stdio};
 use std::thread;
@@ -288,6 +288,24 @@ fn fail_fast_ends_with_the_first_dial_that_fails() {
     assert!(text.contains("cannot connect: Connection refused\n"));
     assert!(!text.contains("reconnect"), "{text}");
     assert!(text.contains("0 downs, 1 failed dial\n"), "{text}");
+}
+
+#[test]
+fn a_refusal_is_told_with_its_status() {
+    let (url, server) = peer(|listener| {
+        let mut socket = accept_tcp(&listener);
+        let _ = socket.read(&mut [0; 4096]);
+        let _ = socket.write_all(b"HTTP/1.1 403 Forbidden\r\n\r\n");
+        let _ = socket.read_to_end(&mut Vec::new());
+    });
+    let output = run(&[&url, "--fail-fast"]);
+    server.join().unwrap();
+    let text = text(&output);
+    assert_eq!(output.status.code(), Some(1), "{text}");
+    assert!(
+        text.contains("the server refused with status 403\n"),
+        "{text}"
+    );
 }
 
 #[test]
