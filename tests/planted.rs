@@ -112,6 +112,21 @@ impl Sick {
         drop(self.heart.reconfigure(config.build().unwrap(), now));
     }
 
+    /// Sends a ping at this time, although settings that changed twice forbid it.
+    fn pings_in_spite_of_settings(&mut self, input: Input, now: Duration, at: Duration) -> Did {
+        let mut did = self.well(input, now);
+        if matches!(input, Input::Reconfigure(_)) {
+            self.count += 1;
+            if self.count == 2 {
+                self.arms(&mut did, Some(at));
+            }
+        }
+        if is_tick(input) && self.count == 2 {
+            did.insert(0, Action::SendPing(PingId::from_bytes([7; 8])));
+        }
+        did
+    }
+
     /// Announces another deadline than the right one.
     fn arms(&mut self, did: &mut Did, at: Option<Duration>) {
         did.retain(|action| !matches!(action, Action::ArmDeadline(_)));
@@ -709,6 +724,29 @@ fn plants() -> Vec<Plant> {
             },
         ),
         plant(
+            6,
+            "news outlive a time as a listener",
+            |sick, input, now| sick.pings_in_spite_of_settings(input, now, seconds(4)),
+            |bug| {
+                let life = life(bug).at(0, Event::Opened);
+                let life = life.at(3000, Event::NetworkChanged).pong_at(3100);
+                let life = life.at(3200, Event::NetworkChanged);
+                let life = life.changed_at(3300, |b| b.listen_only(true));
+                life.changed_at(3400, |b| b).tick().check()
+            },
+        ),
+        plant(
+            6,
+            "a doubt outlives being switched off",
+            |sick, input, now| sick.pings_in_spite_of_settings(input, now, seconds(6)),
+            |bug| {
+                let doubting = |b: ConfigBuilder| b.confirm_within(Some(seconds(5)));
+                let life = life_with(doubting, bug).at(0, Event::Opened);
+                let life = life.at(1000, Event::Sent).changed_at(2000, |b| b);
+                life.changed_at(3000, doubting).tick().check()
+            },
+        ),
+        plant(
             7,
             "a third of the timeout is enough",
             |sick, input, now| {
@@ -867,6 +905,24 @@ fn plants() -> Vec<Plant> {
             },
         ),
         plant(
+            7,
+            "an answer that always took long has 5 s on the new path",
+            |sick, input, now| {
+                sick.believes(|b| b.adaptive_timeout(None), now);
+                sick.well(input, now)
+            },
+            |bug| {
+                let slow = |b: ConfigBuilder| {
+                    b.pong_timeout(seconds(20))
+                        .adaptive_timeout(Some(seconds(60)))
+                };
+                let life = life_with(slow, bug).at(0, Event::Opened);
+                let life = life.tick().pong_at(28_000);
+                let life = life.at(30_000, Event::NetworkChanged);
+                life.tick().check()
+            },
+        ),
+        plant(
             8,
             "nobody is ever dead",
             |sick, input, now| {
@@ -991,6 +1047,23 @@ fn plants() -> Vec<Plant> {
                 let life = life_with(|b| b.pong_timeout(seconds(20)), bug);
                 let life = life.at(0, Event::Opened);
                 life.at(3000, Event::NetworkChanged).check()
+            },
+        ),
+        plant(
+            8,
+            "what was put off once stays put off under new settings",
+            |sick, input, now| match input {
+                Input::Reconfigure(_) => Vec::new(),
+                _ => sick.well(input, now),
+            },
+            |bug| {
+                let login = |b: ConfigBuilder| b.healthy_within(Some(seconds(30)));
+                let life = life_with(login, bug).at(0, Event::Opened);
+                let strict = |b: ConfigBuilder| {
+                    let b = b.healthy_within(Some(seconds(30)));
+                    b.late_tolerance(Duration::from_millis(100))
+                };
+                life.tick_late(5000).changed_at(35_200, strict).check()
             },
         ),
         plant(
