@@ -24,10 +24,13 @@ use std::fmt::Write;
 use keepalive::{Action, CloseReason, Closed, Config, ConfigBuilder, Epoch, Event, Heartbeat};
 use keepalive::{PingId, State};
 use support::canonical::canonical;
-use support::oracle::{Entry, Input, Machine, Oracle};
+use support::oracle::{Entry, Input, Oracle};
 
 /// The time of this world goes in steps of 1 ms.
 type Millis = u32;
+
+/// It begins seconds after the origin of all instants, as `canonical` asks.
+const START: Millis = 10_000;
 
 /// A packet takes at most this long.
 const LATENCY: Millis = 1;
@@ -110,8 +113,10 @@ struct Side {
     line: Option<Epoch>,
     /// Nothing was lost on it.
     is_sound: bool,
-    /// When something last came in on it.
+    /// When something last came in on it; under `strict_pongs`, an answer.
     heard: Millis,
+    /// The pings that were sent since then.
+    asked: Vec<PingId>,
     /// On their way to this side, in order: since when, on which connection.
     packets: VecDeque<(Millis, Epoch, Packet)>,
     /// What is sent to this side is lost.
@@ -137,7 +142,8 @@ impl Side {
             oracle: Oracle::new(config),
             line: None,
             is_sound: true,
-            heard: 0,
+            heard: START,
+            asked: Vec::new(),
             packets: VecDeque::new(),
             is_cut: false,
         }
@@ -150,6 +156,31 @@ impl Side {
     fn deadline(&self) -> Option<Millis> {
         let deadline = self.heartbeat.deadline()?;
         Some(Millis::try_from(deadline.as_millis()).unwrap())
+    }
+
+    /// It has this connection from now on.
+    fn takes(&mut self, line: Epoch, now: Millis) {
+        self.line = Some(line);
+        self.is_sound = true;
+        self.hears(now);
+    }
+
+    fn hears(&mut self, now: Millis) {
+        self.heard = now;
+        self.asked.clear();
+    }
+
+    /// Whether this is life.
+    fn is_life(&self, packet: Packet) -> bool {
+        match packet {
+            Packet::Pong(id) => self.is_answer(id) || !self.heartbeat.config().strict_pongs(),
+            Packet::Accept => true,
+            _ => !self.heartbeat.config().strict_pongs(),
+        }
+    }
+
+    fn is_answer(&self, id: PingId) -> bool {
+        self.asked.contains(&id)
     }
 
     fn silence(&self, now: Millis) -> Millis {
@@ -171,7 +202,7 @@ impl World {
     fn new(rules: Rules) -> Self {
         Self {
             rules,
-            now: 0,
+            now: START,
             client: Side::new(rules.client),
             server: Side::new(rules.server),
             faults: rules.faults,
@@ -266,10 +297,15 @@ impl World {
             Packet::Dial => return Ok(()),
             Packet::Accept => Event::Opened,
             Packet::Pong(id) => Event::Pong(id),
-            Packet::Ping(_) | Packet::Message => Event::Received,
+            Packet::Ping(_) => Event::Received,
+            Packet::Message => Event::Message,
             Packet::Close => Event::Closed(Closed::default()),
         };
-        self.side(who).heard = self.now;
+        let now = self.now;
+        let side = self.side(who);
+        if side.is_life(packet) {
+            side.hears(now);
+        }
         self.tell(who, event)?;
         if let Packet::Ping(id) = packet {
             self.send(who, Some(line), Packet::Pong(id));
@@ -279,10 +315,8 @@ impl World {
 
     /// A new connection takes the place of the one that the server may have.
     fn accepts(&mut self, line: Epoch) -> Checked {
-        self.tell(Who::Server, Event::Error)?;
-        self.server.line = Some(line);
-        self.server.is_sound = true;
-        self.server.heard = self.now;
+        self.tell(Who::Server, Event::Error(None))?;
+        self.server.takes(line, self.now);
         self.send(Who::Server, Some(line), Packet::Accept);
         self.tell(Who::Server, Event::Opened)
     }
@@ -291,31 +325,33 @@ impl World {
         let now = Duration::from_millis(self.now.into());
         let side = self.side(who);
         let input = Input::Event(event);
-        let actions = side.heartbeat.take(input, now);
-        let entry = Entry::new(input, now, actions.clone(), &side.heartbeat);
+        let entry = Entry::step(&mut side.heartbeat, input, now);
         if let Err(broken) = side.oracle.follow(&entry) {
             return Err(format!(
                 "{who:?}: invariant {}: {}",
                 broken.invariant, broken.text
             ));
         }
-        for action in actions {
+        for action in entry.actions {
             self.acts(who, action)?;
         }
         Ok(())
     }
 
     fn acts(&mut self, who: Who, action: Action<Duration>) -> Checked {
+        let now = self.now;
         let side = self.side(who);
         let line = side.line;
         match action {
             Action::Connect => {
-                let line = Some(side.heartbeat.epoch());
-                side.line = line;
-                side.is_sound = true;
-                self.send(who, line, Packet::Dial);
+                let line = side.heartbeat.epoch();
+                side.takes(line, now);
+                self.send(who, Some(line), Packet::Dial);
             }
-            Action::SendPing(id) => self.send(who, line, Packet::Ping(id)),
+            Action::SendPing(id) => {
+                side.asked.push(id);
+                self.send(who, line, Packet::Ping(id));
+            }
             Action::Close(reason) => {
                 let convicts = reason == CloseReason::PongTimeout;
                 if convicts && side.is_sound {
@@ -349,16 +385,20 @@ impl World {
     fn key(&self) -> String {
         let now = Duration::from_millis(self.now.into());
         let mut key = format!("{} {} ", self.faults, self.messages);
-        for side in [&self.client, &self.server] {
-            key.push_str(&canonical(&side.heartbeat, now));
+        let sides = [(&self.client, &self.server), (&self.server, &self.client)];
+        for (side, peer) in sides {
+            key.push_str(&canonical(&side.heartbeat, now, false));
             let silence = side.silence(self.now);
             write!(key, " {} {} {silence}", side.is_sound, side.is_cut).unwrap();
             for &(since, line, packet) in &side.packets {
                 let lines = [self.client.line, self.server.line].map(|at| at == Some(line));
-                let awaited = side.heartbeat.awaited_ping();
+                let is_awaited = |asker: &Side, id| asker.heartbeat.awaited_ping() == Some(id);
                 let name = match packet {
-                    Packet::Pong(id) if awaited == Some(id) => "Answer",
+                    Packet::Pong(id) if is_awaited(side, id) => "Answer",
+                    Packet::Pong(id) if side.is_answer(id) => "Earlier answer",
                     Packet::Pong(_) => "Pong",
+                    Packet::Ping(id) if is_awaited(peer, id) => "Question",
+                    Packet::Ping(id) if peer.is_answer(id) => "Earlier question",
                     Packet::Ping(_) => "Ping",
                     Packet::Dial => "Dial",
                     Packet::Accept => "Accept",
@@ -497,6 +537,53 @@ fn the_applications_talk() {
     let mut rules = Rules::of(settings(), slower());
     rules.messages = 2;
     exhaust("the applications talk", rules);
+}
+
+#[test]
+fn the_client_pings_whatever_comes() {
+    let millis = Duration::from_millis;
+    let steady = settings()
+        .ping_interval(millis(2))
+        .pong_timeout(millis(5))
+        .always_ping(true);
+    let mut rules = Rules::of(steady, slower());
+    rules.faults = 1;
+    exhaust("always pings", rules);
+}
+
+#[test]
+fn only_answers_are_life() {
+    let strict = settings().strict_pongs(true);
+    exhaust("only answers are life", Rules::of(strict, slower()));
+}
+
+#[test]
+#[ignore = "long; .ci/run does it"]
+fn only_answers_are_life_and_the_applications_talk() {
+    let mut rules = Rules::of(settings().strict_pongs(true), slower());
+    rules.messages = 1;
+    exhaust("only answers are life, with messages", rules);
+}
+
+#[test]
+#[ignore = "long; .ci/run does it"]
+fn only_answers_are_life_and_pings_go_on() {
+    let millis = Duration::from_millis;
+    let strict = settings()
+        .ping_interval(millis(2))
+        .pong_timeout(millis(5))
+        .always_ping(true)
+        .strict_pongs(true);
+    exhaust("always pings, strictly", Rules::of(strict, slower()));
+}
+
+#[test]
+#[ignore = "long; .ci/run does it"]
+fn the_client_asks_soon_after_each_message() {
+    let anxious = settings().confirm_within(Some(Duration::from_millis(1)));
+    let mut rules = Rules::of(anxious, slower());
+    (rules.faults, rules.messages) = (1, 2);
+    exhaust("asks soon", rules);
 }
 
 #[test]

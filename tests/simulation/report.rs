@@ -193,12 +193,18 @@ impl fmt::Display for Tally {
         };
         let healing = self.healing.as_secs_f64();
         let share = self.healing_share;
+        let counted = Vec::from_iter(verdicts.iter().map(|(why, count)| format!("{count} {why}")));
+        let counted = if counted.is_empty() {
+            "none".into()
+        } else {
+            counted.join(", ")
+        };
         let waited = self.waited.as_secs_f64();
         writeln!(
             formatter,
             "{worlds} worlds, {clients} clients, {hours:.1} simulated hours, {steps} steps\n\
              {mistakes} mistakes in {convictions} convictions; {troubles} troubles in all\n\
-             {verdicts:?}\n\
+             by reason: {counted}\n\
              {detected}\n\
              all open again: at most {healing:.1} s after the heal, {share:.3} of the bound\n\
              {dials} dials, {accepts} accepted, {refusals} refused; \
