@@ -196,9 +196,9 @@ impl<'a> Fields<'a> {
             "received",
             "sent",
         ];
-        let (_, own) = shown.split_once("clock: Clock { origin: ").unwrap();
+        let (_, own) = shown.split_once(", anchor: ").unwrap();
         let (facts, machine) = own.split_once(", machine: Machine { ").unwrap();
-        let (origin, facts) = facts.split_once(" }, received: ").unwrap();
+        let (anchor, facts) = facts.split_once(", received: ").unwrap();
         let (received, sent) = facts.split_once(", sent: ").unwrap();
 
         let (_, phase) = machine.split_once("phase: ").unwrap();
@@ -223,9 +223,12 @@ impl<'a> Fields<'a> {
             sent: None,
             values,
         };
-        let now = seconds(origin).unwrap_or(0) + fields.number("now") - 1;
-        fields.received = seconds(received).map(|at| at - now);
-        fields.sent = seconds(sent).map(|at| at - now);
+        // The anchor is the instant of the deadline.
+        if let (Some(anchor), Some(deadline)) = (seconds(anchor), fields.time("deadline")) {
+            let now = anchor - deadline;
+            fields.received = seconds(received).map(|at| at - now);
+            fields.sent = seconds(sent).map(|at| at - now);
+        }
         fields
     }
 
