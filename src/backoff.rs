@@ -73,7 +73,7 @@ impl Quick {
     fn step(&mut self, attempt: u32) -> u32 {
         let step = match self.0 {
             0 => attempt - 1,
-            left => 2 - u32::from(left),
+            left => 2_u32.saturating_sub(left.into()),
         };
         self.0 = self.0.saturating_sub(1);
         step

@@ -447,7 +447,7 @@ impl<T: Timeline> Watches<'_, T> {
         let due = ping.deadline;
         let next = if u32::from(ping.missed) + 1 < self.config.max_missed() {
             Ping {
-                missed: ping.missed + 1,
+                missed: ping.missed.saturating_add(1),
                 urgent: false,
                 ..ping
             }

@@ -34,7 +34,16 @@ impl Instant for Duration {
 
     #[inline]
     fn saturating_duration_since(self, earlier: Self) -> Duration {
-        self.saturating_sub(earlier)
+        // What `saturating_sub` does, but the compiler sees that it does not panic.
+        let earlier = earlier.min(self);
+        let (part, other) = (self.subsec_nanos(), earlier.subsec_nanos());
+        let (borrowed, nanos) = match part.checked_sub(other) {
+            Some(nanos) => (0, nanos),
+            None => (1, part.wrapping_add(1_000_000_000).wrapping_sub(other)),
+        };
+        let seconds = self.as_secs().wrapping_sub(earlier.as_secs());
+        Self::from_secs(seconds.wrapping_sub(borrowed))
+            .saturating_add(Self::from_nanos(u64::from(nanos)))
     }
 }
 
@@ -179,7 +188,7 @@ impl<I: Instant> Anchor<I> {
         }
         let whole = self.instant.saturating_duration_since(earlier);
         let rest = self.time.since(at);
-        earlier.saturating_add(whole.saturating_sub(rest))
+        earlier.saturating_add(whole.saturating_duration_since(rest))
     }
 
     /// The pair of such a time. Where no instant is so late, that of the greatest.
