@@ -49,7 +49,7 @@ fn holds(verdict: Verdict) -> TestCaseResult {
 proptest! {
     #![proptest_config(cases(4))]
 
-    /// Invariants 1 to 8, 10 to 15 and 18.
+    /// Invariants 1 to 8, 10 to 15, 18 and 19.
     #[test]
     fn whatever_happens_the_invariants_hold(
         config in config(),
