@@ -455,6 +455,8 @@ fn is_past<I: Instant>(fact: Option<I>, now: I) -> bool {
 
 #[cfg(all(test, feature = "std"))]
 mod tests {
+    use core::time::Duration;
+
     use super::*;
 
     #[test]
@@ -462,5 +464,61 @@ mod tests {
         let whole = size_of::<Heartbeat<std::time::Instant>>();
         let own = whole - size_of::<Config>();
         assert!(own <= 192, "{own}");
+    }
+
+    /// Open since the first of these seconds.
+    fn opened<I: Instant>(config: Config, at: impl Fn(u64) -> I) -> Heartbeat<I> {
+        let mut heartbeat = Heartbeat::new(config, 1);
+        let _ = heartbeat.handle(Event::Opened, at(0));
+        heartbeat
+    }
+
+    /// Whether what is reported is stored, for the machine to look at in its next step.
+    fn only_stores<I: Instant>(heartbeat: &mut Heartbeat<I>, event: Event, now: I) -> bool {
+        let before = heartbeat.machine.now;
+        let _ = heartbeat.handle(event, now);
+        heartbeat.machine.now == before
+    }
+
+    fn of_a_busy_connection_everything_is_stored<I: Instant>(at: impl Fn(u64) -> I) {
+        let facts = [Event::Received, Event::Message, Event::Sent];
+        let mut heartbeat = opened(Config::default(), &at);
+        let mut now = 0;
+        for first in facts {
+            for second in facts {
+                for event in [first, second, second, first] {
+                    now += 1;
+                    assert!(only_stores(&mut heartbeat, event, at(now)), "{event:?}");
+                    // Several may be of one instant.
+                    assert!(only_stores(&mut heartbeat, event, at(now)), "{event:?}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn what_a_busy_connection_reports_takes_no_step() {
+        of_a_busy_connection_everything_is_stored(Duration::from_secs);
+        let origin = std::time::Instant::now();
+        of_a_busy_connection_everything_is_stored(|now| origin + Duration::from_secs(now));
+    }
+
+    #[test]
+    fn what_is_more_than_a_fact_takes_a_step() {
+        let seconds = Duration::from_secs;
+        let hour = Some(seconds(3600));
+        let config = Config::builder().message_timeout(hour).confirm_within(hour);
+        let mut heartbeat = opened(config.build().unwrap(), seconds);
+        for (event, now, is_stored) in [
+            (Event::Received, 1, true),
+            (Event::Message, 2, true),
+            (Event::Received, 3, false), // It would hide when the message came.
+            (Event::Sent, 4, false),     // The first since the last ping.
+            (Event::Sent, 5, true),
+            (Event::Message, 6, true),
+        ] {
+            let is = only_stores(&mut heartbeat, event, seconds(now));
+            assert_eq!(is, is_stored, "{event:?} at {now}");
+        }
     }
 }

@@ -161,6 +161,7 @@ pub fn ticks(heartbeat: &mut Beat, until: Duration) -> Vec<(Duration, Action<Dur
         let actions = heartbeat.handle(Event::Tick, at);
         let told = actions.filter(|action| !matches!(action, Action::ArmDeadline(_)));
         done.extend(told.map(|action| (at, action)));
+        assert_ne!(heartbeat.deadline(), Some(at), "it spins");
     }
     done
 }
