@@ -13,8 +13,10 @@ use core::time::Duration;
 /// instant counts as that end.
 pub trait Instant: Copy + Ord {
     /// Whether these are read from a clock that neither goes back nor reaches its end
-    /// while the program runs. Then the machine looks for neither between two facts
-    /// that it only notes, and to note one is a store. `false` is always right.
+    /// while the program runs. The machine then compares no instant with the one before
+    /// where it only notes a fact, so that this is a store: of two facts of one kind
+    /// between two other events, the one reported last counts. `false` is always right;
+    /// `std::time::Instant` has `true`, since it is monotonic.
     const IS_CLOCK: bool = false;
 
     /// This instant moved forward by `duration`, or the greatest instant that
