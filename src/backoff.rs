@@ -2,7 +2,7 @@ use core::time::Duration;
 
 use crate::action::StopReason;
 use crate::config::Config;
-use crate::policy::Retry;
+use crate::event::Retry;
 use crate::random::Rng;
 use crate::time::{LONGEST, MILLISECOND, Time, Timeline};
 

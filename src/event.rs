@@ -1,8 +1,6 @@
 use core::fmt;
 use core::time::Duration;
 
-use crate::policy::Retry;
-
 /// What happened: the input of [`Heartbeat::handle`](crate::Heartbeat::handle).
 ///
 /// Which event means what in which state stands in the table of
@@ -162,6 +160,28 @@ impl Refused {
         self.retry = Some(retry);
         self
     }
+}
+
+/// Whether to come back, and how.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Retry {
+    /// Do not come back.
+    Stop,
+    /// The ordinary delay for this attempt.
+    Backoff,
+    /// The delay that the last attempts have, also at the first:
+    /// U\[`backoff_floor`, `backoff_cap`\].
+    Spread,
+    /// U\[`least`, `greatest`\], each clamped to 1 ms to 24 h; a `greatest` under
+    /// `least` counts as `least`. The dial comes no sooner than 1 s after the last
+    /// one began.
+    Between {
+        /// The shortest delay.
+        least: Duration,
+        /// The longest delay.
+        greatest: Duration,
+    },
 }
 
 /// A WebSocket close code (RFC 6455 section 7.4, and the IANA registry for those

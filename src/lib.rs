@@ -173,10 +173,10 @@ pub use action::{Action, Actions, CloseReason, Manner, StopReason};
 pub use codec::{Codec, Incoming};
 pub use config::{Config, ConfigBuilder};
 pub use error::ConfigError;
-pub use event::{CloseCode, Closed, Epoch, Event, PingId, Refused};
+pub use event::{CloseCode, Closed, Epoch, Event, PingId, Refused, Retry};
 pub use heartbeat::{Heartbeat, State};
 pub use notice::{Cause, Ending, Notice, Planned};
-pub use policy::{Loss, Policy, Retry, default_policy, stop_when_refused};
+pub use policy::{Loss, Policy, default_policy, stop_when_refused};
 pub use rtt::RoundTrip;
 pub use time::Instant;
 

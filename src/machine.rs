@@ -5,9 +5,9 @@ use core::time::Duration;
 use crate::action::{Action, Actions, CloseReason, StopReason};
 use crate::backoff::{Failures, Quick};
 use crate::config::Config;
-use crate::event::{Closed, Epoch, Event, PingId, Refused};
+use crate::event::{Closed, Epoch, Event, PingId, Refused, Retry};
 use crate::open::{Beat, Facts, Open, Urgency, Watches};
-use crate::policy::{Loss, Retry};
+use crate::policy::Loss;
 use crate::random::{Draw, Rng};
 use crate::time::{LONGEST, MILLISECOND, SECOND, Time, Timeline};
 
@@ -74,7 +74,7 @@ pub(crate) enum Phase {
     Idle,
     Connecting {
         /// Its verdict was put off.
-        forgiven: bool,
+        is_put_off: bool,
         /// It replaces a dial that a change of network ended.
         replaces: bool,
     },
@@ -84,7 +84,7 @@ pub(crate) enum Phase {
         /// The end of the server's hint.
         hinted: Time,
         /// A change of network has had its draw.
-        hurried: bool,
+        is_redrawn: bool,
     },
     Stopped,
 }
@@ -368,12 +368,12 @@ impl Machine {
         };
         self.deadline = None;
         match &mut self.phase {
-            Phase::Connecting { forgiven, .. } => {
-                if is_forgiven(turn.config, *forgiven, due, now) {
-                    *forgiven = true;
+            Phase::Connecting { is_put_off, .. } => {
+                if puts_off(turn.config, *is_put_off, due, now) {
+                    *is_put_off = true;
                     let config = turn.config;
-                    let grace = config.late_tolerance().min(config.connect_timeout());
-                    self.arm(now.after(grace));
+                    let longest = config.late_tolerance().min(config.connect_timeout());
+                    self.arm(now.after(longest));
                     return Actions::none();
                 }
                 self.convict(turn, CloseReason::ConnectTimeout)
@@ -407,8 +407,8 @@ impl Machine {
         let now = self.now;
         let armed = self.deadline.filter(|&deadline| deadline <= now)?;
         match &mut self.phase {
-            Phase::Connecting { forgiven, .. } => {
-                Some(armed).filter(|_| !is_forgiven(turn.config, *forgiven, armed, now))
+            Phase::Connecting { is_put_off, .. } => {
+                Some(armed).filter(|_| !puts_off(turn.config, *is_put_off, armed, now))
             }
             Phase::Open(open) => match open.at(turn.config, turn.facts, now).tick(armed) {
                 Beat::Dead(_, due) => Some(due.max(armed)),
@@ -491,7 +491,7 @@ impl Machine {
     fn wait(&mut self, hinted: Time, at: Time) -> Actions<Time> {
         self.phase = Phase::Waiting {
             hinted,
-            hurried: false,
+            is_redrawn: false,
         };
         self.plan(at)
     }
@@ -502,8 +502,8 @@ impl Machine {
         Actions::of(Action::ScheduleReconnect { at, attempt })
     }
 
-    /// Plans the dial for an earlier time, if this is one.
-    fn hasten(&mut self, at: Time) -> Actions<Time> {
+    /// Plans the dial for this time, unless it is planned for one that is no later.
+    fn plan_by(&mut self, at: Time) -> Actions<Time> {
         if self.is_sooner(at) {
             self.plan(at)
         } else {
@@ -523,15 +523,15 @@ impl Machine {
                 }
                 Actions::none()
             }
-            Phase::Waiting { hinted, hurried } => {
+            Phase::Waiting { hinted, is_redrawn } => {
                 self.quick = Quick::TWO;
-                if *hurried {
+                if *is_redrawn {
                     return Actions::none();
                 }
-                *hurried = true;
+                *is_redrawn = true;
                 let earliest = self.now.max(*hinted).max(calm);
                 let at = earliest.after(self.rng.between(Duration::ZERO, SECOND));
-                self.hasten(at)
+                self.plan_by(at)
             }
             Phase::Connecting { replaces, .. } => {
                 self.quick = Quick::TWO;
@@ -557,7 +557,7 @@ impl Machine {
             Phase::Waiting { .. } => {
                 let calm = self.after_dial(SECOND);
                 if self.now < calm {
-                    return self.hasten(calm);
+                    return self.plan_by(calm);
                 }
                 self.dial(turn.config)
             }
@@ -588,7 +588,7 @@ impl Machine {
         self.epoch.advance();
         self.dialled = Some(self.now);
         self.phase = Phase::Connecting {
-            forgiven: false,
+            is_put_off: false,
             replaces,
         };
         self.arm(self.now.after(config.connect_timeout()));
@@ -641,6 +641,6 @@ impl Machine {
 }
 
 /// Whether the verdict on a dial comes so late that it was this process that was away.
-fn is_forgiven(config: &Config, before: bool, due: Time, now: Time) -> bool {
-    !before && now.since(due) > config.late_tolerance()
+fn puts_off(config: &Config, is_put_off: bool, due: Time, now: Time) -> bool {
+    !is_put_off && now.since(due) > config.late_tolerance()
 }

@@ -87,8 +87,8 @@ struct Ping<T> {
     deadline: T,
     /// The pings that were missed before it in this silence.
     missed: u8,
-    /// A late clock was forgiven in this silence.
-    forgiven: bool,
+    /// The verdict on this silence was put off: another ping stands for the last miss.
+    is_put_off: bool,
     /// The network changed since.
     urgent: bool,
 }
@@ -438,7 +438,7 @@ impl<T: Timeline> Watches<'_, T> {
     }
 
     /// What it means that the ping that is out was not answered, if it is missed by
-    /// now. In place of the last miss a late clock is forgiven, once per silence.
+    /// now. A late verdict is put off once per silence, by one more ping.
     fn missed(&mut self, armed: T) -> Option<Missed<T>> {
         let ping = match self.open.probe {
             Probe::Out(ping) if ping.deadline <= self.now => ping,
@@ -451,9 +451,9 @@ impl<T: Timeline> Watches<'_, T> {
                 urgent: false,
                 ..ping
             }
-        } else if !ping.forgiven && self.is_late(due, armed) {
+        } else if !ping.is_put_off && self.is_late(due, armed) {
             Ping {
-                forgiven: true,
+                is_put_off: true,
                 ..ping
             }
         } else {
@@ -673,7 +673,7 @@ impl<T: Timeline> Watches<'_, T> {
             Probe::None | Probe::PutOff(_) => Ping {
                 deadline: self.now,
                 missed: 0,
-                forgiven: false,
+                is_put_off: false,
                 urgent: is_news,
             },
         };

@@ -2,7 +2,7 @@
 
 use core::time::Duration;
 
-use crate::event::CloseCode;
+use crate::event::{CloseCode, Retry};
 
 /// What was lost, for a [`Policy`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -15,28 +15,6 @@ pub enum Loss {
     Refused(u16),
     /// The transport or the dial failed, or the heartbeat timed it out.
     Failed,
-}
-
-/// Whether to come back, and how.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Retry {
-    /// Do not come back.
-    Stop,
-    /// The ordinary delay for this attempt.
-    Backoff,
-    /// The delay that the last attempts have, also at the first:
-    /// U\[`backoff_floor`, `backoff_cap`\].
-    Spread,
-    /// U\[`least`, `greatest`\], each clamped to 1 ms to 24 h; a `greatest` under
-    /// `least` counts as `least`. The dial comes no sooner than 1 s after the last
-    /// one began.
-    Between {
-        /// The shortest delay.
-        least: Duration,
-        /// The longest delay.
-        greatest: Duration,
-    },
 }
 
 /// Decides by what was lost whether to come back and how. See

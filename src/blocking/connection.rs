@@ -180,7 +180,7 @@ impl<S: io::Read + io::Write> Connection<S> {
         loop {
             let flushed = self.socket.flush();
             let is_flushed = self.is_done(flushed)?;
-            let has_moved = self.has_sent();
+            let has_moved = self.takes_sent();
             written.message |= has_moved && self.holds_message;
             if !is_flushed {
                 written.drained |= has_moved && self.ping.is_some();
@@ -205,8 +205,8 @@ impl<S: io::Read + io::Write> Connection<S> {
         }
     }
 
-    /// Whether bytes went out since this was last asked.
-    fn has_sent(&mut self) -> bool {
+    /// Takes note of the bytes that went out; whether any did since the last time.
+    fn takes_sent(&mut self) -> bool {
         let before = std::mem::replace(&mut self.sent, self.link.sent());
         self.sent > before
     }

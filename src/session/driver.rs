@@ -467,14 +467,14 @@ where
     /// verdict.
     fn note_progress(&mut self, now: T::Instant) {
         let has_heard = self.heartbeat.last_received() != self.heard;
-        if self.looks_grown() && (!has_heard || self.may_convict(now)) {
+        if self.takes_growth() && (!has_heard || self.may_convict(now)) {
             self.heartbeat.handle(Event::Received, now).for_each(drop);
             self.heard = self.heartbeat.last_received();
         }
     }
 
-    /// Whether bytes came in since the last look.
-    fn looks_grown(&mut self) -> bool {
+    /// Takes note of the bytes that came in; whether any did since the last time.
+    fn takes_growth(&mut self) -> bool {
         self.heard = self.heartbeat.last_received();
         let bytes = self.socket().map_or(0, self.progress);
         bytes != core::mem::replace(&mut self.bytes, bytes)
@@ -507,7 +507,7 @@ where
     fn open(&mut self, socket: C::Socket, now: T::Instant) {
         self.socket = Some(Socket::new(socket));
         self.step(Event::Opened, None, now);
-        self.looks_grown();
+        self.takes_growth();
         self.notices.push(Notice::Opened);
     }
 
@@ -539,7 +539,7 @@ where
                         socket.ping(id, message);
                     }
                     // Only bytes that arrive after this ping may answer it.
-                    self.looks_grown();
+                    self.takes_growth();
                 }
                 Action::Close(reason) => self.close(reason),
                 Action::ScheduleReconnect { .. } | Action::ArmDeadline(_) | Action::Stopped(_) => {}

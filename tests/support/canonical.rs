@@ -19,7 +19,7 @@ const IDLE: [&str; 14] = [
     "share",
     "draw",
     "urgent",
-    "hurried",
+    "is_redrawn",
     "hinted",
     "round_trip",
     "last",
@@ -50,11 +50,11 @@ pub fn canonical(heartbeat: &Heartbeat<Duration>, now: Duration, may_change: boo
     let fields = Fields::of(&shown);
     let config = heartbeat.config();
     let nanos = |duration: Duration| i64::try_from(duration.as_nanos()).unwrap();
-    let forgiven = nanos(config.late_tolerance()) + MILLISECOND;
+    let tolerated = nanos(config.late_tolerance()) + MILLISECOND;
     let since = |name, most: i64| fields.time(name).map(|time| time.clamp(-most, FAR));
 
     let mut key = String::with_capacity(128);
-    let deadline = since("deadline", forgiven);
+    let deadline = since("deadline", tolerated);
     let attempts = fields
         .number("attempt")
         .min(config.max_attempts().map_or(2, i64::from));
@@ -71,8 +71,8 @@ pub fn canonical(heartbeat: &Heartbeat<Duration>, now: Duration, may_change: boo
     }
     match fields.phase {
         "Connecting" => {
-            let (forgiven, replaces) = (fields.is("forgiven"), fields.is("replaces"));
-            write!(key, "{forgiven} {replaces} {}", dialled >= 5)
+            let (put_off, replaces) = (fields.is("is_put_off"), fields.is("replaces"));
+            write!(key, "{put_off} {replaces} {}", dialled >= 5)
         }
         "Open" => {
             let strict = config.strict_pongs();
@@ -81,7 +81,7 @@ pub fn canonical(heartbeat: &Heartbeat<Duration>, now: Duration, may_change: boo
                 life = life.max(fields.received);
             }
             let interval = if config.listen_only() {
-                nanos(config.idle_timeout()) + forgiven
+                nanos(config.idle_timeout()) + tolerated
             } else if config.always_ping() && !may_change {
                 0
             } else {
@@ -102,7 +102,7 @@ pub fn canonical(heartbeat: &Heartbeat<Duration>, now: Duration, may_change: boo
                 .and_then(|most| since("doubt", nanos(most)));
             let messages = config.message_timeout().map(|most| {
                 let put_off = since("messages_put_off", 0);
-                (since("message", nanos(most) + forgiven), put_off)
+                (since("message", nanos(most) + tolerated), put_off)
             });
             write!(
                 key,
@@ -110,8 +110,8 @@ pub fn canonical(heartbeat: &Heartbeat<Duration>, now: Duration, may_change: boo
             )
             .unwrap();
 
-            let answer_by = since("answer_by", forgiven);
-            let probe = answer_by.map(|at| (at, fields.number("missed"), fields.is("forgiven")));
+            let answer_by = since("answer_by", tolerated);
+            let probe = answer_by.map(|at| (at, fields.number("missed"), fields.is("is_put_off")));
             let put_off = since("probe", 0).filter(|_| probe.is_none());
             let answer = fields.values["answer"];
             let replaced = fields.number("replaced").min(1);
@@ -138,7 +138,7 @@ pub fn canonical(heartbeat: &Heartbeat<Duration>, now: Duration, may_change: boo
             let patience = config
                 .healthy_within()
                 .filter(|_| login == "Awaited")
-                .map_or(0, |most| nanos(most) + forgiven);
+                .map_or(0, |most| nanos(most) + tolerated);
             let opened = since("opened", patience.max(nanos(config.stable_after())));
             write!(key, "{login} {proven:?} {opened:?}")
         }
@@ -177,7 +177,7 @@ impl<'a> Fields<'a> {
             "attempt",
             "quick",
             "phase",
-            "forgiven",
+            "is_put_off",
             "replaces",
             "opened",
             "alive",
