@@ -176,7 +176,16 @@ impl Ending {
         }
     }
 
-    /// What to report to the application.
+    /// What to report of a dial: nothing was there that could close, so its error says
+    /// most.
+    pub(crate) fn cause_of_dial<E>(self, error: E) -> Cause<E> {
+        match self {
+            Self::Refused(refused) => Cause::Refused(refused.status),
+            Self::Closed(_) | Self::Failed => Cause::Failed(error),
+        }
+    }
+
+    /// What to report of a connection.
     pub(crate) fn cause<E>(self, error: E) -> Cause<E> {
         match self {
             Self::Closed(closed) => Cause::Closed(closed.code),

@@ -315,8 +315,8 @@ fn a_page_does_not_hear_what_an_old_socket_says() {
     page.evaluate(&speak("sockets[1]"));
     page.hears_next("received stale");
     page.hears_next("the server closed with 1000");
-    page.hears_next("over: closed with code 1000");
-    page.shows("state", "Stopped");
+    page.hears_next("reconnect 1 in ");
+    page.shows("state", "Waiting");
     page.browser.click("reconnect");
     page.hears("pong seq=1 ");
 }

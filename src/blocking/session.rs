@@ -468,7 +468,7 @@ where
         let ending = ending(&error);
         let before = trace::Before::of(&self.heartbeat);
         let actions = self.heartbeat.handle_from(epoch, ending.event(), now);
-        let cause = ending.cause(error);
+        let cause = ending.cause_of_dial(error);
         before.changed(&self.heartbeat, &actions, Some(&cause));
         self.act(actions, Some(cause));
     }

@@ -346,7 +346,7 @@ where
             Ok(socket) => self.open(socket, now),
             Err(fault) => {
                 let ending = (self.endings)(&fault);
-                self.step(ending.event(), Some(ending.cause(fault)), now);
+                self.step(ending.event(), Some(ending.cause_of_dial(fault)), now);
             }
         }
         Some(now)

@@ -105,6 +105,22 @@ fn a_dial_may_be_refused() {
     assert!(rig.when("connecting 1") > seconds(30), "{:?}", rig.lines());
 }
 
+/// Nothing was there that could close; the hint holds.
+#[test]
+fn a_dial_that_ends_in_an_orderly_way_is_reported_with_its_error() {
+    let mut rig = Rig::dialling(config(), |_, _| Dialled::Fails("cannot connect"));
+    rig.session = rig
+        .session
+        .with_endings(|_| Ending::Closed(Closed::default().retry_after(seconds(30))));
+    rig.run(seconds(29));
+    assert_eq!(
+        rig.lines(),
+        ["0 connecting 0", "0 down: cannot connect, retry 1"]
+    );
+    rig.run(seconds(32));
+    assert!(rig.when("connecting 1") > seconds(30), "{:?}", rig.lines());
+}
+
 /// An open connection cannot be refused any more, whatever its error looks like.
 #[test]
 fn a_refusal_on_an_open_connection_is_a_failure() {
