@@ -87,7 +87,7 @@ pub(crate) const LONGEST: Duration = Duration::from_secs(24 * 60 * 60);
 /// In nanoseconds; what is over 584 years counts as 584 years.
 pub(crate) const fn nanos(duration: Duration) -> u64 {
     let nanos = duration.as_nanos();
-    if nanos > u64::MAX as u128 {
+    if nanos >= u64::MAX as u128 {
         u64::MAX
     } else {
         nanos as u64
