@@ -286,8 +286,11 @@ impl<M: Machine> World<M> {
                 is_well: false,
             });
             for side in [CLIENT, SERVER] {
+                // The application of the server has something at all times: a whim of
+                // the client's may dial before it starts.
+                let begins = if side == SERVER { self.now } else { starts };
                 if self.plan.clients[at].talks[side].is_some() {
-                    self.plan_for(starts, Due::Talks(at, side));
+                    self.plan_for(begins, Due::Talks(at, side));
                 }
             }
             self.plan_for(starts, Due::Starts(at));
