@@ -197,11 +197,7 @@ impl<I: Instant> Anchor<I> {
     pub(crate) fn moved(self, earlier: I, at: Time) -> Self {
         let instant = self.instant_from(earlier, at);
         let since = instant.saturating_duration_since(self.instant);
-        let time = if at > self.time {
-            self.time.after(since)
-        } else {
-            at
-        };
+        let time = at.min(self.time.after(since));
         Self { instant, time }
     }
 }

@@ -105,6 +105,23 @@ fn at_the_greatest_instant_nothing_is_due_whatever_happens() {
 }
 
 #[test]
+fn near_the_greatest_instant_time_goes_on_at_its_pace() {
+    // Every deadline is beyond the greatest instant, and is told as that.
+    let before = |left: u64| Duration::MAX - millis(left);
+    let mut heartbeat = idle(plain().stable_after(seconds(5)));
+    handle(&mut heartbeat, Event::Start, before(3000));
+    handle(&mut heartbeat, ERROR, before(2900));
+    handle(&mut heartbeat, Event::ReconnectNow, before(2000));
+    handle(&mut heartbeat, Event::Opened, before(1500));
+    assert_eq!(heartbeat.deadline(), Some(Duration::MAX));
+    handle(&mut heartbeat, Event::Received, before(1400));
+    assert_eq!(heartbeat.last_received(), Some(before(1400)));
+    // It was open for half a second only.
+    handle(&mut heartbeat, ERROR, before(1000));
+    assert_eq!(heartbeat.attempt(), 2);
+}
+
+#[test]
 fn order_is_the_order_of_events_not_of_instants() {
     let mut heartbeat = opened(plain());
     // What came before the ping does not end its probe, also at the same instant.
