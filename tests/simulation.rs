@@ -361,7 +361,7 @@ fn a_heartbeat_that_takes_our_own_backlog_for_silence_is_found_out() {
         hears: |event| Some(event).filter(|event| *event != Event::Draining),
     });
     let name = "is blind to its own bytes";
-    is_found_out_in(SMALL, name, 0..40, rules, Kind::Mistake);
+    is_found_out_in(SMALL, name, 60..260, rules, Kind::Mistake);
 }
 
 #[test]

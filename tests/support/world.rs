@@ -443,6 +443,8 @@ impl World {
         let peer = self.peer();
         self.alive = self.now;
         self.opened = self.now;
+        // The bytes of the connection before are gone with it.
+        self.last_left = self.now;
         self.next_send = self.now + self.sends.unwrap_or_default();
         if let Some(after) = peer.logs_in_after {
             self.deliver(self.now + after, Delivery::LoggedIn);
