@@ -137,7 +137,7 @@
 #![cfg_attr(docsrs, feature(doc_cfg))]
 #![forbid(unsafe_code)]
 
-#[cfg(feature = "async")]
+#[cfg(feature = "alloc")]
 extern crate alloc;
 
 mod action;
@@ -146,6 +146,8 @@ mod backoff;
 pub mod blocking;
 mod codec;
 mod config;
+#[cfg(feature = "alloc")]
+pub mod driver;
 mod error;
 mod event;
 mod heartbeat;

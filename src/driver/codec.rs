@@ -1,0 +1,203 @@
+use alloc::string::String;
+use core::marker::PhantomData;
+
+use crate::action::CloseReason;
+use crate::event::{CloseCode, Closed, PingId, Retry};
+use crate::policy::Loss;
+
+/// How one WebSocket library shows the protocol's own frames.
+///
+/// A value instead of a trait on the message type, so that any library fits. It is
+/// asked before the [`Codec`], which therefore cannot lose a close frame or a pong.
+pub trait Dialect {
+    /// What goes over the transport, in both directions.
+    type Message;
+
+    /// What an incoming message is to the protocol.
+    fn frame(&self, message: &Self::Message) -> Frame;
+
+    /// How many bytes a message of the application's takes in a queue.
+    ///
+    /// # Errors
+    ///
+    /// Fails for what is not the application's to send: pings, pongs and close
+    /// frames; and for what is longer than the transport takes.
+    fn size(&self, message: &Self::Message) -> Result<usize, Unsendable>;
+
+    /// The protocol's ping with this id; `None` where the library has none, as in
+    /// browsers. Then the codec has to have one, except in listen-only.
+    fn ping(&mut self, id: PingId) -> Option<Self::Message>;
+
+    /// The close frame with this code and these words, or without any; `None` where
+    /// the library has no message for it, or where it is better not to say anything.
+    fn goodbye(
+        &mut self,
+        why: CloseReason,
+        code: Option<CloseCode>,
+        words: &str,
+    ) -> Option<Self::Message>;
+}
+
+/// What an incoming message is to the protocol.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Frame {
+    /// Data: the [`Codec`] reads it.
+    Data,
+    /// The protocol's answer to this ping.
+    Pong(PingId),
+    /// The peer ends the connection, with these words.
+    Close(Closed, String),
+    /// Already handled by the library, such as a protocol ping.
+    Control,
+}
+
+/// Why a message cannot be sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Unsendable {
+    /// It is a ping, a pong or a close frame: those are the driver's.
+    #[error("pings, pongs and close frames are not the application's to send")]
+    Control,
+    /// It is longer than the transport takes.
+    #[error("the message has {size} bytes, and the transport takes {limit}")]
+    TooLong {
+        /// Bytes of the message.
+        size: usize,
+        /// Bytes that the transport takes.
+        limit: usize,
+    },
+}
+
+/// What the application's own protocol adds to the WebSocket's: its pings, and what
+/// its messages decode to. It sees data only.
+///
+/// A pair of closures is one: the first makes a ping, the second reads.
+///
+/// ```
+/// use keepalive::driver::{Codec, Incoming};
+/// use keepalive::PingId;
+///
+/// let mut codec = (
+///     |_| "ping".to_owned(),
+///     |text: String| match text.as_str() {
+///         "pong" => Incoming::AnyPong,
+///         _ => Incoming::Message(text.parse::<u32>()),
+///     },
+/// );
+/// assert_eq!(codec.ping(PingId::from_bytes([0; 8])), Some("ping".to_owned()));
+/// assert_eq!(codec.read("42".to_owned()), Incoming::Message(Ok(42)));
+/// ```
+pub trait Codec<W> {
+    /// What the application gets.
+    type Message;
+
+    /// The message that carries this ping; `None`, as by default, for the
+    /// protocol's. An application-level ping may leave the id out.
+    fn ping(&mut self, id: PingId) -> Option<W> {
+        let _ = id;
+        None
+    }
+
+    /// How the heartbeat classifies a data message, and what the application gets.
+    fn read(&mut self, data: W) -> Incoming<W, Self::Message>;
+
+    /// What to do about a connection or a dial that ended, where the
+    /// [`Policy`](crate::Policy) is not to decide; by default it does. It is asked
+    /// when the peer closed or refused, when the transport failed, and when the
+    /// application gave up. Timeouts follow the policy.
+    fn retry(&mut self, loss: Loss) -> Option<Retry> {
+        let _ = loss;
+        None
+    }
+}
+
+/// How the heartbeat classifies a data message, besides as life.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Incoming<W, M> {
+    /// The application's, decoded.
+    Message(M),
+    /// The answer to this ping.
+    Pong(PingId),
+    /// An answer that does not say to which ping: to the oldest that has none.
+    AnyPong,
+    /// The peer's ping, and the answer to send. The application does not see it.
+    Ping(W),
+    /// The peer ends the connection, with these words.
+    Closed(Closed, String),
+    /// Nothing to the application.
+    Control,
+}
+
+/// Data as it is, and the protocol's pings.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Plain;
+
+impl<W> Codec<W> for Plain {
+    type Message = W;
+
+    #[inline]
+    fn read(&mut self, data: W) -> Incoming<W, W> {
+        Incoming::Message(data)
+    }
+}
+
+impl<W, M, P, R> Codec<W> for (P, R)
+where
+    P: FnMut(PingId) -> W,
+    R: FnMut(W) -> Incoming<W, M>,
+{
+    type Message = M;
+
+    fn ping(&mut self, id: PingId) -> Option<W> {
+        Some(self.0(id))
+    }
+
+    fn read(&mut self, data: W) -> Incoming<W, M> {
+        self.1(data)
+    }
+}
+
+/// A transport without frames of its own, such as lines of text: all of it is data.
+pub struct NoFrames<W>(PhantomData<fn() -> W>);
+
+impl<W> NoFrames<W> {
+    /// The dialect of nobody.
+    #[must_use]
+    pub const fn new() -> Self {
+        Self(PhantomData)
+    }
+}
+
+impl<W> Default for NoFrames<W> {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl<W> core::fmt::Debug for NoFrames<W> {
+    fn fmt(&self, formatter: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        formatter.write_str("NoFrames")
+    }
+}
+
+impl<W: AsRef<[u8]>> Dialect for NoFrames<W> {
+    type Message = W;
+
+    fn frame(&self, _: &W) -> Frame {
+        Frame::Data
+    }
+
+    fn size(&self, message: &W) -> Result<usize, Unsendable> {
+        Ok(message.as_ref().len())
+    }
+
+    fn ping(&mut self, _: PingId) -> Option<W> {
+        None
+    }
+
+    fn goodbye(&mut self, _: CloseReason, _: Option<CloseCode>, _: &str) -> Option<W> {
+        None
+    }
+}

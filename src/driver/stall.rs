@@ -1,0 +1,49 @@
+use core::time::Duration;
+
+use crate::Instant;
+use crate::time::SECOND;
+
+/// For how long the transport has taken nothing of what waits.
+pub(super) struct Stall<I> {
+    looked: Option<I>,
+    lasted: Duration,
+}
+
+/// How often to look while something waits. What is longer between two looks counts
+/// as this long: the process was away.
+const LONGEST: Duration = SECOND;
+
+impl<I: Instant> Stall<I> {
+    pub(super) const fn none() -> Self {
+        Self {
+            looked: None,
+            lasted: Duration::ZERO,
+        }
+    }
+
+    /// Nothing waits.
+    pub(super) fn end(&mut self) {
+        *self = Self::none();
+    }
+
+    /// Something waits, and some of it was taken, or none.
+    pub(super) fn go_on(&mut self, took: bool, now: I) {
+        match self.looked {
+            Some(looked) if !took => {
+                self.lasted += now.saturating_duration_since(looked).min(LONGEST);
+            }
+            _ => self.lasted = Duration::ZERO,
+        }
+        self.looked = Some(now);
+    }
+
+    pub(super) fn has_lasted(&self, timeout: Duration) -> bool {
+        self.looked.is_some() && self.lasted >= timeout
+    }
+
+    /// When to look again.
+    pub(super) fn due(&self, timeout: Duration) -> Option<I> {
+        let left = timeout.saturating_sub(self.lasted).min(LONGEST);
+        Some(self.looked?.saturating_add(left))
+    }
+}

@@ -1,0 +1,127 @@
+use alloc::string::String;
+use alloc::vec::Vec;
+use core::time::Duration;
+
+use crate::Instant;
+use crate::event::{Closed, Refused};
+
+/// The I/O below a [`Driver`](super::Driver): it dials, reads and writes, and reports
+/// what came of it. Nothing in it waits.
+pub trait Transport {
+    /// What comes in and goes out.
+    type Message;
+    /// How it fails.
+    type Error;
+    /// What its clock shows.
+    type Instant: Instant;
+
+    /// The time.
+    fn now(&mut self) -> Self::Instant;
+
+    /// Begins to do this. What comes of it is found by the next reads.
+    fn carry_out(&mut self, order: Order<Self::Message>);
+
+    /// What there is to read: of the dial, or of the connection.
+    fn read(&mut self) -> Read<Self::Message, Self::Error, Self::Instant>;
+
+    /// Whether it takes a message now. Asked only while a connection is up, as the
+    /// rest below. Where not, it wakes the driver's owner once it does.
+    ///
+    /// # Errors
+    ///
+    /// Nothing can be written any more. What the peer said last is still read.
+    fn is_ready(&mut self) -> Result<bool, Self::Error>;
+
+    /// Takes this message. Called only where it was ready.
+    ///
+    /// # Errors
+    ///
+    /// As [`is_ready`](Self::is_ready).
+    fn write(&mut self, message: Self::Message) -> Result<(), Self::Error>;
+
+    /// Whether all that it took has left its buffers. Where not, it wakes the
+    /// driver's owner once there is room.
+    ///
+    /// # Errors
+    ///
+    /// As [`is_ready`](Self::is_ready).
+    fn flush(&mut self) -> Result<bool, Self::Error>;
+
+    /// What went through, below TLS. Where that cannot be counted nothing grows, and
+    /// only whole messages are life.
+    fn bytes(&self) -> Bytes {
+        Bytes::default()
+    }
+
+    /// The next message of the application's that outlives connections. Asked only
+    /// when it can be handed over at once. Where there is none, it wakes the driver's
+    /// owner once there is one.
+    fn backlog(&mut self) -> Option<Self::Message> {
+        None
+    }
+
+    /// What is left of the [`backlog`](Self::backlog), where it is to be given back
+    /// when everything is over.
+    fn reclaim(&mut self) -> Vec<Self::Message> {
+        Vec::new()
+    }
+
+    /// The system's clock, since any origin. Where it runs on by more than 10 s
+    /// beyond [`now`](Self::now), the machine has slept, and the network may be
+    /// another one.
+    fn system_time(&mut self) -> Option<Duration> {
+        None
+    }
+}
+
+/// What a [`Transport`] is to do.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Order<W> {
+    /// Begin a new connection; with the number of the retry, 0 for the first dial.
+    Dial {
+        /// Retries since the last stable connection.
+        attempt: u32,
+    },
+    /// Everything is handed over: close the sending side, and read on.
+    Finish,
+    /// Offer this, if it is taken at once; flush once; drop the connection or the
+    /// dial, if there still is one.
+    Drop(Option<W>),
+}
+
+/// What a [`Transport`] found when it read.
+#[derive(Debug)]
+pub enum Read<W, E, I> {
+    /// Nothing, and as of when nothing that had come was unread: the time before the
+    /// read, or, where a reactor has to turn first, the time at which it last had
+    /// nothing more.
+    Nothing(I),
+    /// A message.
+    Message(W),
+    /// The dial succeeded: the connection is up.
+    Opened,
+    /// The dial failed, or the connection is over.
+    End(End<E>),
+}
+
+/// How a dial or a connection ended.
+#[derive(Debug)]
+pub enum End<E> {
+    /// In an orderly way, without a close code.
+    Plain,
+    /// The peer closed, with these words.
+    Closed(Closed, String),
+    /// The dial was answered, by a refusal.
+    Refused(Refused, E),
+    /// It failed.
+    Failed(E),
+}
+
+/// How many bytes went through a transport.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Bytes {
+    /// Came in.
+    pub read: u64,
+    /// Were taken by the system.
+    pub written: u64,
+}
