@@ -116,7 +116,12 @@ mod tests {
     #[test]
     fn counts_the_words_in_bytes() {
         // Three bytes each.
-        assert!(Goodbye::new(CloseCode::NORMAL, "€".repeat(41)).is_ok());
+        let words = "€".repeat(41);
+        let goodbye = Goodbye::new(CloseCode(4001), words.clone()).unwrap();
+        assert_eq!(
+            (goodbye.code(), goodbye.words()),
+            (CloseCode(4001), &*words)
+        );
         let error = Goodbye::new(CloseCode::NORMAL, "€".repeat(42)).unwrap_err();
         assert_eq!(error.field(), "words");
         assert_eq!(

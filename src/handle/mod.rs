@@ -400,10 +400,10 @@ pub struct Status {
 
 /// How much may wait to be sent, and what becomes of it when a connection ends.
 ///
-/// Each message counts as its bytes and 64 more, and for no less than its share where
-/// there are as many as there may be. Those that have not left the session's buffer
-/// count too. A message that is longer than the limit is taken only where nothing else
-/// is there.
+/// Each message counts as its bytes and 64 more, but at least as the limit in bytes
+/// divided by that in messages. Those that have not left the session's buffer count
+/// too. A message that is longer than the limit is taken only where nothing else is
+/// there.
 ///
 /// ```
 /// use keepalive::Backlog;

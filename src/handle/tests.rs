@@ -945,6 +945,27 @@ mod wakes {
         assert_eq!(desk.wishes(), [Wish::Stop(None)]);
         assert_eq!(drain(&mut desk), [936]);
     }
+
+    /// Else the process would end.
+    #[test]
+    fn a_waker_that_panics_while_another_panic_unwinds_is_passed_over() {
+        let (mut desk, handle) = small();
+        handle.try_send(936).unwrap();
+        let bomb = Waker::from(Arc::new(Bomb));
+        let promised = Task::waiting(handle.send(900));
+        let mut second = pin!(handle.send(800));
+        let poll = second.as_mut().poll(&mut Context::from_waker(&bomb));
+        assert!(poll.is_pending());
+        let third = Task::waiting(handle.send(10));
+        leave(&mut desk, 0);
+        let outcome = catch_unwind(AssertUnwindSafe(move || {
+            let _promised = promised;
+            resume_unwind(Box::new("another panic"));
+        }));
+        let payload = outcome.expect_err("it panics");
+        assert_eq!(payload.downcast_ref(), Some(&"another panic"));
+        assert_eq!(third.woken(), 1);
+    }
 }
 
 mod opening {
