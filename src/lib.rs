@@ -150,6 +150,10 @@ mod config;
 pub mod driver;
 mod error;
 mod event;
+#[cfg(feature = "alloc")]
+mod goodbye;
+#[cfg(feature = "std")]
+mod handle;
 mod heartbeat;
 mod machine;
 mod notice;
@@ -157,6 +161,8 @@ mod open;
 mod policy;
 mod random;
 mod rtt;
+#[cfg(feature = "alloc")]
+mod send_error;
 #[cfg(feature = "async")]
 pub mod session;
 #[cfg(feature = "smol")]
@@ -176,10 +182,19 @@ pub use codec::{Codec, Incoming};
 pub use config::{Config, ConfigBuilder};
 pub use error::ConfigError;
 pub use event::{CloseCode, Closed, Epoch, Event, PingId, Refused, Retry};
+#[cfg(feature = "alloc")]
+pub use goodbye::{Goodbye, GoodbyeError};
+#[cfg(feature = "std")]
+pub use handle::{Backlog, Gone, Handle, OpenError, ReconfigureError, Status};
+#[cfg(feature = "std")]
+#[doc(hidden)]
+pub use handle::{Desk, Wish};
 pub use heartbeat::{Heartbeat, State};
 pub use notice::{Cause, Ending, Notice, Planned};
 pub use policy::{Loss, Policy, default_policy, stop_when_refused};
 pub use rtt::RoundTrip;
+#[cfg(feature = "alloc")]
+pub use send_error::{SendError, Unsendable};
 pub use time::Instant;
 
 #[cfg(all(doctest, feature = "blocking", feature = "tokio"))]
