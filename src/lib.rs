@@ -172,7 +172,7 @@ mod stall;
 mod time;
 #[cfg(feature = "tokio")]
 pub mod tokio;
-#[cfg(any(feature = "blocking", feature = "async"))]
+#[cfg(feature = "alloc")]
 mod trace;
 #[cfg(feature = "tungstenite")]
 pub mod tungstenite;

@@ -4,6 +4,7 @@ use core::marker::PhantomData;
 use crate::action::CloseReason;
 use crate::event::{CloseCode, Closed, PingId, Retry};
 use crate::policy::Loss;
+use crate::send_error::Unsendable;
 
 /// How one WebSocket library shows the protocol's own frames.
 ///
@@ -50,23 +51,6 @@ pub enum Frame {
     Close(Closed, String),
     /// Already handled by the library, such as a protocol ping.
     Control,
-}
-
-/// Why a message cannot be sent.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum Unsendable {
-    /// It is a ping, a pong or a close frame: those are the driver's.
-    #[error("pings, pongs and close frames are not the application's to send")]
-    Control,
-    /// It is longer than the transport takes.
-    #[error("the message has {size} bytes, and the transport takes {limit}")]
-    TooLong {
-        /// Bytes of the message.
-        size: usize,
-        /// Bytes that the transport takes.
-        limit: usize,
-    },
 }
 
 /// What the application's own protocol adds to the WebSocket's: its pings, and what

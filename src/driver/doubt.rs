@@ -61,14 +61,12 @@ impl<W> Doubt<W> {
 
     /// A ping was handed over.
     pub(super) fn ping(&mut self, id: PingId) {
-        let before = self.handed;
+        let is_full = self.marks.len() == MARKS;
         match self.marks.back_mut() {
-            Some(last) if self.marks.len() == MARKS => {
-                last.followed_by = last.followed_by.saturating_add(1);
-            }
+            Some(last) if is_full => last.followed_by = last.followed_by.saturating_add(1),
             _ => self.marks.push_back(Mark {
                 id,
-                before,
+                before: self.handed,
                 followed_by: 0,
             }),
         }

@@ -5,9 +5,9 @@ use alloc::vec::Vec;
 use core::fmt;
 use core::time::Duration;
 
-use super::codec::Unsendable;
 use crate::action::{CloseReason, StopReason};
 use crate::event::{CloseCode, Closed, Epoch, PingId};
+use crate::send_error::Unsendable;
 
 /// What the driver reports to the application: with its messages of type `M`, those of
 /// the transport of type `W`, errors of type `E` and instants of type `I`.
@@ -362,9 +362,6 @@ mod tests {
                 down(Lost::Dial, attempt.into()),
             ]
         });
-        assert_eq!(
-            heard(told),
-            ["Connecting { attempt: 8 }", "Dial [8]"]
-        );
+        assert_eq!(heard(told), ["Connecting { attempt: 8 }", "Dial [8]"]);
     }
 }

@@ -1,7 +1,7 @@
 use core::time::Duration;
 
 use crate::Instant;
-use crate::time::SECOND;
+use crate::time::{MILLISECOND, SECOND};
 
 /// For how long the transport has taken nothing of what waits.
 pub(super) struct Stall<I> {
@@ -43,7 +43,8 @@ impl<I: Instant> Stall<I> {
 
     /// When to look again.
     pub(super) fn due(&self, timeout: Duration) -> Option<I> {
-        let left = timeout.saturating_sub(self.lasted).min(LONGEST);
+        let left = timeout.saturating_sub(self.lasted);
+        let left = left.clamp(MILLISECOND, LONGEST);
         Some(self.looked?.saturating_add(left))
     }
 }

@@ -1,0 +1,1018 @@
+//! The driver: what lies between the machine and a socket, for every adapter.
+//!
+//! An adapter is I/O. It implements [`Transport`] (dial, read, write, flush, the time)
+//! and calls [`Driver::run`] whenever something may have happened; everything else is
+//! decided here: what goes out and in which order, what is reported, how an end is
+//! judged, which messages are in doubt, and when a verdict may be spoken. Nothing here
+//! waits or knows a clock, a socket or a runtime.
+//!
+//! ```
+//! use core::time::Duration;
+//! use keepalive::driver::{Driver, NoFrames, Notice, Order, Plain, Read, Step, Transport};
+//! use keepalive::Config;
+//!
+//! /// A peer that greets, in virtual time.
+//! #[derive(Default)]
+//! struct Greeter { now: Duration, opens: bool, greets: bool, sent: Vec<String> }
+//!
+//! impl Transport for Greeter {
+//!     type Message = String;
+//!     type Error = ();
+//!     type Instant = Duration;
+//!
+//!     fn now(&mut self) -> Duration {
+//!         self.now
+//!     }
+//!     fn carry_out(&mut self, order: Order<String>) {
+//!         if let Order::Dial { .. } = order {
+//!             (self.opens, self.greets) = (true, true);
+//!         }
+//!     }
+//!     fn read(&mut self) -> Read<String, (), Duration> {
+//!         if core::mem::take(&mut self.opens) {
+//!             return Read::Opened;
+//!         }
+//!         if core::mem::take(&mut self.greets) {
+//!             return Read::Message("hello".to_owned());
+//!         }
+//!         Read::Nothing(self.now)
+//!     }
+//!     fn is_ready(&mut self) -> Result<bool, ()> {
+//!         Ok(true)
+//!     }
+//!     fn write(&mut self, message: String) -> Result<(), ()> {
+//!         self.sent.push(message);
+//!         Ok(())
+//!     }
+//!     fn flush(&mut self) -> Result<bool, ()> {
+//!         Ok(true)
+//!     }
+//! }
+//!
+//! let mut transport = Greeter::default();
+//! let mut driver = Driver::client(Config::listener(), 42, NoFrames::new(), Plain);
+//! let mut heard = Vec::new();
+//! loop {
+//!     match driver.run(&mut transport) {
+//!         Step::Told(Notice::Opened { .. }) => driver.send("login".to_owned()).unwrap(),
+//!         Step::Told(Notice::Message(message)) => heard.push(message),
+//!         Step::Told(_) | Step::Again => {}
+//!         // Here an adapter waits for the socket, for a wish, or until then.
+//!         Step::Idle(Some(_due)) => break,
+//!         Step::Idle(None) | Step::Over => break,
+//!     }
+//! }
+//! assert_eq!(heard, ["hello"]);
+//! assert_eq!(transport.sent, ["login"]);
+//! ```
+
+mod backlog;
+mod codec;
+mod connection;
+mod doubt;
+mod notice;
+mod stall;
+mod transport;
+mod writing;
+
+use alloc::boxed::Box;
+use alloc::string::String;
+use alloc::vec::Vec;
+use core::fmt;
+use core::time::Duration;
+
+use self::backlog::Backlog;
+use self::connection::{Closing, Connection, Hearing};
+use self::notice::Unheard;
+use crate::time::MILLISECOND;
+use crate::{
+    Action, Actions, CloseCode, CloseReason, Closed, Config, Epoch, Event, Goodbye, Heartbeat,
+    Instant, Loss, Manner, PingId, Retry, SendError, State, trace,
+};
+
+pub use self::codec::{Codec, Dialect, Frame, Incoming, NoFrames, Plain};
+pub use self::notice::{Cause, Down, Lost, Notice, Planned};
+pub use self::transport::{Bytes, End, Order, Read, Transport};
+
+/// How many turns are taken until others have theirs.
+const TURNS: usize = 64;
+
+const QUEUE_LIMIT: usize = 1 << 20;
+
+/// A clock of the system that ran on by more than this says that the machine slept.
+const SLEPT: Duration = Duration::from_secs(10);
+
+/// What lies between a [`Heartbeat`] and a [`Transport`].
+///
+/// `D` knows the library's frames and `C` the application's pings; `E` is how the
+/// transport fails, and `I` its instants.
+pub struct Driver<D: Dialect, C: Codec<D::Message>, E, I> {
+    heartbeat: Heartbeat<I>,
+    /// The heartbeat's deadline.
+    due: Option<I>,
+    /// A verdict waits until this, for what may lie unread.
+    held: Option<I>,
+    dialect: D,
+    codec: C,
+    can_dial: bool,
+    connection: Option<Connection<D::Message, E, I>>,
+    orders: Orders<D::Message>,
+    unheard: Unheard<C::Message, D::Message, E, I>,
+    backlog: Backlog<D::Message>,
+    goodbye: Option<Goodbye>,
+    /// What the peer hears of a connection that the application gives up.
+    given_up: Option<CloseCode>,
+    /// The network changed; it is said once nothing is unread.
+    has_network_changed: bool,
+    alive: Option<I>,
+    opened: Option<I>,
+    /// What the clock and the system's clock showed at the last tick.
+    looked: Option<(I, Duration)>,
+    queue_limit: usize,
+    stall_timeout: Option<Duration>,
+    counts: Counts,
+}
+
+/// What [`Driver::run`] came to.
+#[derive(Debug)]
+pub enum Step<M, W, E, I> {
+    /// This is to be told; run again.
+    Told(Notice<M, W, E, I>),
+    /// Nothing is left to do: run again when the transport has something, when the
+    /// application wants something, or at this instant, if there is one.
+    Idle(Option<I>),
+    /// There is more to do: run again once others have had their turn.
+    Again,
+    /// `Stopped` was told; only [`Driver::reconnect_now`] begins anew.
+    Over,
+}
+
+type StepOf<D, C, E, I> = Step<<C as Codec<Wire<D>>>::Message, Wire<D>, E, I>;
+type NoticeOf<D, C, E, I> = Notice<<C as Codec<Wire<D>>>::Message, Wire<D>, E, I>;
+type Wire<D> = <D as Dialect>::Message;
+
+/// What happened so far.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Counts {
+    /// Dials that began.
+    pub dials: u64,
+    /// Connections that were lost or ended.
+    pub downs: u64,
+    /// Pings that were handed over.
+    pub pings: u64,
+    /// Pings that were missed.
+    pub missed: u64,
+    /// Messages of the application's that were handed over.
+    pub handed_over: u64,
+    /// Those of them that a pong confirmed.
+    pub confirmed: u64,
+    /// Those that were in doubt when their connection ended.
+    pub in_doubt: u64,
+}
+
+/// What the transport has to do before anything is told.
+struct Orders<W> {
+    finish: bool,
+    drop: Option<Option<W>>,
+    dial: Option<u32>,
+}
+
+impl<W> Orders<W> {
+    const NONE: Self = Self {
+        finish: false,
+        drop: None,
+        dial: None,
+    };
+
+    /// A dial that has not begun goes with what it would have replaced.
+    fn drop(&mut self, farewell: Option<W>) {
+        let farewell = self.drop.take().flatten().or(farewell);
+        *self = Self {
+            drop: Some(farewell),
+            ..Self::NONE
+        };
+    }
+
+    fn next(&mut self) -> Option<Order<W>> {
+        if let Some(farewell) = self.drop.take() {
+            return Some(Order::Drop(farewell));
+        }
+        if core::mem::take(&mut self.finish) {
+            return Some(Order::Finish);
+        }
+        let attempt = self.dial.take()?;
+        Some(Order::Dial { attempt })
+    }
+}
+
+impl<D, C, E, I> Driver<D, C, E, I>
+where
+    D: Dialect,
+    C: Codec<D::Message>,
+    I: Instant,
+{
+    /// A client. It begins to dial when it is first run.
+    ///
+    /// The seed decides every jitter: take a different seed per client, or they act in
+    /// lockstep.
+    pub fn client(config: Config, seed: u64, dialect: D, codec: C) -> Self {
+        Self::new(config, seed, dialect, codec, true)
+    }
+
+    /// A server's accepted socket, which is open, and the bytes that went through it so
+    /// far. The first loss is final: reconnecting is off, whatever the settings say. A
+    /// stop says 1001, so that clients come back.
+    pub fn accepted(config: Config, seed: u64, dialect: D, codec: C, bytes: Bytes, now: I) -> Self {
+        let mut driver = Self::new(without_reconnect(config), seed, dialect, codec, false);
+        driver.open(bytes, now);
+        driver
+    }
+
+    fn new(config: Config, seed: u64, dialect: D, codec: C, can_dial: bool) -> Self {
+        Self {
+            heartbeat: Heartbeat::new(config, seed),
+            due: None,
+            held: None,
+            dialect,
+            codec,
+            can_dial,
+            connection: None,
+            orders: Orders::NONE,
+            unheard: Unheard::new(),
+            backlog: Backlog::new(),
+            goodbye: None,
+            given_up: None,
+            has_network_changed: false,
+            alive: None,
+            opened: None,
+            looked: None,
+            queue_limit: QUEUE_LIMIT,
+            stall_timeout: None,
+            counts: Counts::default(),
+        }
+    }
+
+    /// Keeps copies of the backlog's messages until a pong confirms them, up to so many
+    /// bytes by [`Dialect::size`]; a [`Down`] gives them back. At the limit nothing more
+    /// of the backlog goes out until some are confirmed; a longer message goes alone.
+    ///
+    /// # Errors
+    ///
+    /// Fails without `confirm_within` in the settings: nothing else bounds the time
+    /// until a pong is asked for.
+    pub fn keeping(mut self, bytes: usize) -> Result<Self, KeepingError>
+    where
+        D::Message: Clone,
+    {
+        if self.heartbeat.config().confirm_within().is_none() {
+            return Err(KeepingError);
+        }
+        self.backlog.keep(bytes);
+        Ok(self)
+    }
+
+    /// How many bytes may wait in what was sent for a connection, those included that
+    /// the transport holds back; 1 MiB by default. A longer message is taken only
+    /// where nothing waits.
+    #[must_use]
+    pub const fn with_queue_limit(mut self, bytes: usize) -> Self {
+        self.queue_limit = bytes;
+        self
+    }
+
+    /// For how long the transport may take no byte of what waits until it has failed,
+    /// also if the peer goes on talking; by default the `pong_timeout` in force.
+    ///
+    /// Time in which the driver is not run counts for 1 s at most.
+    #[must_use]
+    pub const fn with_stall_timeout(mut self, timeout: Duration) -> Self {
+        self.stall_timeout = Some(timeout);
+        self
+    }
+
+    /// The state machine, to look at.
+    pub const fn heartbeat(&self) -> &Heartbeat<I> {
+        &self.heartbeat
+    }
+
+    /// What happened so far.
+    pub const fn counts(&self) -> Counts {
+        self.counts
+    }
+
+    /// How many messages of the connection that is up were handed over and not yet
+    /// confirmed by a pong.
+    pub fn in_doubt(&self) -> u64 {
+        let connection = self.connection.as_ref();
+        connection.map_or(0, |connection| connection.doubt.in_doubt())
+    }
+
+    /// How many bytes of messages were taken from the application and have not left
+    /// the transport's buffers, without the backlog.
+    pub fn waiting(&self) -> usize {
+        let connection = self.connection.as_ref();
+        connection.map_or(0, |connection| {
+            connection
+                .sends
+                .bytes()
+                .saturating_add(connection.held_back)
+        })
+    }
+
+    /// The connection whose `Opened` was told last, if it is still up.
+    pub fn heard_epoch(&self) -> Option<Epoch> {
+        let connection = self.connection.as_ref()?;
+        (connection.hearing != Hearing::No).then_some(connection.epoch)
+    }
+
+    /// Sends a message on the connection whose `Opened` was told last, ahead of the
+    /// backlog. Where that goes down before the message is handed over, its [`Down`]
+    /// gives it back.
+    ///
+    /// # Errors
+    ///
+    /// The message, where that connection is down or a newer one is up, after a stop,
+    /// where too much waits already, or where it can never be sent.
+    pub fn send(&mut self, message: D::Message) -> Result<(), SendError<D::Message>> {
+        let Some(connection) = &mut self.connection else {
+            return Err(SendError::Down(message));
+        };
+        if connection.hearing == Hearing::No {
+            return Err(SendError::Stale(message));
+        }
+        if connection.closing != Closing::No {
+            return Err(SendError::Stopped(message));
+        }
+        let size = match self.dialect.size(&message) {
+            Ok(size) => size,
+            Err(why) => return Err(SendError::Unsendable { message, why }),
+        };
+        let used = connection
+            .sends
+            .bytes()
+            .saturating_add(connection.held_back);
+        if used > 0 && used.saturating_add(size) > self.queue_limit {
+            let limit = self.queue_limit;
+            return Err(SendError::Full {
+                message,
+                size,
+                used,
+                limit,
+            });
+        }
+        connection.sends.push(message, size);
+        Ok(())
+    }
+
+    /// Puts these at the head of the backlog, in this order: what a [`Down`] gave back,
+    /// for example. Never refused.
+    pub fn requeue(&mut self, messages: impl IntoIterator<Item = D::Message>) {
+        self.backlog.put_back(messages);
+    }
+
+    /// Ends it: what was sent and the backlog go first, then a close handshake, all of
+    /// it within `close_timeout`. A second call does not wait. A client says 1000, a
+    /// server's socket 1001.
+    pub fn stop(&mut self, now: I) {
+        self.step(Event::Stop, None, now);
+    }
+
+    /// The same with other words.
+    pub fn stop_with(&mut self, goodbye: Goodbye, now: I) {
+        self.goodbye = Some(goodbye);
+        self.stop(now);
+    }
+
+    /// Begins a new connection, whatever the state, but no sooner than 1 s after the
+    /// last dial began. A dial younger than 5 s is that new connection. A server's
+    /// socket ends.
+    pub fn reconnect_now(&mut self, now: I) {
+        if self.can_dial {
+            self.step(Event::ReconnectNow, None, now);
+        } else if self.heartbeat.state() == State::Open {
+            let closed = Closed::default().retry(Retry::Stop);
+            self.step(Event::GiveUp(closed), Some(Cause::Reconnected), now);
+        }
+    }
+
+    /// Reports that the path may be another one now. It is looked at once all that came
+    /// has been read.
+    pub const fn network_changed(&mut self) {
+        self.has_network_changed = true;
+    }
+
+    /// Reports that the application has what it connected for, on this connection: it
+    /// ends the wait for `healthy_within`, and proves the connection as anything
+    /// received does. Whether that is the connection that is up.
+    pub fn healthy(&mut self, epoch: Epoch, now: I) -> bool {
+        let is_up = self.heard_epoch() == Some(epoch);
+        if is_up {
+            if let Some(connection) = &mut self.connection {
+                connection.awaits_login = false;
+            }
+            self.step(Event::Healthy, None, now);
+        }
+        is_up
+    }
+
+    /// Gives this connection up, as if the peer had closed it so: the login was refused,
+    /// for example. The peer hears the code, where it may be sent and the transport
+    /// takes it at once. Whether that is the connection that is up.
+    pub fn give_up(&mut self, epoch: Epoch, mut closed: Closed, now: I) -> bool {
+        let is_up = self.heard_epoch() == Some(epoch) && self.heartbeat.state() == State::Open;
+        if is_up {
+            let loss = Loss::Closed(closed.code);
+            closed.retry = closed.retry.or_else(|| self.codec.retry(loss));
+            self.given_up = closed.code.filter(|&code| Goodbye::new(code, "").is_ok());
+            self.step(Event::GiveUp(closed), None, now);
+        }
+        is_up
+    }
+
+    /// Changes the settings while running.
+    ///
+    /// # Errors
+    ///
+    /// Fails where copies are [kept](Self::keeping) and the new settings have no
+    /// `confirm_within`; nothing is changed.
+    pub fn reconfigure(&mut self, config: Config, now: I) -> Result<(), KeepingError> {
+        if self.backlog.keeps() && config.confirm_within().is_none() {
+            return Err(KeepingError);
+        }
+        let config = if self.can_dial {
+            config
+        } else {
+            without_reconnect(config)
+        };
+        if let Some(connection) = &mut self.connection {
+            connection.awaits_login &= config.healthy_within().is_some();
+        }
+        let actions = self.heartbeat.reconfigure(config, now);
+        self.act(actions, None, now);
+        Ok(())
+    }
+
+    /// Does what there is to do: orders, notices, reads, ticks, writes.
+    ///
+    /// To run again after a notice is to have dealt with it: after
+    /// [`Opened`](Notice::Opened) the backlog may go.
+    #[inline]
+    pub fn run<T>(&mut self, transport: &mut T) -> StepOf<D, C, E, I>
+    where
+        T: Transport<Message = D::Message, Error = E, Instant = I>,
+    {
+        if let Some(connection) = &mut self.connection {
+            if connection.hearing == Hearing::Heard {
+                connection.hearing = Hearing::Dealt;
+            }
+        }
+        for _ in 0..TURNS {
+            self.carry_out(transport);
+            if !self.unheard.is_empty() {
+                return self.tell(transport);
+            }
+            match self.turn(transport) {
+                Turn::Message(message) => return Step::Told(Notice::Message(message)),
+                Turn::Moved => {}
+                Turn::Idle(due) if self.unheard.is_empty() => return Step::Idle(due),
+                Turn::Over if self.unheard.is_empty() => return Step::Over,
+                Turn::Idle(_) | Turn::Over => {}
+            }
+        }
+        Step::Again
+    }
+
+    /// The same for an adapter that runs on while nobody asks for notices: they wait,
+    /// and after one message nothing more is read.
+    pub fn run_unheard<T>(&mut self, transport: &mut T) -> StepOf<D, C, E, I>
+    where
+        T: Transport<Message = D::Message, Error = E, Instant = I>,
+    {
+        for _ in 0..TURNS {
+            self.carry_out(transport);
+            match self.turn(transport) {
+                Turn::Message(message) => self.unheard.push(Notice::Message(message)),
+                Turn::Moved => {}
+                Turn::Idle(due) => return Step::Idle(due),
+                Turn::Over => return Step::Over,
+            }
+        }
+        Step::Again
+    }
+
+    /// Whether a notice waits to be told.
+    pub fn has_notice(&self) -> bool {
+        !self.unheard.is_empty()
+    }
+
+    fn carry_out<T>(&mut self, transport: &mut T)
+    where
+        T: Transport<Message = D::Message, Error = E, Instant = I>,
+    {
+        while let Some(order) = self.orders.next() {
+            transport.carry_out(order);
+        }
+    }
+
+    /// Tells the next notice; that others wait delays no ping.
+    #[inline(never)]
+    fn tell<T>(&mut self, transport: &mut T) -> StepOf<D, C, E, I>
+    where
+        T: Transport<Message = D::Message, Error = E, Instant = I>,
+    {
+        let now = transport.now();
+        if self.due.is_some_and(|due| due <= now) && self.heartbeat.verdict(now).is_none() {
+            self.tick(now, transport);
+            self.carry_out(transport);
+        }
+        self.write(transport, now);
+        match self.unheard.pop() {
+            Some(mut notice) => {
+                self.heard(&mut notice, transport);
+                Step::Told(notice)
+            }
+            None => Step::Again,
+        }
+    }
+
+    fn heard<T>(&mut self, notice: &mut NoticeOf<D, C, E, I>, transport: &mut T)
+    where
+        T: Transport<Message = D::Message, Error = E, Instant = I>,
+    {
+        match notice {
+            Notice::Opened { epoch, .. } => {
+                if let Some(connection) = &mut self.connection {
+                    if connection.epoch == *epoch {
+                        connection.hearing = Hearing::Heard;
+                    }
+                }
+            }
+            Notice::Stopped { unsent, .. } => {
+                *unsent = self.backlog.take_all();
+                unsent.extend(transport.reclaim());
+            }
+            _ => {}
+        }
+    }
+
+    /// One read, a tick, and some writes.
+    #[inline]
+    fn turn<T>(&mut self, transport: &mut T) -> Turn<C::Message, I>
+    where
+        T: Transport<Message = D::Message, Error = E, Instant = I>,
+    {
+        match self.heartbeat.state() {
+            State::Stopped => return Turn::Over,
+            State::Idle => {
+                let now = transport.now();
+                self.step(Event::Start, None, now);
+                return Turn::Moved;
+            }
+            _ => {}
+        }
+        if self.connection.is_some() && self.unheard.has_message() {
+            let now = transport.now();
+            return self.go_on(transport, now, Unread::Ours);
+        }
+        match transport.read() {
+            Read::Message(message) => {
+                let now = transport.now();
+                let told = self.hear(message, now, transport);
+                let turn = self.go_on(transport, now, Unread::Perhaps);
+                told.map_or(turn, Turn::Message)
+            }
+            Read::Nothing(as_of) => {
+                let now = transport.now();
+                self.found_nothing(transport, as_of, now)
+            }
+            Read::Opened => {
+                let now = transport.now();
+                self.open(transport.bytes(), now);
+                Turn::Moved
+            }
+            Read::End(end) => {
+                let now = transport.now();
+                self.ended(end, now);
+                Turn::Moved
+            }
+        }
+    }
+
+    #[inline(never)]
+    fn found_nothing<T>(&mut self, transport: &mut T, as_of: I, now: I) -> Turn<C::Message, I>
+    where
+        T: Transport<Message = D::Message, Error = E, Instant = I>,
+    {
+        if let Some(connection) = &mut self.connection {
+            // The bytes of a message that is not whole yet are life.
+            if connection.has_read(transport.bytes()) {
+                self.heartbeat.handle(Event::Received, now).for_each(drop);
+            }
+            let is_broken = |&(_, found): &(E, I)| found <= as_of;
+            if connection.broken.as_ref().is_some_and(is_broken) {
+                if let Some((error, _)) = connection.broken.take() {
+                    self.fail(Cause::Failed(error), now);
+                    return Turn::Moved;
+                }
+            }
+        }
+        if core::mem::take(&mut self.has_network_changed) {
+            self.step(Event::NetworkChanged, None, now);
+        }
+        self.go_on(transport, now, Unread::NothingAsOf(as_of))
+    }
+
+    /// Ticks and writes.
+    #[inline]
+    fn go_on<T>(&mut self, transport: &mut T, now: I, unread: Unread<I>) -> Turn<C::Message, I>
+    where
+        T: Transport<Message = D::Message, Error = E, Instant = I>,
+    {
+        self.held = None;
+        let mut has_moved = !matches!(unread, Unread::NothingAsOf(_) | Unread::Ours);
+        if self.due.is_some_and(|due| due <= now) {
+            has_moved |= self.judge(transport, now, unread);
+            if self.orders.drop.is_some() {
+                return Turn::Moved;
+            }
+        }
+        has_moved |= self.write(transport, now);
+        if has_moved {
+            return Turn::Moved;
+        }
+        Turn::Idle(self.next_look(now))
+    }
+
+    /// When to run again at the latest.
+    fn next_look(&self, now: I) -> Option<I> {
+        // A verdict that is held does not ask again by itself.
+        let due = self.due.filter(|&due| due > now);
+        let connection = self.connection.as_ref();
+        let stall = connection.and_then(|connection| connection.stall.due(self.stall_timeout()));
+        // The peer's close code may lie unread.
+        let broken = connection.and_then(|connection| connection.broken.as_ref());
+        let soon = broken.map(|_| now.saturating_add(MILLISECOND));
+        [due, self.held, stall, soon].into_iter().flatten().min()
+    }
+
+    fn stall_timeout(&self) -> Duration {
+        let usual = self.heartbeat.config().pong_timeout();
+        self.stall_timeout.unwrap_or(usual)
+    }
+
+    /// Ticks, unless that would convict the peer while its answer may lie unread.
+    /// Whether it ticked.
+    #[inline(never)]
+    fn judge<T>(&mut self, transport: &mut T, now: I, unread: Unread<I>) -> bool
+    where
+        T: Transport<Message = D::Message, Error = E, Instant = I>,
+    {
+        let mut at = now;
+        if let Some(due) = self.heartbeat.verdict(now) {
+            let longest = self.heartbeat.config().pong_timeout();
+            match unread {
+                Unread::Ours => return false,
+                Unread::Perhaps if now < due.saturating_add(longest) => return false,
+                Unread::Perhaps => {}
+                Unread::NothingAsOf(as_of) if as_of < due => {
+                    // The transport looks again until then.
+                    self.held = Some(now.saturating_add(MILLISECOND));
+                    return false;
+                }
+                Unread::NothingAsOf(as_of) => at = as_of,
+            }
+        }
+        self.tick(at, transport);
+        true
+    }
+
+    fn tick<T>(&mut self, now: I, transport: &mut T)
+    where
+        T: Transport<Message = D::Message, Error = E, Instant = I>,
+    {
+        if self.has_slept(transport.system_time(), now) {
+            self.step(Event::NetworkChanged, None, now);
+        }
+        let missed = self.heartbeat.missed();
+        self.step(Event::Tick, None, now);
+        self.counts.missed += u64::from(self.heartbeat.missed().saturating_sub(missed));
+    }
+
+    /// Whether the system's clock ran on while the other stood still.
+    fn has_slept(&mut self, system_time: Option<Duration>, now: I) -> bool {
+        let Some(system_time) = system_time else {
+            return false;
+        };
+        let looked = self.looked.replace((now, system_time));
+        looked.is_some_and(|(then, before)| {
+            let awake = now.saturating_duration_since(then);
+            system_time.saturating_sub(before) > awake.saturating_add(SLEPT)
+        })
+    }
+
+    /// What the application gets of a message, if it is the application's.
+    #[inline]
+    fn hear<T>(&mut self, message: D::Message, now: I, transport: &mut T) -> Option<C::Message>
+    where
+        T: Transport<Message = D::Message, Error = E, Instant = I>,
+    {
+        if let Some(connection) = &mut self.connection {
+            connection.has_read(transport.bytes());
+        }
+        match self.dialect.frame(&message) {
+            Frame::Data => match self.codec.read(message) {
+                Incoming::Message(message) => {
+                    self.heartbeat.handle(Event::Message, now).for_each(drop);
+                    return Some(message);
+                }
+                Incoming::Pong(id) => self.hear_pong(id, now),
+                Incoming::AnyPong => self.hear_any_pong(now),
+                Incoming::Ping(answer) => {
+                    self.hear_control(now);
+                    if let Some(connection) = &mut self.connection {
+                        connection.answer = Some(answer);
+                    }
+                }
+                Incoming::Closed(closed, words) => self.hear_close(closed, words, now),
+                Incoming::Control => self.hear_control(now),
+            },
+            Frame::Pong(id) => self.hear_pong(id, now),
+            Frame::Close(closed, words) => self.hear_close(closed, words, now),
+            Frame::Control => self.hear_control(now),
+        }
+        None
+    }
+
+    /// The library may have an answer of its own to send.
+    fn hear_control(&mut self, now: I) {
+        self.heartbeat.handle(Event::Received, now).for_each(drop);
+        if let Some(connection) = &mut self.connection {
+            connection.needs_flush = true;
+        }
+    }
+
+    fn hear_pong(&mut self, id: PingId, now: I) {
+        if let Some(connection) = &mut self.connection {
+            self.counts.confirmed += connection.doubt.pong(id);
+        }
+        self.answered(id, now);
+    }
+
+    /// An answer without an id is to the oldest ping that has none, and to none while
+    /// the last ping has not left.
+    fn hear_any_pong(&mut self, now: I) {
+        let answered = match &mut self.connection {
+            Some(connection) if !connection.is_ping_held_back() => {
+                let id = connection.doubt.oldest();
+                self.counts.confirmed += connection.doubt.any_pong();
+                id
+            }
+            _ => None,
+        };
+        match answered {
+            Some(id) => self.answered(id, now),
+            None => self.heartbeat.handle(Event::Received, now).for_each(drop),
+        }
+    }
+
+    #[inline(never)]
+    fn answered(&mut self, id: PingId, now: I) {
+        let is_awaited = self.heartbeat.awaited_ping() == Some(id);
+        self.heartbeat.handle(Event::Pong(id), now).for_each(drop);
+        let round_trip = self.heartbeat.round_trip().filter(|_| is_awaited);
+        if let Some(round_trip) = round_trip.map(|measured| measured.last()) {
+            trace::pong(self.heartbeat.epoch(), id, round_trip);
+            self.unheard.push(Notice::Pong { id, round_trip });
+        }
+    }
+
+    /// The peer's close frame. While open it is the end; while closing it answers ours,
+    /// or crosses it, and the end of the transport comes next.
+    #[inline(never)]
+    fn hear_close(&mut self, closed: Closed, words: String, now: I) {
+        if self.heartbeat.state() == State::Open {
+            self.ended(End::Closed(closed, words), now);
+        } else if let Some(connection) = &mut self.connection {
+            // The library answers it, and takes nothing more.
+            connection.needs_flush = true;
+            if connection.closing != Closing::Finished {
+                connection.closing = Closing::Said;
+            }
+        }
+    }
+
+    fn open(&mut self, bytes: Bytes, now: I) {
+        self.step(Event::Opened, None, now);
+        let epoch = self.heartbeat.epoch();
+        let awaits_login = self.heartbeat.config().healthy_within().is_some();
+        self.connection = Some(Connection::new(epoch, awaits_login, bytes));
+        let since = self.alive.or(self.opened);
+        let deaf = since.map(|since| now.saturating_duration_since(since));
+        self.opened = Some(now);
+        self.unheard.push(Notice::Opened { epoch, deaf });
+    }
+
+    /// The transport says that the dial or the connection is over.
+    #[inline(never)]
+    fn ended(&mut self, end: End<E>, now: I) {
+        let broken = self.connection.as_mut();
+        let broken = broken.and_then(|connection| connection.broken.take());
+        let (mut closed, words) = match (end, broken) {
+            (End::Closed(closed, words), _) => (closed, words),
+            // What broke the writes came first.
+            (_, Some((error, _))) => return self.fail(Cause::Failed(error), now),
+            (End::Plain, None) => (Closed::default(), String::new()),
+            (End::Failed(error), None) => return self.fail(Cause::Failed(error), now),
+            (End::Refused(mut refused, error), None) => {
+                let loss = Loss::Refused(refused.status);
+                refused.retry = refused.retry.or_else(|| self.codec.retry(loss));
+                let status = refused.status;
+                let cause = Cause::Refused { status, error };
+                return self.step(Event::Refused(refused), Some(cause), now);
+            }
+        };
+        let loss = Loss::Closed(closed.code);
+        closed.retry = closed.retry.or_else(|| self.codec.retry(loss));
+        let cause = Cause::closed(closed, words);
+        self.step(Event::Closed(closed), Some(cause), now);
+    }
+
+    fn fail(&mut self, cause: Cause<E>, now: I) {
+        let retry = self.codec.retry(Loss::Failed);
+        self.step(Event::Error(retry), Some(cause), now);
+    }
+
+    /// `ended` says how a connection or a dial came to its end, where that is what
+    /// happened.
+    #[inline(never)]
+    fn step(&mut self, event: Event, ended: Option<Cause<E>>, now: I) {
+        let before = trace::Before::of(&self.heartbeat);
+        let received = self.heartbeat.last_received();
+        let actions = self.heartbeat.handle(event, now);
+        if self.connection.is_some() && self.heartbeat.state() != State::Open {
+            self.alive = received.or(self.alive);
+        }
+        let reason = ended.as_ref().map(Cause::without_error);
+        let reason = reason.as_ref().map(|reason| reason as &dyn fmt::Display);
+        before.changed(&self.heartbeat, &actions, reason);
+        self.act(actions, ended, now);
+    }
+
+    fn act(&mut self, actions: Actions<I>, ended: Option<Cause<E>>, now: I) {
+        let Actions { close, next, .. } = actions;
+        self.due = self.heartbeat.deadline();
+        let planned = match next {
+            Some(Action::ScheduleReconnect { at, attempt }) => Some(Planned { at, attempt }),
+            _ => None,
+        };
+        let mut is_told = false;
+        if close == Some(CloseReason::Stop) {
+            if let Some(connection) = &mut self.connection {
+                connection.closing = Closing::Begun;
+            }
+        } else if close.is_some() || ended.is_some() {
+            let cause = match (close, ended) {
+                (_, Some(cause)) => cause,
+                (Some(reason), None) => Cause::of(reason),
+                (None, None) => Cause::Stopped,
+            };
+            is_told = self.lose(close, cause, planned);
+        }
+        match next {
+            Some(Action::Connect) => self.dial(),
+            Some(Action::SendPing(id)) => self.ping(id, now),
+            Some(Action::Stopped(reason)) => {
+                let unsent = Vec::new();
+                self.unheard.push(Notice::Stopped { reason, unsent });
+            }
+            _ => {}
+        }
+        if let Some(planned) = planned.filter(|_| !is_told) {
+            self.unheard.push(Notice::Rescheduled(planned));
+        }
+    }
+
+    /// The connection or the dial is over. Whether that is told.
+    fn lose(
+        &mut self,
+        close: Option<CloseReason>,
+        cause: Cause<E>,
+        retry: Option<Planned<I>>,
+    ) -> bool {
+        let farewell = close.filter(|reason| reason.manner() == Manner::Farewell);
+        let farewell = farewell.and_then(|reason| self.farewell(reason, &cause));
+        if close == Some(CloseReason::PongTimeout) {
+            self.counts.missed += 1;
+        }
+        self.orders.drop(farewell);
+        let Some(connection) = self.connection.take() else {
+            // A dial that was not lost but ended by us is not told.
+            let is_ours = matches!(cause, Cause::Stopped | Cause::Reconnected);
+            if !is_ours {
+                self.unheard.push(Notice::Down(Box::new(Down {
+                    lost: Lost::Dial,
+                    cause,
+                    retry,
+                    unsent: Vec::new(),
+                    in_doubt: 0,
+                    kept: Vec::new(),
+                })));
+            }
+            return !is_ours;
+        };
+        let in_doubt = connection.doubt.in_doubt();
+        self.counts.downs += 1;
+        self.counts.in_doubt += in_doubt;
+        // Whatever ended a close handshake, it was the application that stopped.
+        let cause = match cause {
+            Cause::TimedOut(_) => cause,
+            _ if connection.closing != Closing::No => Cause::Stopped,
+            _ => cause,
+        };
+        self.unheard.push(Notice::Down(Box::new(Down {
+            lost: Lost::Connection,
+            cause,
+            retry,
+            unsent: connection.sends.into_messages(),
+            in_doubt,
+            kept: connection.doubt.into_kept(),
+        })));
+        true
+    }
+
+    fn farewell(&mut self, why: CloseReason, cause: &Cause<E>) -> Option<D::Message> {
+        let code = match (why, cause) {
+            // 1000 would end a session that the next connection is to resume.
+            (CloseReason::Reconnect, _) | (_, Cause::Reconnected) => None,
+            (CloseReason::MessageTimeout | CloseReason::LoginTimeout, _) => {
+                Some(CloseCode::POLICY_VIOLATION)
+            }
+            _ => Some(self.given_up.unwrap_or(CloseCode::NORMAL)),
+        };
+        self.dialect.goodbye(why, code, "")
+    }
+
+    fn dial(&mut self) {
+        let attempt = self.heartbeat.attempt();
+        self.counts.dials += 1;
+        self.orders.dial = Some(attempt);
+        self.unheard.push(Notice::Connecting { attempt });
+    }
+
+    fn ping(&mut self, id: PingId, now: I) {
+        trace::ping(self.heartbeat.epoch(), id);
+        let own = self.codec.ping(id);
+        let message = own.or_else(|| self.dialect.ping(id));
+        match (message, &mut self.connection) {
+            (Some(message), Some(connection)) => connection.ping = Some((id, message)),
+            (Some(_), None) => {}
+            (None, _) => {
+                let event = Event::Error(Some(Retry::Stop));
+                self.step(event, Some(Cause::NoPing), now);
+            }
+        }
+    }
+}
+
+/// What one turn came to.
+enum Turn<M, I> {
+    Message(M),
+    Moved,
+    Idle(Option<I>),
+    Over,
+}
+
+/// What may lie unread.
+#[derive(Clone, Copy)]
+enum Unread<I> {
+    /// Perhaps something.
+    Perhaps,
+    /// What the application does not collect.
+    Ours,
+    NothingAsOf(I),
+}
+
+/// Copies can be kept only where `confirm_within` bounds the time until they are
+/// confirmed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("copies can only be kept with `confirm_within`")]
+#[non_exhaustive]
+pub struct KeepingError;
+
+fn without_reconnect(config: Config) -> Config {
+    let settings = config.to_builder().reconnect(false);
+    settings.build().unwrap_or(config)
+}
+
+impl<D: Dialect, C: Codec<D::Message>, E, I: Instant + fmt::Debug> fmt::Debug
+    for Driver<D, C, E, I>
+{
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter
+            .debug_struct("Driver")
+            .field("heartbeat", &self.heartbeat)
+            .field("counts", &self.counts)
+            .finish_non_exhaustive()
+    }
+}
