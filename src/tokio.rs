@@ -10,7 +10,7 @@
 //! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! let (sender, outgoing) = tokio::sync::mpsc::channel(16);
 //! let dial = |_attempt| connect("ws://localhost:9001");
-//! let mut session = client(Config::default(), 42, dial).sending(Channel(outgoing));
+//! let mut session = client(Config::default(), dial).sending(Channel(outgoing));
 //! while let Some(notice) = session.next().await {
 //!     match notice {
 //!         // Not `send`, which would wait for room that only this task can make.
@@ -39,15 +39,17 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::sync::mpsc;
 use tokio::time::{Instant as TokioInstant, Sleep, sleep_until};
-use tokio_tungstenite::{WebSocketStream, client_async};
-use tungstenite::client::{IntoClientRequest, uri_mode};
-use tungstenite::error::UrlError;
-use tungstenite::stream::Mode;
+use tokio_tungstenite::{WebSocketStream, client_async_with_config};
+use tungstenite::client::IntoClientRequest;
+use tungstenite::handshake::client::Response;
+use tungstenite::http::Uri;
 use tungstenite::{Error, Message};
 
-use crate::session::{self, Accepted, Connect, Counted, Counter, Session, Transport};
-use crate::tungstenite::{ProtocolPings, authority, ending};
-use crate::{Config, stall};
+use crate::dial::{Begun, Held, Target};
+use crate::driver::{Codec, Plain};
+use crate::session::{self, Accepted, Connect, Counted, Counter, Measured, Session, Transport};
+use crate::tungstenite::{Tungstenite, ending};
+use crate::{Config, seed};
 
 /// tokio's clock and a timer on it, paused where a test pauses it. It allocates
 /// once, when it is first set.
@@ -115,43 +117,64 @@ impl<M> Stream for Channel<M> {
     }
 }
 
-/// A client whose messages are tungstenite's, with protocol pings.
-pub fn client<C>(config: Config, seed: u64, connect: C) -> Session<C, Timer, ProtocolPings>
+/// A client whose messages are tungstenite's, with protocol pings. Its seed is random.
+pub fn client<C>(config: Config, connect: C) -> Session<C, Timer, Tungstenite, Plain>
 where
     C: Connect,
-    C::Socket: Transport<Message = Message, Fault = Error>,
+    C::Socket: Transport<Message = Message, Fault = Error> + Measured,
 {
-    Session::client(config, seed, ProtocolPings, Timer::new(), connect).with_endings(ending)
+    client_with(config, Plain, connect)
 }
 
-/// A server's accepted socket, with protocol pings.
-pub fn accepted<S>(
-    config: Config,
-    seed: u64,
-    socket: S,
-) -> Session<Accepted<S>, Timer, ProtocolPings>
+/// The same with a codec of the application's: other pings, or messages decoded.
+pub fn client_with<C, K>(config: Config, codec: K, connect: C) -> Session<C, Timer, Tungstenite, K>
 where
-    S: Transport<Message = Message, Fault = Error>,
+    C: Connect,
+    C::Socket: Transport<Message = Message, Fault = Error> + Measured,
+    K: Codec<Message>,
 {
-    Session::accepted(config, seed, ProtocolPings, Timer::new(), socket).with_endings(ending)
+    let (seed, dialect) = (seed::random(), Tungstenite::new());
+    Session::client(config, seed, dialect, codec, Timer::new(), connect)
+        .with_bytes(Measured::bytes)
+        .with_ending(ending)
+}
+
+/// A server's accepted socket, with protocol pings. Its seed is random.
+pub fn accepted<S>(config: Config, socket: S) -> Session<Accepted<S>, Timer, Tungstenite, Plain>
+where
+    S: Transport<Message = Message, Fault = Error> + Measured,
+{
+    accepted_with(config, Plain, socket)
+}
+
+/// The same with a codec of the application's.
+pub fn accepted_with<S, K>(
+    config: Config,
+    codec: K,
+    socket: S,
+) -> Session<Accepted<S>, Timer, Tungstenite, K>
+where
+    S: Transport<Message = Message, Fault = Error> + Measured,
+    K: Codec<Message>,
+{
+    let (seed, dialect) = (seed::random(), Tungstenite::new());
+    Session::accepted(config, seed, dialect, codec, Timer::new(), socket)
+        .with_bytes(Measured::bytes)
+        .with_ending(ending)
 }
 
 /// What [`connect`] makes.
 pub type Socket = Counted<WebSocketStream<Tap<TcpStream>>>;
 
-/// Connects to a `ws://` URL, or to a request for one. Its bytes are counted, for
-/// [`with_progress`](Session::with_progress)`(Counted::progress)`.
+/// Connects to a `ws://` URL, or to a request for one: a [`Dial`] without settings. Its
+/// bytes are counted.
 ///
 /// # Errors
 ///
-/// Fails if the URL is invalid, the network fails, or the server refuses; `wss://` is
-/// `TlsFeatureNotEnabled`.
+/// As [`Dial::connect`].
 pub async fn connect<R: IntoClientRequest>(request: R) -> Result<Socket, Error> {
-    let request = request.into_client_request()?;
-    if matches!(uri_mode(request.uri())?, Mode::Tls) {
-        return Err(Error::Url(UrlError::TlsFeatureNotEnabled));
-    }
-    connect_over(request, |tap| ready(Ok(tap))).await
+    let (socket, _) = Dial::new(request).connect().await?;
+    Ok(socket)
 }
 
 /// The same over a stream that `secure` makes of the one to the server: the place
@@ -159,57 +182,119 @@ pub async fn connect<R: IntoClientRequest>(request: R) -> Result<Socket, Error> 
 ///
 /// # Errors
 ///
-/// Fails if the URL is invalid, the network or `secure` fails, or the server refuses.
+/// As [`Dial::connect_over`].
 pub async fn connect_over<R, F, T, S>(
     request: R,
     secure: F,
 ) -> Result<Counted<WebSocketStream<S>>, Error>
 where
     R: IntoClientRequest,
-    F: FnOnce(Tap<TcpStream>) -> T,
+    F: FnMut(Tap<TcpStream>, Uri) -> T,
     T: Future<Output = io::Result<S>>,
     S: AsyncRead + AsyncWrite + Unpin,
 {
-    let request = request.into_client_request()?;
-    let socket = TcpStream::connect(authority(request.uri())?).await?;
-    socket.set_nodelay(true)?;
-    let counter = Counter::default();
-    let stream = secure(Tap::new(socket, counter.clone())).await?;
-    let (socket, _) = client_async(request, stream).await?;
-    Ok(Counted::new(socket, counter))
+    let (socket, _) = Dial::new(request).connect_over(secure).await?;
+    Ok(socket)
 }
 
-/// A byte stream whose incoming bytes are counted, and whose writes end when they
-/// stall; to stand below TLS and tungstenite.
+/// A [`Dial`](crate::Dial) on tokio.
+///
+/// ```no_run
+/// use keepalive::Config;
+/// use keepalive::tokio::{Dial, client};
+/// use tungstenite::protocol::WebSocketConfig;
+///
+/// let limits = WebSocketConfig::default().max_message_size(Some(1 << 20));
+/// let session = client(Config::default(), |_attempt| async move {
+///     let dial = Dial::new("ws://localhost:9001").websocket(limits);
+///     let (socket, response) = dial.connect().await?;
+///     println!("{:?}", response.headers());
+///     Ok(socket)
+/// });
+/// ```
+pub type Dial = crate::dial::Dial<Timer>;
+
+impl Dial {
+    /// Connects to a `ws://` URL. Gives the answer to the handshake, too.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the URL is invalid or `wss://`, the network fails, or the server refuses.
+    pub async fn connect(self) -> Result<(Socket, Response), Error> {
+        let dial = self.begin(Target::without_tls)?;
+        open(dial, |tap, _| ready(Ok(tap))).await
+    }
+
+    /// The same for any URL, over a stream that `secure` makes of the one to the server:
+    /// the place for TLS of any kind.
+    ///
+    /// It is called again for each redirect that is followed, with the URL that this
+    /// stream leads to: the host to verify, and whether it is `wss` at all.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the URL is invalid, the network or `secure` fails, or the server refuses.
+    pub async fn connect_over<F, T, S>(
+        self,
+        secure: F,
+    ) -> Result<(Counted<WebSocketStream<S>>, Response), Error>
+    where
+        F: FnMut(Tap<TcpStream>, Uri) -> T,
+        T: Future<Output = io::Result<S>>,
+        S: AsyncRead + AsyncWrite + Unpin,
+    {
+        open(self.begin(Target::of)?, secure).await
+    }
+}
+
+async fn open<F, T, S>(
+    mut dial: Begun,
+    mut secure: F,
+) -> Result<(Counted<WebSocketStream<S>>, Response), Error>
+where
+    F: FnMut(Tap<TcpStream>, Uri) -> T,
+    T: Future<Output = io::Result<S>>,
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    loop {
+        let socket = dial.tcp(Timer::new(), TcpStream::connect).await?;
+        let counter = Counter::default();
+        let tap = Tap::new(socket, counter.clone());
+        let stream = secure(tap, dial.request().uri().clone()).await?;
+        let request = dial.request().clone();
+        match client_async_with_config(request, stream, dial.websocket).await {
+            Ok((socket, response)) => return Ok((Counted::new(socket, counter), response)),
+            Err(Error::Http(response)) => dial.redirect(response)?,
+            Err(error) => return Err(error),
+        }
+    }
+}
+
+/// A byte stream whose bytes are counted; to stand below TLS and tungstenite.
+///
+/// Where a write fails, what the peer said last may lie unread: a close code, for
+/// example. So that error is held back until a read finds nothing more, which fails
+/// with it; until then writes are pending.
 #[derive(Debug)]
 pub struct Tap<T> {
     stream: T,
     counter: Counter,
-    limit: stall::Limit,
+    held: Held,
 }
 
 impl<T> Tap<T> {
     /// This stream, counted.
     pub const fn new(stream: T, counter: Counter) -> Self {
-        let limit = stall::Limit::new(stall::TIMEOUT);
         Self {
             stream,
             counter,
-            limit,
+            held: Held::new(),
         }
     }
 
-    /// For how long the system may take no byte of what is to be written until the
-    /// stream has failed, with `TimedOut`; 20 s by default.
-    ///
-    /// Like TCP's user timeout this is the transport's own end: a peer that sends
-    /// but never reads is alive, and would hold what is written for ever. It is
-    /// looked at when the session writes, which it does at least once a ping
-    /// interval; the time in between counts as a quarter of the timeout at most.
-    #[must_use]
-    pub const fn with_stall_timeout(mut self, timeout: Duration) -> Self {
-        self.limit = stall::Limit::new(timeout);
-        self
+    /// The stream.
+    pub const fn get_ref(&self) -> &T {
+        &self.stream
     }
 }
 
@@ -219,12 +304,12 @@ impl<T: AsyncRead + Unpin> AsyncRead for Tap<T> {
         context: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        self.limit.check()?;
         let before = buffer.filled().len();
-        let result = Pin::new(&mut self.stream).poll_read(context, buffer);
-        let after = buffer.filled().len();
-        self.counter.add(after.saturating_sub(before));
-        result
+        let read = Pin::new(&mut self.stream).poll_read(context, buffer);
+        let count = buffer.filled().len().saturating_sub(before);
+        let tap = &mut *self;
+        tap.counter.add_read(count);
+        tap.held.read(&tap.counter, count == 0, read)
     }
 }
 
@@ -234,8 +319,10 @@ impl<T: AsyncWrite + Unpin> AsyncWrite for Tap<T> {
         context: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        let written = Pin::new(&mut self.stream).poll_write(context, bytes);
-        self.limit.judge(written, || TokioInstant::now().into_std())
+        let tap = &mut *self;
+        tap.held.write(&tap.counter, context, |context| {
+            Pin::new(&mut tap.stream).poll_write(context, bytes)
+        })
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -251,8 +338,10 @@ impl<T: AsyncWrite + Unpin> AsyncWrite for Tap<T> {
         context: &mut Context<'_>,
         slices: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        let written = Pin::new(&mut self.stream).poll_write_vectored(context, slices);
-        self.limit.judge(written, || TokioInstant::now().into_std())
+        let tap = &mut *self;
+        tap.held.write(&tap.counter, context, |context| {
+            Pin::new(&mut tap.stream).poll_write_vectored(context, slices)
+        })
     }
 
     fn is_write_vectored(&self) -> bool {

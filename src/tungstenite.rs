@@ -1,14 +1,86 @@
 //! What the adapters need to know of [tungstenite](https://docs.rs/tungstenite)'s
 //! messages and errors; tokio-tungstenite and async-tungstenite have the same.
 
-use core::time::Duration;
+use std::time::SystemTime;
 
 use tungstenite::error::ProtocolError;
 use tungstenite::protocol::CloseFrame;
 use tungstenite::protocol::frame::coding::CloseCode as WireCode;
 use tungstenite::{Bytes, Error, Message, Utf8Bytes};
 
-use crate::{CloseCode, Closed, Codec, Ending, Incoming, PingId, Refused};
+use crate::dial::retry_after;
+use crate::driver::{self, Dialect, Frame};
+use crate::{CloseCode, CloseReason, Closed, Codec, Ending, Incoming, PingId, Refused, Unsendable};
+
+/// tungstenite's messages, to the driver: the protocol's pings carry the id as their
+/// payload (RFC 6455 section 5.5.2), and every peer answers them by itself.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Tungstenite {
+    limit: Option<usize>,
+}
+
+impl Tungstenite {
+    /// Messages of any length.
+    #[must_use]
+    pub const fn new() -> Self {
+        Self { limit: None }
+    }
+
+    /// A message of more bytes than this is given back: where the peer, or a proxy,
+    /// takes no longer ones.
+    #[must_use]
+    pub const fn with_limit(mut self, bytes: usize) -> Self {
+        self.limit = Some(bytes);
+        self
+    }
+}
+
+impl Dialect for Tungstenite {
+    type Message = Message;
+
+    #[inline]
+    fn frame(&self, message: &Message) -> Frame {
+        match message {
+            Message::Text(_) | Message::Binary(_) => Frame::Data,
+            Message::Pong(payload) => {
+                PingId::from_payload(payload).map_or(Frame::Control, Frame::Pong)
+            }
+            Message::Ping(_) | Message::Frame(_) => Frame::Control,
+            Message::Close(frame) => {
+                let code = frame.as_ref().map(|frame| CloseCode(frame.code.into()));
+                let words = frame.as_ref().map(|frame| frame.reason.as_str().to_owned());
+                let closed = Closed {
+                    code,
+                    ..Closed::default()
+                };
+                Frame::Close(closed, words.unwrap_or_default())
+            }
+        }
+    }
+
+    fn size(&self, message: &Message) -> Result<usize, Unsendable> {
+        let size = match message {
+            Message::Text(text) => text.len(),
+            Message::Binary(bytes) => bytes.len(),
+            _ => return Err(Unsendable::Control),
+        };
+        match self.limit {
+            Some(limit) if size > limit => Err(Unsendable::TooLong { size, limit }),
+            _ => Ok(size),
+        }
+    }
+
+    fn ping(&mut self, id: PingId) -> Option<Message> {
+        Some(Message::Ping(Bytes::copy_from_slice(&id.to_bytes())))
+    }
+
+    fn goodbye(&mut self, _: CloseReason, code: Option<CloseCode>, words: &str) -> Option<Message> {
+        Some(Message::Close(code.map(|code| CloseFrame {
+            reason: words.into(),
+            ..close_frame(code)
+        })))
+    }
+}
 
 /// The pings of the WebSocket protocol (RFC 6455 section 5.5.2), with the id as
 /// their payload. Every peer answers them by itself.
@@ -62,6 +134,24 @@ impl TextPings {
     }
 }
 
+impl driver::Codec<Message> for TextPings {
+    type Message = Message;
+
+    fn ping(&mut self, _: PingId) -> Option<Message> {
+        Some(Message::Text(self.ping.clone()))
+    }
+
+    fn read(&mut self, data: Message) -> driver::Incoming<Message, Message> {
+        match &data {
+            Message::Text(text) if *text == self.pong => driver::Incoming::AnyPong,
+            Message::Text(text) if *text == self.ping => {
+                driver::Incoming::Ping(Message::Text(self.pong.clone()))
+            }
+            _ => driver::Incoming::Message(data),
+        }
+    }
+}
+
 impl Codec<Message> for TextPings {
     fn ping(&mut self, _: PingId) -> Message {
         Message::Text(self.ping.clone())
@@ -100,7 +190,9 @@ pub(crate) fn close_frame(code: CloseCode) -> CloseFrame {
 /// close frame, and an answer to the handshake may be a refusal, which may say how
 /// long to stay away.
 ///
-/// A `Retry-After` counts in seconds (RFC 9110 section 10.2.3); a date is ignored.
+/// A `Retry-After` is a number of seconds or a date (RFC 9110 section 10.2.3). A date
+/// counts from the response's own `Date`, or else from this system's clock; one that is
+/// past is a pause of zero.
 ///
 /// ```
 /// use keepalive::{Closed, Ending, tungstenite::ending};
@@ -117,21 +209,12 @@ pub fn ending(error: &Error) -> Ending {
         | Error::Protocol(ProtocolError::ResetWithoutClosingHandshake) => {
             Ending::Closed(Closed::default())
         }
-        Error::Http(response) => {
-            let value = response.headers().get("Retry-After");
-            Ending::Refused(Refused {
-                retry_after: value.and_then(|value| seconds(value.to_str().ok()?.trim())),
-                ..Refused::with_status(response.status().as_u16())
-            })
-        }
+        Error::Http(response) => Ending::Refused(Refused {
+            retry_after: retry_after(response.headers(), SystemTime::now),
+            ..Refused::with_status(response.status().as_u16())
+        }),
         _ => Ending::Failed,
     }
-}
-
-/// Digits and nothing else; those that are too many to count are still long.
-fn seconds(digits: &str) -> Option<Duration> {
-    let is_number = !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit());
-    is_number.then(|| Duration::from_secs(digits.parse().unwrap_or(u64::MAX)))
 }
 
 /// What the protocol's own frames are; `None` for the application's.
@@ -148,20 +231,4 @@ fn control(message: &Message) -> Option<Incoming<Message>> {
         })),
         Message::Text(_) | Message::Binary(_) | Message::Frame(_) => None,
     }
-}
-
-/// Where to connect to: host, without the brackets of an IPv6 address, and port.
-#[cfg(any(feature = "tokio", feature = "smol"))]
-pub(crate) fn authority(uri: &tungstenite::http::Uri) -> Result<(String, u16), Error> {
-    use tungstenite::client::uri_mode;
-    use tungstenite::error::UrlError;
-    use tungstenite::stream::Mode;
-
-    let usual = match uri_mode(uri)? {
-        Mode::Plain => 80,
-        Mode::Tls => 443,
-    };
-    let host = uri.host().ok_or(Error::Url(UrlError::NoHostName))?;
-    let bare = host.trim_start_matches('[').trim_end_matches(']');
-    Ok((bare.to_owned(), uri.port_u16().unwrap_or(usual)))
 }

@@ -220,13 +220,11 @@ where
         Self::new(config, seed, dialect, codec, true)
     }
 
-    /// A server's accepted socket, which is open, and the bytes that went through it so
-    /// far. The first loss is final: reconnecting is off, whatever the settings say. A
-    /// stop says 1001, so that clients come back.
-    pub fn accepted(config: Config, seed: u64, dialect: D, codec: C, bytes: Bytes, now: I) -> Self {
-        let mut driver = Self::new(without_reconnect(config), seed, dialect, codec, false);
-        driver.open(bytes, now);
-        driver
+    /// A server's accepted socket: its transport reads [`Opened`](Read::Opened) first,
+    /// and is never ordered to dial. The first loss is final: reconnecting is off,
+    /// whatever the settings say. A stop says 1001, so that clients come back.
+    pub fn accepted(config: Config, seed: u64, dialect: D, codec: C) -> Self {
+        Self::new(without_reconnect(config), seed, dialect, codec, false)
     }
 
     fn new(config: Config, seed: u64, dialect: D, codec: C, can_dial: bool) -> Self {
@@ -251,6 +249,13 @@ where
             stall_timeout: None,
             counts: Counts::default(),
         }
+    }
+
+    /// Another seed: before it is first run.
+    #[must_use]
+    pub fn with_seed(mut self, seed: u64) -> Self {
+        self.heartbeat = Heartbeat::new(*self.heartbeat.config(), seed);
+        self
     }
 
     /// Keeps copies of the backlog's messages until a pong confirms them, up to so many
@@ -289,6 +294,11 @@ where
     pub const fn with_stall_timeout(mut self, timeout: Duration) -> Self {
         self.stall_timeout = Some(timeout);
         self
+    }
+
+    /// What knows the library's frames.
+    pub const fn dialect(&self) -> &D {
+        &self.dialect
     }
 
     /// The state machine, to look at.
@@ -564,7 +574,7 @@ where
     {
         match self.heartbeat.state() {
             State::Stopped => return Turn::Over,
-            State::Idle => {
+            State::Idle if self.can_dial => {
                 let now = transport.now();
                 self.step(Event::Start, None, now);
                 return Turn::Moved;

@@ -69,14 +69,15 @@
 //! # });
 //! ```
 
+mod adapter;
 mod connect;
 mod counted;
-mod driver;
-mod queue;
-mod socket;
+mod io;
+mod measured;
 mod timer;
 
+pub use adapter::{Session, Silent};
 pub use connect::{Accepted, Connect, Transport};
 pub use counted::{Counted, Counter};
-pub use driver::{Session, Silent};
+pub use measured::Measured;
 pub use timer::{Sleeper, Timer};

@@ -1,0 +1,468 @@
+use core::fmt;
+use core::future::poll_fn;
+use core::marker::PhantomData;
+use core::pin::Pin;
+use core::task::{Context, Poll};
+use core::time::Duration;
+
+use futures_core::Stream;
+
+use super::connect::{Accepted, Connect, Transport};
+use super::io::{Alarm, Fault, Io, Message, Outgoing, Polled, Stage};
+use super::timer::Timer;
+use crate::driver::{Bytes, Codec, Counts, Dialect, Driver, KeepingError, Notice, Step};
+use crate::{Closed, Config, Ending, Goodbye, Heartbeat, SendError};
+
+/// How many runs of the driver are made until other tasks have their turn.
+const RUNS: usize = 4;
+
+type Told<C, T, K> =
+    Notice<<K as Codec<Message<C>>>::Message, Message<C>, Fault<C>, <T as Timer>::Instant>;
+
+/// A WebSocket that is kept alive on any async runtime: pinged, watched, closed and
+/// dialled again, by the task that asks for the next [`Notice`].
+///
+/// It is a stream of notices, and [`next`](Self::next) is its next one; dropping that
+/// future loses nothing. A session that is not asked does nothing, and one that is
+/// asked too rarely ticks late, which the heartbeat forgives once in a silence. One
+/// that is dropped abandons its connection: [`stop`](Self::stop) it first.
+///
+/// What the application sends on its own initiative is a backlog that outlives
+/// connections: by a [`handle`](Self::handle), or from a stream of its own, a channel
+/// for example, which is asked only while it may go out. What is for one connection (a
+/// login, a subscription) goes by [`send`](Self::send), ahead of it.
+///
+/// It is `Send` where its parts are.
+pub struct Session<C, T, D, K, N = fn(&Fault<C>) -> Ending, O = Silent<Message<C>>>
+where
+    C: Connect,
+    T: Timer,
+    D: Dialect<Message = Message<C>>,
+    K: Codec<Message<C>>,
+{
+    driver: Driver<D, K, Fault<C>, T::Instant>,
+    io: Io<C, T, N, O>,
+}
+
+impl<C, T, D, K> Session<C, T, D, K>
+where
+    C: Connect,
+    T: Timer,
+    D: Dialect<Message = Message<C>>,
+    K: Codec<Message<C>>,
+{
+    /// A client. It begins to dial when it is first asked for a notice.
+    ///
+    /// The seed decides every jitter: take a different seed per client, or they act in
+    /// lockstep.
+    pub fn client(config: Config, seed: u64, dialect: D, codec: K, timer: T, connect: C) -> Self {
+        let driver = Driver::client(config, seed, dialect, codec);
+        Self::of(driver, timer, connect, Stage::None)
+    }
+
+    fn of(
+        driver: Driver<D, K, Fault<C>, T::Instant>,
+        timer: T,
+        connect: C,
+        stage: Stage<C>,
+    ) -> Self {
+        Self {
+            driver,
+            io: Io {
+                connect,
+                timer,
+                endings: |_| Ending::Failed,
+                outgoing: Outgoing(Some(Silent(PhantomData))),
+                bytes: |_| Bytes::default(),
+                stage,
+                finishes: false,
+                alarm: Alarm::new(),
+                #[cfg(feature = "std")]
+                desk: None,
+                system_time: None,
+            },
+        }
+    }
+}
+
+impl<S, T, D, K> Session<Accepted<S>, T, D, K>
+where
+    S: Transport,
+    T: Timer,
+    D: Dialect<Message = S::Message>,
+    K: Codec<S::Message>,
+{
+    /// A server's accepted socket, which is open. The first loss is final: reconnecting
+    /// is off, whatever the settings say. It allocates nothing, but for what its parts
+    /// do.
+    pub fn accepted(config: Config, seed: u64, dialect: D, codec: K, timer: T, socket: S) -> Self {
+        let driver = Driver::accepted(config, seed, dialect, codec);
+        Self::of(driver, timer, Accepted::new(), Stage::Accepted(socket))
+    }
+}
+
+impl<C, T, D, K, N, O> Session<C, T, D, K, N, O>
+where
+    C: Connect,
+    T: Timer,
+    D: Dialect<Message = Message<C>>,
+    K: Codec<Message<C>>,
+{
+    /// The same by a function, so that the type stays.
+    #[cfg(any(feature = "smol", feature = "tokio"))]
+    pub(crate) fn with_ending(mut self, endings: N) -> Self {
+        self.io.endings = endings;
+        self
+    }
+
+    /// Sends what this stream yields, as its backlog. A stream that is not `Unpin` has to
+    /// be pinned, by `Box::pin` or `pin!`. Where it ends, nothing more is sent.
+    pub fn sending<P>(self, outgoing: P) -> Session<C, T, D, K, N, P>
+    where
+        P: Stream<Item = Message<C>> + Unpin,
+    {
+        self.with(|endings| endings, Outgoing(Some(outgoing)))
+    }
+
+    /// Which errors of the socket's, or of a dial, are an orderly end or a refusal. By
+    /// default none: they are failures.
+    pub fn with_endings<F>(self, endings: F) -> Session<C, T, D, K, F, O>
+    where
+        F: FnMut(&Fault<C>) -> Ending,
+    {
+        let Self { driver, io } = self;
+        let (before, outgoing) = (io.outgoing, endings);
+        Session {
+            driver,
+            io: Io {
+                connect: io.connect,
+                timer: io.timer,
+                endings: outgoing,
+                outgoing: before,
+                bytes: io.bytes,
+                stage: io.stage,
+                finishes: io.finishes,
+                alarm: io.alarm,
+                #[cfg(feature = "std")]
+                desk: io.desk,
+                system_time: io.system_time,
+            },
+        }
+    }
+
+    fn with<P>(
+        self,
+        endings: impl FnOnce(N) -> N,
+        outgoing: Outgoing<P>,
+    ) -> Session<C, T, D, K, N, P> {
+        let Self { driver, io } = self;
+        Session {
+            driver,
+            io: Io {
+                connect: io.connect,
+                timer: io.timer,
+                endings: endings(io.endings),
+                outgoing,
+                bytes: io.bytes,
+                stage: io.stage,
+                finishes: io.finishes,
+                alarm: io.alarm,
+                #[cfg(feature = "std")]
+                desk: io.desk,
+                system_time: io.system_time,
+            },
+        }
+    }
+
+    /// How many bytes went through a socket, below TLS: the bytes of a message that is
+    /// not yet whole are life, and those that leave show that ours is not stuck.
+    /// Without it only whole messages are.
+    #[must_use]
+    pub fn with_bytes(mut self, bytes: fn(&C::Socket) -> Bytes) -> Self {
+        self.io.bytes = bytes;
+        self
+    }
+
+    /// The system's clock: where it runs on by 10 s more than the timer's, the machine
+    /// slept, and the network may be another one.
+    #[must_use]
+    pub fn with_system_time(mut self, system_time: fn() -> Duration) -> Self {
+        self.io.system_time = Some(system_time);
+        self
+    }
+
+    /// As [`Driver::with_seed`]: so that a test plays the same again.
+    #[must_use]
+    pub fn with_seed(self, seed: u64) -> Self {
+        let driver = self.driver.with_seed(seed);
+        Self { driver, ..self }
+    }
+
+    /// As [`Driver::keeping`].
+    ///
+    /// # Errors
+    ///
+    /// As [`Driver::keeping`].
+    pub fn keeping(self, bytes: usize) -> Result<Self, KeepingError>
+    where
+        Message<C>: Clone,
+    {
+        let driver = self.driver.keeping(bytes)?;
+        Ok(Self { driver, ..self })
+    }
+
+    /// As [`Driver::with_queue_limit`].
+    #[must_use]
+    pub fn with_queue_limit(self, bytes: usize) -> Self {
+        let driver = self.driver.with_queue_limit(bytes);
+        Self { driver, ..self }
+    }
+
+    /// As [`Driver::with_stall_timeout`].
+    #[must_use]
+    pub fn with_stall_timeout(self, timeout: Duration) -> Self {
+        let driver = self.driver.with_stall_timeout(timeout);
+        Self { driver, ..self }
+    }
+
+    /// The state machine, to look at.
+    pub const fn heartbeat(&self) -> &Heartbeat<T::Instant> {
+        self.driver.heartbeat()
+    }
+
+    /// What happened so far.
+    pub const fn counts(&self) -> Counts {
+        self.driver.counts()
+    }
+
+    /// The socket that is up, to look at.
+    pub const fn socket(&self) -> Option<&C::Socket> {
+        match &self.io.stage {
+            Stage::Open(socket) | Stage::Accepted(socket) => Some(socket),
+            Stage::None | Stage::Dialling(_) => None,
+        }
+    }
+
+    /// Sends a message on the connection whose `Opened` was heard last, ahead of the
+    /// backlog: a login, a subscription. Never waits.
+    ///
+    /// # Errors
+    ///
+    /// As [`Driver::send`].
+    pub fn send(&mut self, message: Message<C>) -> Result<(), SendError<Message<C>>> {
+        self.driver.send(message)
+    }
+
+    /// As [`Driver::requeue`].
+    pub fn requeue(&mut self, messages: impl IntoIterator<Item = Message<C>>) {
+        self.driver.requeue(messages);
+    }
+
+    /// As [`Driver::stop`].
+    pub fn stop(&mut self) {
+        self.driver.stop(self.io.timer.now());
+    }
+
+    /// As [`Driver::stop_with`].
+    pub fn stop_with(&mut self, goodbye: Goodbye) {
+        self.driver.stop_with(goodbye, self.io.timer.now());
+    }
+
+    /// As [`Driver::reconnect_now`].
+    pub fn reconnect_now(&mut self) {
+        self.driver.reconnect_now(self.io.timer.now());
+    }
+
+    /// As [`Driver::network_changed`].
+    pub const fn network_changed(&mut self) {
+        self.driver.network_changed();
+    }
+
+    /// As [`Driver::healthy`], of the connection whose `Opened` was heard last.
+    pub fn healthy(&mut self) -> bool {
+        let now = self.io.timer.now();
+        let epoch = self.driver.heard_epoch();
+        epoch.is_some_and(|epoch| self.driver.healthy(epoch, now))
+    }
+
+    /// As [`Driver::give_up`], of the connection whose `Opened` was heard last.
+    pub fn give_up(&mut self, closed: Closed) -> bool {
+        let now = self.io.timer.now();
+        let epoch = self.driver.heard_epoch();
+        epoch.is_some_and(|epoch| self.driver.give_up(epoch, closed, now))
+    }
+
+    /// As [`Driver::reconfigure`].
+    ///
+    /// # Errors
+    ///
+    /// As [`Driver::reconfigure`].
+    pub fn reconfigure(&mut self, config: Config) -> Result<(), KeepingError> {
+        self.driver.reconfigure(config, self.io.timer.now())
+    }
+}
+
+impl<C, T, D, K, N, O> Session<C, T, D, K, N, O>
+where
+    C: Connect,
+    T: Timer,
+    D: Dialect<Message = Message<C>>,
+    K: Codec<Message<C>>,
+    N: FnMut(&Fault<C>) -> Ending,
+    O: Stream<Item = Message<C>> + Unpin,
+{
+    /// The next notice; `None` after `Stopped`, until
+    /// [`reconnect_now`](Self::reconnect_now). Dropping the future loses nothing.
+    pub async fn next(&mut self) -> Option<Told<C, T, K>> {
+        poll_fn(|context| self.poll_notice(context)).await
+    }
+
+    /// Polls for the next notice.
+    #[inline]
+    pub fn poll_notice(&mut self, context: &mut Context<'_>) -> Poll<Option<Told<C, T, K>>> {
+        #[cfg(feature = "std")]
+        self.hear_handles(context);
+        for _ in 0..RUNS {
+            let mut polled = Polled {
+                io: &mut self.io,
+                context,
+            };
+            let step = self.driver.run(&mut polled);
+            #[cfg(feature = "std")]
+            self.publish();
+            match step {
+                Step::Told(notice) => return Poll::Ready(Some(notice)),
+                Step::Over => return Poll::Ready(None),
+                Step::Again => break,
+                Step::Idle(due) => {
+                    let Io { alarm, timer, .. } = &mut self.io;
+                    if !alarm.wait(due, timer, context) {
+                        return Poll::Pending;
+                    }
+                }
+            }
+        }
+        context.waker().wake_by_ref();
+        Poll::Pending
+    }
+
+    #[cfg(feature = "std")]
+    #[inline]
+    fn hear_handles(&mut self, context: &Context<'_>) {
+        let Some(desk) = &mut self.io.desk else {
+            return;
+        };
+        desk.note_thread();
+        desk.register(context.waker());
+        let wishes = desk.wishes();
+        if !wishes.is_empty() {
+            self.grant(wishes);
+        }
+    }
+
+    #[cfg(feature = "std")]
+    fn grant(&mut self, wishes: alloc::vec::Vec<crate::Wish>) {
+        use crate::Wish;
+
+        let now = self.io.timer.now();
+        for wish in wishes {
+            match wish {
+                Wish::Stop(None) => self.driver.stop(now),
+                Wish::Stop(Some(goodbye)) => self.driver.stop_with(goodbye, now),
+                Wish::ReconnectNow => self.driver.reconnect_now(now),
+                Wish::NetworkChanged => self.driver.network_changed(),
+                Wish::Healthy(epoch) => drop(self.driver.healthy(epoch, now)),
+                Wish::GiveUp(epoch, closed) => drop(self.driver.give_up(epoch, closed, now)),
+                // What the session cannot take was refused when it was asked for.
+                Wish::Reconfigure(config) => drop(self.driver.reconfigure(config, now)),
+            }
+        }
+    }
+
+    #[cfg(feature = "std")]
+    #[inline]
+    fn publish(&mut self) {
+        if let Some(desk) = &mut self.io.desk {
+            let heartbeat = self.driver.heartbeat();
+            desk.publish(heartbeat.state(), self.driver.heard_epoch());
+            desk.in_flight(self.driver.waiting());
+        }
+    }
+}
+
+#[cfg(feature = "std")]
+impl<C, T, D, K, N, O> Session<C, T, D, K, N, O>
+where
+    C: Connect,
+    T: Timer,
+    D: Dialect<Message = Message<C>> + Clone + Send + Sync + 'static,
+    K: Codec<Message<C>>,
+{
+    /// A handle for other tasks and threads: it sends, and steers the session.
+    pub fn handle(&mut self) -> crate::Handle<Message<C>> {
+        let dialect = self.driver.dialect().clone();
+        let size = move |message: &Message<C>| dialect.size(message);
+        let check: fn(&Config) -> Result<(), crate::ConfigError> = |_| Ok(());
+        let new = || crate::Desk::new(size, crate::Backlog::default(), check);
+        self.io.desk.get_or_insert_with(new).handle()
+    }
+}
+
+impl<C, T, D, K, N, O> Stream for Session<C, T, D, K, N, O>
+where
+    C: Connect,
+    T: Timer,
+    D: Dialect<Message = Message<C>>,
+    K: Codec<Message<C>>,
+    N: FnMut(&Fault<C>) -> Ending,
+    O: Stream<Item = Message<C>> + Unpin,
+{
+    type Item = Told<C, T, K>;
+
+    fn poll_next(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        self.get_mut().poll_notice(context)
+    }
+}
+
+/// Nothing in it is ever pinned where it lies.
+impl<C, T, D, K, N, O> Unpin for Session<C, T, D, K, N, O>
+where
+    C: Connect,
+    T: Timer,
+    D: Dialect<Message = Message<C>>,
+    K: Codec<Message<C>>,
+{
+}
+
+impl<C, T, D, K, N, O> fmt::Debug for Session<C, T, D, K, N, O>
+where
+    C: Connect,
+    T: Timer,
+    T::Instant: fmt::Debug,
+    D: Dialect<Message = Message<C>>,
+    K: Codec<Message<C>>,
+{
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter
+            .debug_struct("Session")
+            .field("driver", &self.driver)
+            .finish_non_exhaustive()
+    }
+}
+
+/// In place of the application's messages: there are none.
+pub struct Silent<M>(PhantomData<fn() -> M>);
+
+impl<M> Stream for Silent<M> {
+    type Item = M;
+
+    fn poll_next(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<M>> {
+        Poll::Pending
+    }
+}
+
+impl<M> fmt::Debug for Silent<M> {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("Silent")
+    }
+}
