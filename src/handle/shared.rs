@@ -290,9 +290,7 @@ impl<W> Inner<W> {
 
     /// From now on nothing is taken.
     pub(super) fn end(&mut self, stage: Stage, wakers: &mut Wakers) {
-        if self.stage < stage {
-            self.stage = stage;
-        }
+        self.stage = self.stage.max(stage);
         wakers
             .strangers
             .extend(self.line.drain(..).map(|waiting| waiting.waker));
