@@ -8,8 +8,9 @@ use std::rc::Rc;
 use std::thread;
 use std::time::Duration;
 
+use keepalive::Config;
+use keepalive::driver::{Cause, Notice};
 use keepalive::tokio::{client, connect};
-use keepalive::{Cause, Config, Notice};
 use tokio::runtime;
 use tokio::task::{LocalSet, spawn_local};
 use tokio::time::{Instant, sleep};
@@ -100,16 +101,15 @@ impl Rounds {
 }
 
 async fn watch(config: Config, url: String, states: Rc<RefCell<Vec<State>>>, number: usize) {
-    let mut session = client(config, number as u64, |_| connect(url.clone()));
+    let mut session = client(config, |_| connect(url.clone()));
     while let Some(notice) = session.next().await {
         let state = match notice {
             Notice::Ping(_) => State::Pinged,
             Notice::Pong { .. } => State::Answered,
-            Notice::Down {
-                cause: Cause::TimedOut(_),
-                ..
-            } => State::Convicted,
-            Notice::Down { .. } => State::Lost,
+            Notice::Down(down) => match down.cause {
+                Cause::TimedOut(_) => State::Convicted,
+                _ => State::Lost,
+            },
             _ => continue,
         };
         if let Some(place) = states.borrow_mut().get_mut(number) {

@@ -3,10 +3,10 @@
 use std::task::{Context, Poll, Waker};
 
 use keepalive::session::Session;
-use keepalive::{CloseCode, Closed, Config, Ending, PingId, Refused, Retry, State};
+use keepalive::{CloseCode, Closed, Config, Ending, Goodbye, PingId, Refused, Retry, State};
 
 use crate::rig::{
-    Awake, Dialled, Msg, NO_CODE, Outbox, Pings, Rig, Socket, Wire, World, config, millis, seconds,
+    Awake, Dialled, Frames, Msg, NO_CODE, Outbox, Pings, Rig, Socket, Wire, World, config, millis, seconds,
     words,
 };
 
@@ -202,7 +202,7 @@ fn a_peers_ping_is_answered_and_not_told() {
 fn a_stop_says_goodbye_behind_what_is_queued() {
     let (mut rig, wire) = Rig::open(config());
     (1..=100).for_each(|number| rig.outbox.send(number));
-    rig.session.stop_with(Msg::Close(1001));
+    rig.session.stop_with(goodbye(1001));
     rig.run(seconds(1));
     let mut expected: Vec<_> = (1..=100).map(Msg::Text).collect();
     expected.push(Msg::Close(1001));
@@ -216,7 +216,7 @@ fn a_stop_says_goodbye_behind_what_is_queued() {
 #[test]
 fn a_goodbye_is_not_kept_for_another_connection() {
     let mut rig = Rig::dialling(config(), |world, _| Dialled::Open(world.wire()));
-    rig.session.stop_with(Msg::Close(4000));
+    rig.session.stop_with(goodbye(4000));
     rig.run(seconds(1));
     rig.session.reconnect_now();
     rig.run(seconds(2));
@@ -374,7 +374,9 @@ fn a_farewell_has_the_code_of_its_reason() {
         ),
         (
             config(),
-            |rig| rig.session.give_up(Closed::default()),
+            |rig| {
+                rig.session.give_up(Closed::default());
+            },
             1000,
             "down: given up, retry 1",
         ),
@@ -454,9 +456,16 @@ fn an_accepted_socket_is_over_when_it_is_over() {
         let wire = world.wire();
         let timer = world.timer();
         let outbox = Outbox::default();
-        let mut session = Session::accepted(config(), 42, Pings, timer, Socket(wire.clone()))
-            .sending(outbox.clone());
-        session.reconfigure(config());
+        let mut session = Session::accepted(
+            config(),
+            42,
+            Frames,
+            Pings,
+            timer,
+            Socket(wire.clone()),
+        )
+        .sending(outbox.clone());
+        session.reconfigure(config()).unwrap();
         let awake = Awake::new();
         wire.say(Msg::Text(1));
         wire.say(Msg::Control);
@@ -488,7 +497,8 @@ fn an_accepted_socket_is_over_when_it_is_over() {
 fn an_accepted_socket_has_nobody_to_dial() {
     let world = World::default();
     let wire = world.wire();
-    let mut session = Session::accepted(config(), 42, Pings, world.timer(), Socket(wire.clone()));
+    let socket = Socket(wire.clone());
+    let mut session = Session::accepted(config(), 42, Frames, Pings, world.timer(), socket);
     session.reconnect_now();
     assert_eq!(wire.dropped(), Some(seconds(0)));
     let mut context = Context::from_waker(Waker::noop());
@@ -503,6 +513,10 @@ fn an_accepted_socket_has_nobody_to_dial() {
         "over: the transport failed",
     ];
     assert_eq!(told, expected);
+}
+
+fn goodbye(code: u16) -> Goodbye {
+    Goodbye::new(CloseCode(code), "").unwrap()
 }
 
 fn over(why: &str) -> &str {

@@ -7,8 +7,9 @@ use std::task::Poll;
 use std::thread;
 use std::time::Duration;
 
+use keepalive::Config;
+use keepalive::driver::Notice;
 use keepalive::tokio::{client, connect};
-use keepalive::{Config, Notice};
 use tokio::time::timeout;
 
 use crate::rig::{Dialled, Msg, Rig, config, millis, seconds};
@@ -181,7 +182,7 @@ fn none_of_20_healthy_peers_is_convicted_by_a_blocked_task() {
 
 #[tokio::main(flavor = "current_thread")]
 async fn blocked_task(config: Config, seed: u64, url: &str) {
-    let mut session = client(config, seed, |_| connect(url));
+    let mut session = client(config, |_| connect(url)).with_seed(seed);
     let mut has_pinged = false;
     while let Some(notice) = timeout(PATIENCE, session.next()).await.unwrap() {
         match notice {
@@ -191,7 +192,7 @@ async fn blocked_task(config: Config, seed: u64, url: &str) {
                 has_pinged = true;
             }
             Notice::Pong { .. } => return,
-            Notice::Down { cause, .. } => panic!("{cause}"),
+            Notice::Down(down) => panic!("{}", down.cause),
             _ => {}
         }
     }

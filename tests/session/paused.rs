@@ -8,10 +8,11 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use futures_core::Stream;
+use keepalive::driver::{Cause, Codec, Incoming, Notice, Plain};
 use keepalive::session::{Session, Timer};
-use keepalive::tokio::{self as parts, Channel, client};
-use keepalive::tungstenite::{ProtocolPings, TextPings};
-use keepalive::{Cause, CloseReason, Codec, Config, Incoming, Notice, PingId, State};
+use keepalive::tokio::{self as parts, Channel, client, client_with};
+use keepalive::tungstenite::{TextPings, Tungstenite};
+use keepalive::{CloseReason, Config, PingId, State};
 use tokio::io::DuplexStream;
 use tokio::sync::mpsc;
 use tokio::task::{LocalSet, spawn_local};
@@ -69,10 +70,11 @@ async fn a_mute_peer_is_convicted() {
         peers.push(theirs);
         socket
     };
-    let mut session = client(Config::article(), 42, dial);
+    let mut session = client(Config::article(), dial);
     let begin = Instant::now();
     while let Some(notice) = in_time(session.next()).await {
-        if let Notice::Down { cause, .. } = notice {
+        if let Notice::Down(down) = notice {
+            let cause = down.cause;
             assert!(
                 matches!(cause, Cause::TimedOut(CloseReason::PongTimeout)),
                 "{cause}"
@@ -123,7 +125,7 @@ async fn an_hour_of_pings_takes_a_few_polls_each() {
         timer: parts::Timer::new(),
         sets: sets.clone(),
     };
-    let mut session = Session::client(Config::article(), 42, ProtocolPings, timer, dial);
+    let mut session = Session::client(Config::article(), 42, Tungstenite::new(), Plain, timer, dial);
     let (begin, mut polls, mut pongs) = (Instant::now(), 0, 0);
     while begin.elapsed() < Duration::from_secs(3600) {
         let notice = {
@@ -155,7 +157,7 @@ async fn a_session_of_parts_that_are_send_can_be_spawned() {
     let dial = move |_| socket.take().unwrap();
     let (says, outgoing) = mpsc::channel(1);
     says.try_send(Message::text("hello")).unwrap();
-    let mut session = is_send(client(Config::article(), 42, dial).sending(Channel(outgoing)));
+    let mut session = is_send(client(Config::article(), dial).sending(Channel(outgoing)));
     let task = tokio::spawn(async move {
         while let Some(notice) = session.next().await {
             if matches!(notice, Notice::Pong { .. }) {
@@ -171,13 +173,15 @@ async fn a_session_of_parts_that_are_send_can_be_spawned() {
 struct Local(Rc<Cell<u32>>);
 
 impl Codec<Message> for Local {
-    fn ping(&mut self, id: PingId) -> Message {
+    type Message = Message;
+
+    fn ping(&mut self, _: PingId) -> Option<Message> {
         self.0.set(self.0.get() + 1);
-        ProtocolPings.ping(id)
+        None
     }
 
-    fn read(&mut self, message: &Message) -> Incoming<Message> {
-        ProtocolPings.read(message)
+    fn read(&mut self, data: Message) -> Incoming<Message, Message> {
+        Incoming::Message(data)
     }
 }
 
@@ -218,7 +222,7 @@ async fn a_session_of_parts_that_are_not_send_lives_on_one_thread() {
         ));
         let codec = Local(pings.clone());
         let timer = parts::Timer::new();
-        let mut session = Session::client(Config::article(), 42, codec, timer, dial).sending(queue);
+        let mut session = Session::client(Config::article(), 42, Tungstenite::new(), codec, timer, dial).sending(queue);
         let task = spawn_local(async move {
             while let Some(notice) = session.next().await {
                 if matches!(notice, Notice::Pong { .. }) {
@@ -255,7 +259,7 @@ async fn pings_may_be_texts() {
     let mut socket = Some(socket);
     let dial = move |_| socket.take().unwrap();
     let mut session =
-        client(Config::article(), 42, dial).with_codec(TextPings::new("ping", "pong"));
+        client_with(Config::article(), TextPings::new("ping", "pong"), dial);
     let (mut told, mut times) = (Vec::new(), Vec::new());
     let begin = Instant::now();
     let life = async {
@@ -266,7 +270,7 @@ async fn pings_may_be_texts() {
                     assert!(round_trip <= millis(1), "{round_trip:?}");
                     times.push(begin.elapsed().as_secs());
                 }
-                Notice::Down { .. } => return,
+                Notice::Down(_) => return,
                 _ => {}
             }
         }

@@ -17,8 +17,9 @@ use std::time::Duration;
 
 use futures_core::Stream;
 use futures_sink::Sink;
+use keepalive::driver::{Bytes, Codec, Dialect, Frame, Incoming, Notice};
 use keepalive::session::{Session, Timer};
-use keepalive::{CloseCode, Closed, Codec, Config, Incoming, Notice, PingId};
+use keepalive::{CloseCode, CloseReason, Closed, Config, Ending, PingId, Unsendable};
 
 /// So many polls at one instant are a loop without an end.
 const SPIN: usize = 10_000;
@@ -40,26 +41,49 @@ pub enum Msg {
     Answer,
 }
 
+#[derive(Clone, Copy, Debug)]
+pub struct Frames;
+
+impl Dialect for Frames {
+    type Message = Msg;
+
+    fn frame(&self, message: &Msg) -> Frame {
+        match *message {
+            Msg::Ping(_) | Msg::Text(_) => Frame::Data,
+            Msg::Pong(id) => Frame::Pong(id),
+            Msg::Close(code) => Frame::Close(Closed::with_code(CloseCode(code)), String::new()),
+            Msg::Control | Msg::Answer => Frame::Control,
+        }
+    }
+
+    fn size(&self, message: &Msg) -> Result<usize, Unsendable> {
+        match message {
+            Msg::Text(_) => Ok(4),
+            _ => Err(Unsendable::Control),
+        }
+    }
+
+    fn ping(&mut self, id: PingId) -> Option<Msg> {
+        Some(Msg::Ping(id))
+    }
+
+    fn goodbye(&mut self, _: CloseReason, code: Option<CloseCode>, _: &str) -> Option<Msg> {
+        Some(Msg::Close(code.map_or(NO_CODE, |code| code.0)))
+    }
+}
+
+/// The peer's pings are the application's, so that an answer is ours to send.
 #[derive(Debug)]
 pub struct Pings;
 
 impl Codec<Msg> for Pings {
-    fn ping(&mut self, id: PingId) -> Msg {
-        Msg::Ping(id)
-    }
+    type Message = Msg;
 
-    fn read(&mut self, message: &Msg) -> Incoming<Msg> {
-        match *message {
+    fn read(&mut self, data: Msg) -> Incoming<Msg, Msg> {
+        match data {
             Msg::Ping(id) => Incoming::Ping(Msg::Pong(id)),
-            Msg::Pong(id) => Incoming::Pong(id),
-            Msg::Text(_) => Incoming::Message,
-            Msg::Close(code) => Incoming::Closed(Closed::with_code(CloseCode(code))),
-            Msg::Control | Msg::Answer => Incoming::Control,
+            _ => Incoming::Message(data),
         }
-    }
-
-    fn goodbye(&mut self, code: Option<CloseCode>) -> Option<Msg> {
-        Some(Msg::Close(code.map_or(NO_CODE, |code| code.0)))
     }
 }
 
@@ -318,6 +342,8 @@ pub struct Line {
     owes: bool,
     /// What is said about the bytes that came in, and how often it was asked.
     pub bytes: u64,
+    /// Of those that left.
+    pub written: u64,
     pub asked: Cell<usize>,
     /// Our close frame is on its way.
     says_close: bool,
@@ -407,6 +433,7 @@ impl Wire {
                 *passes = left;
             }
             line.taken.pop_front();
+            line.written += 1;
             line.got.push((self.world.now(), message));
             if line.is_mute {
                 continue;
@@ -451,10 +478,13 @@ pub fn texts(messages: impl IntoIterator<Item = Msg>) -> Vec<u32> {
 pub struct Socket(pub Wire);
 
 impl Socket {
-    pub fn progress(&self) -> u64 {
+    pub fn bytes(&self) -> Bytes {
         let line = self.0.line();
         line.asked.set(line.asked.get() + 1);
-        line.bytes
+        Bytes {
+            read: line.bytes,
+            written: line.written,
+        }
     }
 }
 
@@ -661,9 +691,9 @@ impl Dials {
     }
 }
 
-pub type Told = Notice<Msg, Fault, Duration>;
+pub type Told = Notice<Msg, Msg, Fault, Duration>;
 type Connector = Box<dyn FnMut(u32) -> Dial>;
-pub type Watched = Session<Connector, Manual, Pings, Outbox>;
+pub type Watched = Session<Connector, Manual, Frames, Pings, fn(&Fault) -> Ending, Outbox>;
 
 /// A session in a world of its own, and what it has told.
 pub struct Rig {
@@ -704,7 +734,8 @@ impl Rig {
                 dials: by.clone(),
             }
         });
-        let session = Session::client(config, 42, Pings, timer, connector).sending(outbox.clone());
+        let session = Session::client(config, 42, Frames, Pings, timer, connector);
+        let session = session.sending(outbox.clone());
         Self {
             world,
             session,
@@ -718,27 +749,39 @@ impl Rig {
 
     /// A client whose first socket is this wire's, and whose later dials hang.
     pub fn open(config: Config) -> (Self, Wire) {
+        Self::open_after(config, 0, |rig| rig)
+    }
+
+    /// The same where the bytes of its sockets are counted, and so many of them came
+    /// with the handshake.
+    pub fn counted(config: Config, handshake: u64) -> (Self, Wire) {
+        Self::open_after(config, handshake, |mut rig| {
+            rig.session = rig.session.with_bytes(Socket::bytes);
+            rig
+        })
+    }
+
+    fn open_after(
+        config: Config,
+        handshake: u64,
+        prepare: impl FnOnce(Self) -> Self,
+    ) -> (Self, Wire) {
         let first = Rc::new(RefCell::new(None));
         let wire = first.clone();
-        let mut rig = Self::dialling(config, move |world, _| {
+        let mut rig = prepare(Self::dialling(config, move |world, _| {
             if !world.wires().is_empty() {
                 return Dialled::Hangs;
             }
             let new = world.wire();
+            new.line().bytes = handshake;
             *wire.borrow_mut() = Some(new.clone());
             Dialled::Open(new)
-        });
+        }));
         rig.run(Duration::ZERO);
         let wire = first.take().unwrap();
         assert_eq!(rig.lines(), ["0 connecting 0", "0 opened"]);
         rig.told.clear();
         (rig, wire)
-    }
-
-    /// The bytes of its sockets are counted.
-    pub fn with_progress(mut self) -> Self {
-        self.session = self.session.with_progress(Socket::progress);
-        self
     }
 
     /// Lives until this time, in which a busy executor takes this step whenever the
@@ -827,19 +870,16 @@ impl Rig {
 pub fn words(notice: &Told) -> String {
     match notice {
         Notice::Connecting { attempt } => format!("connecting {attempt}"),
-        Notice::Opened => "opened".to_owned(),
+        Notice::Opened { .. } => "opened".to_owned(),
         Notice::Message(Msg::Text(number)) => format!("text {number}"),
         Notice::Ping(_) => "ping".to_owned(),
         Notice::Pong { .. } => "pong".to_owned(),
-        Notice::Down {
-            cause,
-            retry: Some(planned),
-        } => {
-            format!("down: {cause}, retry {}", planned.attempt)
-        }
-        Notice::Down { cause, retry: None } => format!("down: {cause}"),
+        Notice::Down(down) => match down.retry {
+            Some(planned) => format!("down: {}, retry {}", down.cause, planned.attempt),
+            None => format!("down: {}", down.cause),
+        },
         Notice::Rescheduled(planned) => format!("moved: retry {}", planned.attempt),
-        Notice::Stopped(reason) => format!("over: {reason}"),
+        Notice::Stopped { reason, .. } => format!("over: {reason}"),
         other => panic!("{other:?}"),
     }
 }

@@ -3,7 +3,8 @@
 
 use std::time::Duration;
 
-use keepalive::{Config, Notice};
+use keepalive::Config;
+use keepalive::driver::Notice;
 
 use crate::rig::{Msg, Rig, config, millis, seconds};
 
@@ -66,7 +67,7 @@ fn a_flood_that_goes_out_starves_neither_ticks_nor_reads() {
         wire.turn();
         let before = rig.outbox.taken();
         let heard = rig.session.poll_notice(&mut context).map(Option::unwrap);
-        let is_heard = |told: &Notice<_, _, _>| matches!(told, Notice::Message(Msg::Text(text)) if *text == number);
+        let is_heard = |told: &Notice<_, _, _, _>| matches!(told, Notice::Message(Msg::Text(text)) if *text == number);
         assert!(
             matches!(&heard, std::task::Poll::Ready(told) if is_heard(told)),
             "{heard:?}"
@@ -149,8 +150,7 @@ fn a_timer_that_fires_early_is_no_trouble() {
 /// At the opening, and when a deadline has come.
 #[test]
 fn progress_is_read_only_when_a_deadline_is_there() {
-    let (rig, wire) = Rig::open(config());
-    let mut rig = rig.with_progress();
+    let (mut rig, wire) = Rig::counted(config(), 0);
     let before = wire.line().asked.get();
     for milli in 0..60_000 {
         wire.say_at(millis(milli), Msg::Text(0));
@@ -164,8 +164,7 @@ fn progress_is_read_only_when_a_deadline_is_there() {
 /// One byte a second.
 #[test]
 fn a_message_that_takes_long_is_life() {
-    let (rig, wire) = Rig::open(config());
-    let mut rig = rig.with_progress();
+    let (mut rig, wire) = Rig::counted(config(), 0);
     wire.line().is_mute = true;
     for second in 0..100 {
         let byte = wire.clone();
@@ -183,8 +182,7 @@ fn a_message_that_takes_long_is_life() {
 /// The bytes of whole messages are no more life than the messages themselves.
 #[test]
 fn progress_does_not_put_the_verdict_off() {
-    let (rig, wire) = Rig::open(config());
-    let mut rig = rig.with_progress();
+    let (mut rig, wire) = Rig::counted(config(), 0);
     wire.line().is_mute = true;
     wire.say_at(millis(100), Msg::Text(1));
     rig.run(seconds(20));
@@ -195,8 +193,7 @@ fn progress_does_not_put_the_verdict_off() {
 /// Nor do they answer a ping that was sent between two looks.
 #[test]
 fn progress_before_a_ping_is_no_answer_to_it() {
-    let (rig, wire) = Rig::open(config());
-    let mut rig = rig.with_progress();
+    let (mut rig, wire) = Rig::counted(config(), 0);
     wire.line().is_mute = true;
     wire.say_at(millis(100), Msg::Text(1));
     rig.run(seconds(1));
@@ -210,9 +207,7 @@ fn progress_before_a_ping_is_no_answer_to_it() {
 /// Nor are those that came before it was asked for.
 #[test]
 fn progress_counts_from_where_it_begins() {
-    let (rig, wire) = Rig::open(config());
-    wire.line().bytes = 1000;
-    let mut rig = rig.with_progress();
+    let (mut rig, wire) = Rig::counted(config(), 1000);
     wire.line().is_mute = true;
     rig.run(seconds(20));
     let down = rig.when("down: no pong in time");
@@ -242,8 +237,7 @@ fn what_is_sent_and_healthy_bring_the_next_ping_forward() {
 #[test]
 fn only_whole_messages_are_messages() {
     let settings = config().to_builder().message_timeout(Some(seconds(5)));
-    let (rig, wire) = Rig::open(settings.build().unwrap());
-    let mut rig = rig.with_progress();
+    let (mut rig, wire) = Rig::counted(settings.build().unwrap(), 0);
     wire.say_at(seconds(3), Msg::Text(1));
     for second in 0..10 {
         let byte = wire.clone();
