@@ -333,7 +333,11 @@ where
             match step {
                 Step::Told(notice) => return Poll::Ready(Some(notice)),
                 Step::Over => return Poll::Ready(None),
-                Step::Again => break,
+                Step::Again => {
+                    let Io { alarm, timer, .. } = &mut self.io;
+                    alarm.look(timer, context);
+                    break;
+                }
                 Step::Idle(due) => {
                     let Io { alarm, timer, .. } = &mut self.io;
                     if !alarm.wait(due, timer, context) {
