@@ -15,7 +15,7 @@
 //! | 5 | a paused clock is exact over a pipe | `paused::a_mute_peer_is_convicted` |
 //! | 6 | `Send` is for the parts to decide | `paused::a_session_of_parts_that_are_send_can_be_spawned`, `paused::a_session_of_parts_that_are_not_send_lives_on_one_thread` |
 //! | 7 | pings may be the application's | `paused::pings_may_be_texts`, `ends::a_peers_ping_is_answered_and_not_told` |
-//! | 8 | bytes are life before they are a message, and seldom asked for | `turns::progress_is_read_only_when_a_deadline_is_there`, `turns::a_message_that_takes_long_is_life`, `turns::progress_does_not_put_the_verdict_off`, `turns::progress_before_a_ping_is_no_answer_to_it` |
+//! | 8 | bytes are life before they are a message | `turns::a_message_that_takes_long_is_life`, `turns::progress_does_not_put_the_verdict_off`, `turns::progress_before_a_ping_is_no_answer_to_it` |
 //! | 9 | a request cannot be dialled twice | `dials::the_connector_is_called_afresh_for_each_dial`, `dials::a_dial_that_hangs_is_dropped_when_it_is_given_up` |
 //! | 10 | a socket may say that it is open while it connects | `dials::a_socket_that_is_open_while_it_connects_is_given_up`, `dials::a_socket_that_is_open_while_it_connects_is_kept` |
 //! | 11 | what was not sent stays, and what was is not sent again | `dials::messages_stay_in_the_channel_while_it_is_down`, `dials::what_the_sink_has_taken_is_not_sent_again`, `wakers::no_message_is_sent_twice_or_out_of_turn` |

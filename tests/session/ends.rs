@@ -6,7 +6,7 @@ use keepalive::session::Session;
 use keepalive::{CloseCode, Closed, Config, Ending, Goodbye, PingId, Refused, Retry, State};
 
 use crate::rig::{
-    Awake, Dialled, Frames, Msg, NO_CODE, Outbox, Pings, Rig, Socket, Wire, World, config, millis, seconds,
+    Awake, Dialled, Frames, Manual, Msg, NO_CODE, Outbox, Pings, Rig, Socket, Wire, World, config, millis, seconds,
     words,
 };
 
@@ -204,11 +204,12 @@ fn a_stop_says_goodbye_behind_what_is_queued() {
     (1..=100).for_each(|number| rig.outbox.send(number));
     rig.session.stop_with(goodbye(1001));
     rig.run(seconds(1));
-    let mut expected: Vec<_> = (1..=100).map(Msg::Text).collect();
-    expected.push(Msg::Close(1001));
-    assert_eq!(wire.got(), expected);
+    // A last ping confirms them.
+    let got = wire.got();
+    assert_eq!(wire.texts(), (1..=100).collect::<Vec<_>>());
+    assert!(matches!(got[100..], [Msg::Ping(_), Msg::Close(1001)]));
     assert!(wire.line().has_closed);
-    assert_eq!(rig.lines(), ["0 over: stopped"]);
+    assert_eq!(rig.lines(), ["0 down: stopped", "0 over: stopped"]);
     assert!(is_over(&mut rig));
 }
 
@@ -224,7 +225,13 @@ fn a_goodbye_is_not_kept_for_another_connection() {
     rig.run(seconds(3));
     assert_eq!(
         rig.outline(),
-        ["over: stopped", "connecting 0", "opened", "over: stopped"]
+        [
+            "over: stopped",
+            "connecting 0",
+            "opened",
+            "down: stopped",
+            "over: stopped"
+        ]
     );
     assert_eq!(rig.world.wires()[0].got(), [Msg::Close(1000)]);
 }
@@ -246,7 +253,7 @@ fn a_close_frame_that_comes_before_the_goodbye_is_answered() {
     rig.run(seconds(10));
     assert_eq!(wire.line().got, [(seconds(1), Msg::Answer)]);
     assert!(wire.line().has_closed);
-    assert_eq!(rig.lines(), ["2000 over: stopped"]);
+    assert_eq!(rig.lines(), ["2000 down: stopped", "2000 over: stopped"]);
     assert_eq!(rig.outbox.len(), 1);
 }
 
@@ -258,7 +265,8 @@ fn a_close_that_lingers_is_abandoned() {
     rig.session.stop();
     wire.say_at(seconds(1), Msg::Close(1000));
     rig.run(seconds(10));
-    assert_eq!(rig.lines(), ["5000 over: stopped"]);
+    let down = "5000 down: the close handshake took too long";
+    assert_eq!(rig.lines(), [down, "5000 over: stopped"]);
     assert_eq!(wire.dropped(), Some(seconds(5)));
 }
 
@@ -278,7 +286,12 @@ fn what_comes_while_closing_is_told() {
     rig.run(seconds(10));
     assert_eq!(
         rig.lines(),
-        ["1000 text 1", "2000 text 2", "2000 over: stopped"]
+        [
+            "1000 text 1",
+            "2000 text 2",
+            "2000 down: stopped",
+            "2000 over: stopped"
+        ]
     );
 }
 
@@ -296,7 +309,11 @@ fn a_stop_works_in_every_state() {
             State::Connecting,
             &["connecting 0", "over: stopped"],
         ),
-        (|| Rig::open(config()).0, State::Open, &["over: stopped"]),
+        (
+            || Rig::open(config()).0,
+            State::Open,
+            &["down: stopped", "over: stopped"],
+        ),
         (
             || Rig::dialling(waiting(), |_, _| Dialled::Fails("refused")),
             State::Waiting,
@@ -334,17 +351,21 @@ fn a_reconnect_ends_what_there_is() {
     rig.outbox.send(1);
     rig.run(seconds(1));
     rig.session.reconnect_now();
-    assert_eq!(wire.dropped(), Some(seconds(1)));
     wire.say(Msg::Text(1));
     wire.end();
     rig.run(seconds(2));
+    assert_eq!(wire.dropped(), Some(seconds(1)));
     // The dial that is under way is younger than 5 s.
     rig.session.reconnect_now();
     rig.run(seconds(6));
-    assert_eq!(rig.lines(), ["1000 connecting 0"]);
+    let begun = [
+        "1000 down: a new connection was asked for",
+        "1000 connecting 0",
+    ];
+    assert_eq!(rig.lines(), begun);
     rig.session.reconnect_now();
     rig.run(seconds(7));
-    assert_eq!(rig.lines(), ["1000 connecting 0", "6000 connecting 0"]);
+    assert_eq!(rig.lines()[2..], ["6000 connecting 0"]);
     assert_eq!(rig.dials.under_way(), 1);
 }
 
@@ -353,9 +374,10 @@ fn a_reconnect_right_after_a_dial_waits_for_the_second_to_end() {
     let (mut rig, wire) = Rig::open(config());
     rig.run(millis(100));
     rig.session.reconnect_now();
-    assert_eq!(wire.dropped(), Some(millis(100)));
     rig.run(seconds(3));
-    assert_eq!(rig.lines(), ["100 moved: retry 0", "1000 connecting 0"]);
+    assert_eq!(wire.dropped(), Some(millis(100)));
+    let down = "100 down: a new connection was asked for, retry 0";
+    assert_eq!(rig.lines(), [down, "1000 connecting 0"]);
 }
 
 /// What the peer hears last, where we end a connection on which it lives.
@@ -408,7 +430,7 @@ fn a_farewell_has_the_code_of_its_reason() {
             config(),
             |rig| rig.session.reconnect_now(),
             NO_CODE,
-            "connecting 0",
+            "down: a new connection was asked for",
         ),
     ];
     for (config, end, code, told) in cases {
@@ -429,10 +451,10 @@ fn a_farewell_to_a_stuck_peer_is_none() {
     let (mut rig, wire) = Rig::open(config());
     wire.line().room = Some(0);
     rig.run(seconds(1));
-    rig.session.give_up(Closed::default());
+    assert!(rig.session.give_up(Closed::default()));
+    rig.run(seconds(1));
     assert_eq!(wire.dropped(), Some(seconds(1)));
     assert_eq!(wire.got(), []);
-    rig.run(seconds(1));
     assert_eq!(rig.lines(), ["1000 down: given up, retry 1"]);
 }
 
@@ -440,9 +462,9 @@ fn a_farewell_to_a_stuck_peer_is_none() {
 #[test]
 fn only_what_is_open_is_given_up() {
     let mut rig = Rig::dialling(config(), |_, _| Dialled::Hangs);
-    rig.session.give_up(Closed::default());
+    assert!(!rig.session.give_up(Closed::default()));
     rig.run(seconds(1));
-    rig.session.give_up(Closed::default());
+    assert!(!rig.session.give_up(Closed::default()));
     rig.run(seconds(2));
     assert_eq!(rig.lines(), ["0 connecting 0"]);
     assert_eq!(rig.dials.under_way(), 1);
@@ -493,27 +515,56 @@ fn an_accepted_socket_is_over_when_it_is_over() {
     }
 }
 
+/// Whether it has been asked for a notice before, or not.
 #[test]
-fn an_accepted_socket_has_nobody_to_dial() {
-    let world = World::default();
-    let wire = world.wire();
-    let socket = Socket(wire.clone());
-    let mut session = Session::accepted(config(), 42, Frames, Pings, world.timer(), socket);
-    session.reconnect_now();
-    assert_eq!(wire.dropped(), Some(seconds(0)));
-    let mut context = Context::from_waker(Waker::noop());
-    let mut told = Vec::new();
-    while let Poll::Ready(Some(notice)) = session.poll_notice(&mut context) {
-        told.push(words(&notice));
-    }
-    let expected = [
-        "opened",
-        "connecting 0",
-        "down: an accepted socket cannot be dialled",
-        "over: the transport failed",
+fn an_accepted_socket_that_is_not_wanted_is_over() {
+    type Case = (fn(&mut Accepted), u16, [&'static str; 2]);
+    let stopped = ["down: stopped", "over: stopped"];
+    let cases: [Case; 3] = [
+        (Session::stop, 1001, stopped),
+        (|session| session.stop_with(goodbye(1012)), 1012, stopped),
+        (
+            Session::reconnect_now,
+            NO_CODE,
+            [
+                "down: a new connection was asked for",
+                "over: closed without a code",
+            ],
+        ),
     ];
-    assert_eq!(told, expected);
+    for (end, code, ends) in cases {
+        for is_asked in [false, true] {
+            let world = World::default();
+            let wire = world.wire();
+            let (timer, socket) = (world.timer(), Socket(wire.clone()));
+            let mut session = Session::accepted(config(), 42, Frames, Pings, timer, socket);
+            let mut told = Vec::new();
+            let mut live = |session: &mut Accepted| {
+                let next = std::future::poll_fn(|context| {
+                    while let Poll::Ready(notice) = session.poll_notice(context) {
+                        match notice {
+                            Some(notice) => told.push(words(&notice)),
+                            None => return Poll::Ready(()),
+                        }
+                    }
+                    Poll::Pending
+                });
+                world.run(&Awake::new(), std::pin::pin!(next), seconds(1))
+            };
+            if is_asked {
+                assert_eq!(live(&mut session), None);
+            }
+            end(&mut session);
+            assert_eq!(live(&mut session), Some(()));
+            assert_eq!(told[0], "opened");
+            assert_eq!(told[1..], ends);
+            assert_eq!(wire.got(), [Msg::Close(code)]);
+            assert!(wire.dropped().is_some());
+        }
+    }
 }
+
+type Accepted = Session<keepalive::session::Accepted<Socket>, Manual, Frames, Pings>;
 
 fn goodbye(code: u16) -> Goodbye {
     Goodbye::new(CloseCode(code), "").unwrap()

@@ -340,11 +340,10 @@ pub struct Line {
     pub flooded: u32,
     /// The library owes an answer.
     owes: bool,
-    /// What is said about the bytes that came in, and how often it was asked.
+    /// What is said about the bytes that came in.
     pub bytes: u64,
     /// Of those that left.
     pub written: u64,
-    pub asked: Cell<usize>,
     /// Our close frame is on its way.
     says_close: bool,
     /// The peer has closed, so nothing can be sent any more.
@@ -450,7 +449,7 @@ impl Wire {
                 _ => {}
             }
         }
-        if line.passes == Some(0) {
+        if line.passes == Some(0) && line.owes {
             return false;
         }
         if std::mem::take(&mut line.owes) {
@@ -480,7 +479,6 @@ pub struct Socket(pub Wire);
 impl Socket {
     pub fn bytes(&self) -> Bytes {
         let line = self.0.line();
-        line.asked.set(line.asked.get() + 1);
         Bytes {
             read: line.bytes,
             written: line.written,

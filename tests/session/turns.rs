@@ -147,20 +147,6 @@ fn a_timer_that_fires_early_is_no_trouble() {
     assert!(down >= seconds(12) && down <= millis(12_002), "{down:?}");
 }
 
-/// At the opening, and when a deadline has come.
-#[test]
-fn progress_is_read_only_when_a_deadline_is_there() {
-    let (mut rig, wire) = Rig::counted(config(), 0);
-    let before = wire.line().asked.get();
-    for milli in 0..60_000 {
-        wire.say_at(millis(milli), Msg::Text(0));
-    }
-    rig.run(seconds(60));
-    assert_eq!(rig.told.len(), 60_000);
-    let asked = wire.line().asked.get() - before;
-    assert!((1..=30).contains(&asked), "{asked}");
-}
-
 /// One byte a second.
 #[test]
 fn a_message_that_takes_long_is_life() {
