@@ -185,6 +185,11 @@ impl<W> Orders<W> {
         dial: None,
     };
 
+    #[inline]
+    const fn is_empty(&self) -> bool {
+        self.drop.is_none() && !self.finish && self.dial.is_none()
+    }
+
     /// A dial that has not begun goes with what it would have replaced.
     fn drop(&mut self, farewell: Option<W>) {
         let farewell = self.drop.take().flatten().or(farewell);
@@ -516,10 +521,14 @@ where
         !self.unheard.is_empty()
     }
 
+    #[inline]
     fn carry_out<T>(&mut self, transport: &mut T)
     where
         T: Transport<Message = D::Message, Error = E, Instant = I>,
     {
+        if self.orders.is_empty() {
+            return;
+        }
         while let Some(order) = self.orders.next() {
             transport.carry_out(order);
         }

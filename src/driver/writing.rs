@@ -42,18 +42,33 @@ where
         let Some(connection) = &mut self.connection else {
             return false;
         };
-        let has_work = connection.needs_flush || connection.has_own() || connection.takes_backlog();
-        if connection.broken.is_some() || !has_work {
-            connection.stall.end();
+        if connection.needs_flush || connection.has_own() || connection.broken.is_some() {
+            return self.write_out(transport, now);
+        }
+        if !connection.takes_backlog() {
             return false;
+        }
+        // What most turns find: nothing to send.
+        if let Ok(true) = transport.is_ready() {
+            match self.backlog.take().or_else(|| transport.backlog()) {
+                Some(message) => self.backlog.put_first(message),
+                None => return false,
+            }
         }
         self.write_out(transport, now)
     }
 
+    #[inline(never)]
     fn write_out<T>(&mut self, transport: &mut T, now: I) -> bool
     where
         T: Transport<Message = D::Message, Error = E, Instant = I>,
     {
+        if let Some(connection) = &mut self.connection {
+            if connection.broken.is_some() {
+                connection.stall.end();
+                return false;
+            }
+        }
         let mut progress = Progress::default();
         let result = self.hand_over(transport, now, &mut progress);
         if progress.has_sent {
@@ -195,7 +210,7 @@ where
                 Next::Message(message, size)
             }
             Ok(_) => {
-                self.backlog.put_back([message]);
+                self.backlog.put_first(message);
                 Next::Waits
             }
             Err(why) => {
