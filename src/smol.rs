@@ -24,7 +24,7 @@ use core::pin::Pin;
 use core::task::{Context, Poll};
 use std::future::ready;
 use std::io;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use async_tungstenite::{WebSocketStream, client_async_with_config};
 use smol::io::{AsyncRead, AsyncWrite};

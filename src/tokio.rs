@@ -32,7 +32,7 @@ use core::pin::Pin;
 use core::task::{Context, Poll};
 use std::future::ready;
 use std::io;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use futures_core::Stream;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};

@@ -3,7 +3,9 @@
 //! anything is in doubt.
 
 use super::connection::Closing;
-use super::notice::Notice;
+use alloc::boxed::Box;
+
+use super::notice::{Notice, Rejected};
 use super::transport::Transport;
 use super::{Cause, Codec, Dialect, Driver};
 use crate::{CloseCode, CloseReason, Event, Instant, PingId};
@@ -214,7 +216,8 @@ where
                 Next::Waits
             }
             Err(why) => {
-                self.unheard.push(Notice::Rejected { message, why });
+                let rejected = Box::new(Rejected { message, why });
+                self.unheard.push(Notice::Rejected(rejected));
                 Next::Waits
             }
         }

@@ -10,7 +10,7 @@ use futures_sink::Sink as _;
 use super::connect::{Connect, Transport};
 use super::timer::Timer;
 use crate::Ending;
-use crate::driver::{Bytes, End, Order, Read, Transport as _};
+use crate::driver::{Bytes, End, Order, Read};
 
 pub(super) type Message<C> = <<C as Connect>::Socket as Transport>::Message;
 pub(super) type Fault<C> = <<C as Connect>::Socket as Transport>::Fault;
