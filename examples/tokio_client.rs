@@ -57,15 +57,17 @@ trait Stream: AsyncRead + AsyncWrite + Unpin + Send {}
 impl<T: AsyncRead + AsyncWrite + Unpin + Send> Stream for T {}
 
 async fn dial(url: Uri, tls: TlsConnector) -> Result<Socket, tungstenite::Error> {
-    let host = url.host().unwrap_or_default();
-    let host = host.trim_matches(['[', ']']).to_owned();
-    let is_plain = url.scheme_str() == Some("ws");
-    connect_over(url, |tap| async move {
-        if is_plain {
-            return Ok(Box::new(tap) as Box<dyn Stream>);
+    // The URL is another one where the server redirects.
+    connect_over(url, |tap, url| {
+        let tls = tls.clone();
+        async move {
+            if url.scheme_str() == Some("ws") {
+                return Ok(Box::new(tap) as Box<dyn Stream>);
+            }
+            let host = url.host().unwrap_or_default().trim_matches(['[', ']']);
+            let name = ServerName::try_from(host.to_owned()).map_err(io::Error::other)?;
+            Ok(Box::new(tls.connect(name, tap).await?) as Box<dyn Stream>)
         }
-        let name = ServerName::try_from(host).map_err(io::Error::other)?;
-        Ok(Box::new(tls.connect(name, tap).await?) as Box<dyn Stream>)
     })
     .await
 }

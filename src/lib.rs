@@ -119,7 +119,7 @@
 //! - [`Codec`] and [`Notice`]: what adapters share.
 //! - `blocking` (a feature): the adapter for blocking tungstenite.
 //! - `session` (feature `async`): the adapter for any async runtime; `tokio` and
-//!   `smol` (features) are parts for it.
+//!   `smol` (features) are parts for it, with a `Dial` that has settings.
 //!
 //! # Features
 //!
@@ -146,6 +146,8 @@ mod backoff;
 pub mod blocking;
 mod codec;
 mod config;
+#[cfg(feature = "tungstenite")]
+mod dial;
 #[cfg(feature = "alloc")]
 pub mod driver;
 mod error;
@@ -180,6 +182,8 @@ pub mod tungstenite;
 pub use action::{Action, Actions, CloseReason, Manner, StopReason};
 pub use codec::{Codec, Incoming};
 pub use config::{Config, ConfigBuilder};
+#[cfg(any(feature = "smol", feature = "tokio"))]
+pub use dial::Dial;
 pub use error::ConfigError;
 pub use event::{CloseCode, Closed, Epoch, Event, PingId, Refused, Retry};
 #[cfg(feature = "alloc")]

@@ -39,14 +39,15 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::sync::mpsc;
 use tokio::time::{Instant as TokioInstant, Sleep, sleep_until};
-use tokio_tungstenite::{WebSocketStream, client_async};
-use tungstenite::client::{IntoClientRequest, uri_mode};
-use tungstenite::error::UrlError;
-use tungstenite::stream::Mode;
+use tokio_tungstenite::{WebSocketStream, client_async_with_config};
+use tungstenite::client::IntoClientRequest;
+use tungstenite::handshake::client::Response;
+use tungstenite::http::Uri;
 use tungstenite::{Error, Message};
 
+use crate::dial::{Begun, Held, Target};
 use crate::session::{self, Accepted, Connect, Counted, Counter, Session, Transport};
-use crate::tungstenite::{ProtocolPings, authority, ending};
+use crate::tungstenite::{ProtocolPings, ending};
 use crate::{Config, stall};
 
 /// tokio's clock and a timer on it, paused where a test pauses it. It allocates
@@ -139,19 +140,16 @@ where
 /// What [`connect`] makes.
 pub type Socket = Counted<WebSocketStream<Tap<TcpStream>>>;
 
-/// Connects to a `ws://` URL, or to a request for one. Its bytes are counted, for
+/// Connects to a `ws://` URL, or to a request for one: a [`Dial`] without settings. Its
+/// bytes are counted, for
 /// [`with_progress`](Session::with_progress)`(Counted::progress)`.
 ///
 /// # Errors
 ///
-/// Fails if the URL is invalid, the network fails, or the server refuses; `wss://` is
-/// `TlsFeatureNotEnabled`.
+/// As [`Dial::connect`].
 pub async fn connect<R: IntoClientRequest>(request: R) -> Result<Socket, Error> {
-    let request = request.into_client_request()?;
-    if matches!(uri_mode(request.uri())?, Mode::Tls) {
-        return Err(Error::Url(UrlError::TlsFeatureNotEnabled));
-    }
-    connect_over(request, |tap| ready(Ok(tap))).await
+    let (socket, _) = Dial::new(request).connect().await?;
+    Ok(socket)
 }
 
 /// The same over a stream that `secure` makes of the one to the server: the place
@@ -159,32 +157,105 @@ pub async fn connect<R: IntoClientRequest>(request: R) -> Result<Socket, Error> 
 ///
 /// # Errors
 ///
-/// Fails if the URL is invalid, the network or `secure` fails, or the server refuses.
+/// As [`Dial::connect_over`].
 pub async fn connect_over<R, F, T, S>(
     request: R,
     secure: F,
 ) -> Result<Counted<WebSocketStream<S>>, Error>
 where
     R: IntoClientRequest,
-    F: FnOnce(Tap<TcpStream>) -> T,
+    F: FnMut(Tap<TcpStream>, Uri) -> T,
     T: Future<Output = io::Result<S>>,
     S: AsyncRead + AsyncWrite + Unpin,
 {
-    let request = request.into_client_request()?;
-    let socket = TcpStream::connect(authority(request.uri())?).await?;
-    socket.set_nodelay(true)?;
-    let counter = Counter::default();
-    let stream = secure(Tap::new(socket, counter.clone())).await?;
-    let (socket, _) = client_async(request, stream).await?;
-    Ok(Counted::new(socket, counter))
+    let (socket, _) = Dial::new(request).connect_over(secure).await?;
+    Ok(socket)
 }
 
-/// A byte stream whose incoming bytes are counted, and whose writes end when they
-/// stall; to stand below TLS and tungstenite.
+/// A [`Dial`](crate::Dial) on tokio.
+///
+/// ```no_run
+/// use keepalive::Config;
+/// use keepalive::tokio::{Dial, client};
+/// use tungstenite::protocol::WebSocketConfig;
+///
+/// let limits = WebSocketConfig::default().max_message_size(Some(1 << 20));
+/// let session = client(Config::default(), 42, |_attempt| async move {
+///     let dial = Dial::new("ws://localhost:9001").websocket(limits);
+///     let (socket, response) = dial.connect().await?;
+///     println!("{:?}", response.headers());
+///     Ok(socket)
+/// });
+/// ```
+pub type Dial = crate::dial::Dial<Timer>;
+
+impl Dial {
+    /// Connects to a `ws://` URL. Gives the answer to the handshake, too.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the URL is invalid or `wss://`, the network fails, or the server refuses.
+    pub async fn connect(self) -> Result<(Socket, Response), Error> {
+        let dial = self.begin(Target::without_tls)?;
+        open(dial, |tap, _| ready(Ok(tap))).await
+    }
+
+    /// The same for any URL, over a stream that `secure` makes of the one to the server:
+    /// the place for TLS of any kind.
+    ///
+    /// It is called again for each redirect that is followed, with the URL that this
+    /// stream leads to: the host to verify, and whether it is `wss` at all.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the URL is invalid, the network or `secure` fails, or the server refuses.
+    pub async fn connect_over<F, T, S>(
+        self,
+        secure: F,
+    ) -> Result<(Counted<WebSocketStream<S>>, Response), Error>
+    where
+        F: FnMut(Tap<TcpStream>, Uri) -> T,
+        T: Future<Output = io::Result<S>>,
+        S: AsyncRead + AsyncWrite + Unpin,
+    {
+        open(self.begin(Target::of)?, secure).await
+    }
+}
+
+async fn open<F, T, S>(
+    mut dial: Begun,
+    mut secure: F,
+) -> Result<(Counted<WebSocketStream<S>>, Response), Error>
+where
+    F: FnMut(Tap<TcpStream>, Uri) -> T,
+    T: Future<Output = io::Result<S>>,
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    loop {
+        let socket = dial.tcp(Timer::new(), TcpStream::connect).await?;
+        let counter = Counter::default();
+        let tap = Tap::new(socket, counter.clone());
+        let stream = secure(tap, dial.request().uri().clone()).await?;
+        let request = dial.request().clone();
+        match client_async_with_config(request, stream, dial.websocket).await {
+            Ok((socket, response)) => return Ok((Counted::new(socket, counter), response)),
+            Err(Error::Http(response)) => dial.redirect(response)?,
+            Err(error) => return Err(error),
+        }
+    }
+}
+
+/// A byte stream whose bytes are counted, and whose writes end when they stall; to
+/// stand below TLS and tungstenite.
+///
+/// Where a write fails, what the peer said last may lie unread: a close code, for
+/// example. So that error is held back until a read finds nothing more, which fails
+/// with it; until then writes are pending.
 #[derive(Debug)]
 pub struct Tap<T> {
     stream: T,
     counter: Counter,
+    held: Held,
     limit: stall::Limit,
 }
 
@@ -195,6 +266,7 @@ impl<T> Tap<T> {
         Self {
             stream,
             counter,
+            held: Held::new(),
             limit,
         }
     }
@@ -221,10 +293,11 @@ impl<T: AsyncRead + Unpin> AsyncRead for Tap<T> {
     ) -> Poll<io::Result<()>> {
         self.limit.check()?;
         let before = buffer.filled().len();
-        let result = Pin::new(&mut self.stream).poll_read(context, buffer);
-        let after = buffer.filled().len();
-        self.counter.add(after.saturating_sub(before));
-        result
+        let read = Pin::new(&mut self.stream).poll_read(context, buffer);
+        let count = buffer.filled().len().saturating_sub(before);
+        let tap = &mut *self;
+        tap.counter.add_read(count);
+        tap.held.read(&tap.counter, count == 0, read)
     }
 }
 
@@ -234,8 +307,11 @@ impl<T: AsyncWrite + Unpin> AsyncWrite for Tap<T> {
         context: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        let written = Pin::new(&mut self.stream).poll_write(context, bytes);
-        self.limit.judge(written, || TokioInstant::now().into_std())
+        let tap = &mut *self;
+        let written = tap.held.write(&tap.counter, context, |context| {
+            Pin::new(&mut tap.stream).poll_write(context, bytes)
+        });
+        tap.limit.judge(written, || TokioInstant::now().into_std())
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -251,8 +327,11 @@ impl<T: AsyncWrite + Unpin> AsyncWrite for Tap<T> {
         context: &mut Context<'_>,
         slices: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        let written = Pin::new(&mut self.stream).poll_write_vectored(context, slices);
-        self.limit.judge(written, || TokioInstant::now().into_std())
+        let tap = &mut *self;
+        let written = tap.held.write(&tap.counter, context, |context| {
+            Pin::new(&mut tap.stream).poll_write_vectored(context, slices)
+        });
+        tap.limit.judge(written, || TokioInstant::now().into_std())
     }
 
     fn is_write_vectored(&self) -> bool {

@@ -1,13 +1,14 @@
 //! What the adapters need to know of [tungstenite](https://docs.rs/tungstenite)'s
 //! messages and errors; tokio-tungstenite and async-tungstenite have the same.
 
-use core::time::Duration;
+use std::time::SystemTime;
 
 use tungstenite::error::ProtocolError;
 use tungstenite::protocol::CloseFrame;
 use tungstenite::protocol::frame::coding::CloseCode as WireCode;
 use tungstenite::{Bytes, Error, Message, Utf8Bytes};
 
+use crate::dial::retry_after;
 use crate::{CloseCode, Closed, Codec, Ending, Incoming, PingId, Refused};
 
 /// The pings of the WebSocket protocol (RFC 6455 section 5.5.2), with the id as
@@ -100,7 +101,9 @@ pub(crate) fn close_frame(code: CloseCode) -> CloseFrame {
 /// close frame, and an answer to the handshake may be a refusal, which may say how
 /// long to stay away.
 ///
-/// A `Retry-After` counts in seconds (RFC 9110 section 10.2.3); a date is ignored.
+/// A `Retry-After` is a number of seconds or a date (RFC 9110 section 10.2.3). A date
+/// counts from the response's own `Date`, or else from this system's clock; one that is
+/// past is a pause of zero.
 ///
 /// ```
 /// use keepalive::{Closed, Ending, tungstenite::ending};
@@ -117,21 +120,12 @@ pub fn ending(error: &Error) -> Ending {
         | Error::Protocol(ProtocolError::ResetWithoutClosingHandshake) => {
             Ending::Closed(Closed::default())
         }
-        Error::Http(response) => {
-            let value = response.headers().get("Retry-After");
-            Ending::Refused(Refused {
-                retry_after: value.and_then(|value| seconds(value.to_str().ok()?.trim())),
-                ..Refused::with_status(response.status().as_u16())
-            })
-        }
+        Error::Http(response) => Ending::Refused(Refused {
+            retry_after: retry_after(response.headers(), SystemTime::now),
+            ..Refused::with_status(response.status().as_u16())
+        }),
         _ => Ending::Failed,
     }
-}
-
-/// Digits and nothing else; those that are too many to count are still long.
-fn seconds(digits: &str) -> Option<Duration> {
-    let is_number = !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit());
-    is_number.then(|| Duration::from_secs(digits.parse().unwrap_or(u64::MAX)))
 }
 
 /// What the protocol's own frames are; `None` for the application's.
@@ -148,20 +142,4 @@ fn control(message: &Message) -> Option<Incoming<Message>> {
         })),
         Message::Text(_) | Message::Binary(_) | Message::Frame(_) => None,
     }
-}
-
-/// Where to connect to: host, without the brackets of an IPv6 address, and port.
-#[cfg(any(feature = "tokio", feature = "smol"))]
-pub(crate) fn authority(uri: &tungstenite::http::Uri) -> Result<(String, u16), Error> {
-    use tungstenite::client::uri_mode;
-    use tungstenite::error::UrlError;
-    use tungstenite::stream::Mode;
-
-    let usual = match uri_mode(uri)? {
-        Mode::Plain => 80,
-        Mode::Tls => 443,
-    };
-    let host = uri.host().ok_or(Error::Url(UrlError::NoHostName))?;
-    let bare = host.trim_start_matches('[').trim_end_matches(']');
-    Ok((bare.to_owned(), uri.port_u16().unwrap_or(usual)))
 }

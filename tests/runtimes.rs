@@ -73,7 +73,8 @@ mod on_tokio {
         fn run(config: Config, url: &str, app: impl FnMut(&Told) -> Order) -> Story {
             let (sender, outgoing) = mpsc::channel(ROOM);
             let stall = config.pong_timeout();
-            let dial = |_| connect_over(url, move |tap| ready(Ok(tap.with_stall_timeout(stall))));
+            let dial =
+                |_| connect_over(url, move |tap, _| ready(Ok(tap.with_stall_timeout(stall))));
             let session = client(config, 7, dial)
                 .with_progress(Counted::progress)
                 .sending(Channel(outgoing));
@@ -104,7 +105,8 @@ mod on_smol {
         fn run(config: Config, url: &str, app: impl FnMut(&Told) -> Order) -> Story {
             let (sender, outgoing) = smol::channel::bounded(ROOM);
             let stall = config.pong_timeout();
-            let dial = |_| connect_over(url, move |tap| ready(Ok(tap.with_stall_timeout(stall))));
+            let dial =
+                |_| connect_over(url, move |tap, _| ready(Ok(tap.with_stall_timeout(stall))));
             let session = client(config, 7, dial)
                 .with_progress(Counted::progress)
                 .sending(Box::pin(outgoing));

@@ -63,7 +63,7 @@ async fn a_server_that_falls_silent_is_left_and_dialled_again() {
 
     let (sender, outgoing) = mpsc::channel(1);
     let mut session = client(config, 42, |_| {
-        connect_over(url(port), |tap| secure(&tls, tap))
+        connect_over(url(port), |tap, _| secure(&tls, tap))
     })
     .with_progress(Counted::progress)
     .sending(Channel(outgoing));
@@ -99,7 +99,7 @@ async fn a_server_that_nobody_vouches_for_is_refused() {
     let port = serve(&Tls::new(), |_, _| Ok(()));
     let stranger = Tls::new();
     let mut session = client(Config::default(), 42, |_| {
-        connect_over(url(port), |tap| secure(&stranger, tap))
+        connect_over(url(port), |tap, _| secure(&stranger, tap))
     });
     loop {
         if let Notice::Down { cause, retry } = next(&mut session).await {

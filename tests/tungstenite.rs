@@ -5,6 +5,7 @@
 
 use core::error::Error as _;
 use core::time::Duration;
+use std::time::SystemTime;
 
 use keepalive::tungstenite::ending;
 use keepalive::{Cause, CloseCode, Ending, Refused};
@@ -12,12 +13,18 @@ use tungstenite::Error;
 use tungstenite::http::Response;
 
 fn refused_with(retry_after: &str) -> Ending {
-    let response = Response::builder()
+    refused_at(None, retry_after)
+}
+
+/// By a server whose clock shows this date.
+fn refused_at(date: Option<&str>, retry_after: &str) -> Ending {
+    let mut response = Response::builder()
         .status(503)
-        .header("Retry-After", retry_after)
-        .body(None)
-        .unwrap();
-    ending(&Error::Http(Box::new(response)))
+        .header("Retry-After", retry_after);
+    if let Some(date) = date {
+        response = response.header("Date", date);
+    }
+    ending(&Error::Http(Box::new(response.body(None).unwrap())))
 }
 
 fn away(hint: Duration) -> Ending {
@@ -32,8 +39,29 @@ fn no_hint() -> Ending {
 fn a_pause_is_read_in_seconds() {
     assert_eq!(refused_with("120"), away(Duration::from_secs(120)));
     assert_eq!(refused_with(" 0 "), away(Duration::ZERO));
-    assert_eq!(refused_with("Fri, 31 Dec 1999 23:59:59 GMT"), no_hint());
     assert_eq!(refused_with(""), no_hint());
+    assert_eq!(refused_with("soon"), no_hint());
+}
+
+#[test]
+fn a_pause_is_read_as_a_date_too() {
+    let date = "Fri, 31 Dec 1999 23:59:29 GMT";
+    let until = "Fri, 31 Dec 1999 23:59:59 GMT";
+    assert_eq!(refused_at(Some(date), until), away(Duration::from_secs(30)));
+    // Past by the server's clock, and by ours.
+    assert_eq!(refused_at(Some(until), date), away(Duration::ZERO));
+    assert_eq!(refused_with(until), away(Duration::ZERO));
+    assert_eq!(refused_with("Fri, 31 Dec 1999"), no_hint());
+}
+
+#[test]
+fn a_date_counts_from_our_clock_where_the_server_says_none() {
+    let until = SystemTime::now() + Duration::from_secs(30);
+    let Ending::Refused(refused) = refused_with(&httpdate::fmt_http_date(until)) else {
+        panic!("no refusal");
+    };
+    let pause = refused.retry_after.unwrap();
+    assert!((20..=30).contains(&pause.as_secs()), "{pause:?}");
 }
 
 #[test]

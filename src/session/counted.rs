@@ -6,22 +6,60 @@ use core::task::{Context, Poll};
 use futures_core::Stream;
 use futures_sink::Sink;
 
-/// Counts the bytes that come in below a socket, TLS included; a part of a message
+/// Counts the bytes that go through below a socket, TLS included; a part of a message
 /// is life too. Its clones count together, up to the greatest `usize` and then from
 /// 0.
 #[derive(Clone, Debug, Default)]
-pub struct Counter(Arc<AtomicUsize>);
+pub struct Counter(Arc<Counts>);
+
+#[derive(Debug, Default)]
+struct Counts {
+    read: AtomicUsize,
+    written: AtomicUsize,
+    #[cfg(feature = "std")]
+    write_error: std::sync::Mutex<Option<std::io::Error>>,
+}
 
 impl Counter {
     /// These bytes came in.
-    pub fn add(&self, bytes: usize) {
-        self.0.fetch_add(bytes, Ordering::Relaxed);
+    pub fn add_read(&self, bytes: usize) {
+        self.0.read.fetch_add(bytes, Ordering::Relaxed);
+    }
+
+    /// The system took these bytes.
+    pub fn add_written(&self, bytes: usize) {
+        self.0.written.fetch_add(bytes, Ordering::Relaxed);
     }
 
     /// How many bytes came in.
     #[must_use]
-    pub fn get(&self) -> u64 {
-        self.0.load(Ordering::Relaxed) as u64
+    pub fn read(&self) -> u64 {
+        self.0.read.load(Ordering::Relaxed) as u64
+    }
+
+    /// How many bytes the system took.
+    #[must_use]
+    pub fn written(&self) -> u64 {
+        self.0.written.load(Ordering::Relaxed) as u64
+    }
+
+    /// Why nothing can be written any more, where a tap has found that out and the
+    /// socket has not been told yet: it is told by the read that finds nothing more.
+    #[cfg(feature = "std")]
+    #[must_use]
+    pub fn take_write_error(&self) -> Option<std::io::Error> {
+        self.write_error().take()
+    }
+
+    #[cfg(any(feature = "smol", feature = "tokio"))]
+    pub(crate) fn hold_write_error(&self, error: std::io::Error) {
+        *self.write_error() = Some(error);
+    }
+
+    #[cfg(feature = "std")]
+    fn write_error(&self) -> std::sync::MutexGuard<'_, Option<std::io::Error>> {
+        let error = self.0.write_error.lock();
+        error.unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 }
 
@@ -45,9 +83,14 @@ impl<S> Counted<S> {
         &self.socket
     }
 
+    /// The counter that lies below it.
+    pub const fn counter(&self) -> &Counter {
+        &self.counter
+    }
+
     /// How many bytes came in.
     pub fn progress(&self) -> u64 {
-        self.counter.get()
+        self.counter.read()
     }
 }
 

@@ -1,0 +1,26 @@
+//! What the connectors share: where a URL leads, looking up its name, trying its
+//! addresses, following redirects, reading a refusal. It knows no runtime.
+
+#[cfg(any(feature = "smol", feature = "tokio"))]
+mod held;
+#[cfg(any(feature = "smol", feature = "tokio"))]
+mod lookup;
+#[cfg(any(feature = "smol", feature = "tokio"))]
+mod plan;
+mod retry_after;
+#[cfg(any(feature = "smol", feature = "tokio"))]
+mod settings;
+#[cfg(any(feature = "smol", feature = "tokio"))]
+mod staggered;
+#[cfg(any(feature = "smol", feature = "tokio"))]
+mod url;
+
+#[cfg(any(feature = "smol", feature = "tokio"))]
+pub(crate) use held::Held;
+pub(crate) use retry_after::retry_after;
+#[cfg(any(feature = "smol", feature = "tokio"))]
+pub(crate) use settings::Begun;
+#[cfg(any(feature = "smol", feature = "tokio"))]
+pub use settings::Dial;
+#[cfg(any(feature = "smol", feature = "tokio"))]
+pub(crate) use url::Target;
