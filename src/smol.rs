@@ -228,6 +228,11 @@ impl<T> Tap<T> {
         }
     }
 
+    /// The stream.
+    pub const fn get_ref(&self) -> &T {
+        &self.stream
+    }
+
     /// For how long the system may take no byte of what is to be written until the
     /// stream has failed, with `TimedOut`; 20 s by default.
     ///
