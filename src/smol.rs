@@ -206,8 +206,8 @@ where
 /// stand below TLS and tungstenite.
 ///
 /// Where a write fails, what the peer said last may lie unread: a close code, for
-/// example. So that error is held back until a read finds nothing more, which fails
-/// with it; until then writes are pending.
+/// example. So that error is held back until a read finds the end, and fails with it;
+/// until then writes are pending. See [`Counter::take_write_error`].
 #[derive(Debug)]
 pub struct Tap<T> {
     stream: T,
@@ -260,8 +260,7 @@ impl<T: AsyncRead + Unpin> AsyncRead for Tap<T> {
             Poll::Ready(Ok(count)) => *count,
             _ => 0,
         };
-        tap.counter.add_read(count);
-        tap.held.read(&tap.counter, count == 0, read)
+        tap.held.read(&tap.counter, count, read)
     }
 }
 

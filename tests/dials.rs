@@ -12,6 +12,7 @@ use core::task::Poll;
 use std::future::{poll_fn, ready};
 use std::io::{ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream, UdpSocket};
+use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant, SystemTime};
@@ -681,6 +682,7 @@ fn in_a_world_of_its_own(test: &str) {
         mount --bind \"$2\" /etc/resolv.conf
         shift 2
         exec \"$@\"";
+    let _folder = Removed(folder.clone());
     let can = isolated(world).arg("true").stderr(Stdio::null()).status();
     if !can.is_ok_and(|status| status.success()) {
         println!("SKIPPED {test}: it needs root, `unshare`, `ip` and `mount`");
@@ -703,7 +705,15 @@ fn in_a_world_of_its_own(test: &str) {
     assert!(told.contains("@@ names are fine"), "{told}");
     // A lookup takes 10 s there, and held the end for as long.
     assert!(took < Duration::from_secs(8), "{took:?}");
-    fs::remove_dir_all(&folder).unwrap();
+}
+
+/// Removes a folder at its end.
+struct Removed(PathBuf);
+
+impl Drop for Removed {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.0);
+    }
 }
 
 fn names_there<R: Runtime>() {
