@@ -56,7 +56,9 @@ async fn run(count: u64) -> Result<bool, Box<dyn Error>> {
         .backoff_base(Duration::from_millis(5))
         .backoff_cap(Duration::from_millis(20))
         .build()?;
-    let mut session = client(config, |_attempt| connect(url.clone())).keeping(64 << 10)?;
+    // At most so many bytes are in doubt at a time. More than the server reads before it
+    // hangs up would never be confirmed.
+    let mut session = client(config, |_attempt| connect(url.clone())).keeping(256)?;
 
     let orders = session.handle();
     tokio::spawn(async move {
