@@ -17,8 +17,10 @@ use std::time::{Duration, Instant};
 use criterion::{Bencher, Criterion};
 use futures_core::Stream;
 use futures_sink::Sink;
+use keepalive::Config;
+use keepalive::driver::Notice;
+use keepalive::session::Measured;
 use keepalive::tokio::accepted;
-use keepalive::{Config, Notice};
 use support::Results;
 use tokio::runtime::{Builder, Runtime};
 use tokio::time::{MissedTickBehavior, interval, sleep};
@@ -85,6 +87,8 @@ impl Sink<Message> for Socket {
     }
 }
 
+impl Measured for Socket {}
+
 async fn next(socket: &mut Socket) -> Message {
     match poll_fn(|context| Pin::new(&mut *socket).poll_next(context)).await {
         Some(Ok(message)) => message,
@@ -118,7 +122,7 @@ fn session(bencher: &mut Bencher) {
     };
     bencher.iter_custom(|count| {
         runtime.block_on(async {
-            let mut session = accepted(config, 42, Socket::default());
+            let mut session = accepted(config, Socket::default());
             let begin = Instant::now();
             let mut left = count;
             while left > 0 {

@@ -1,4 +1,4 @@
-#[cfg(any(feature = "blocking", feature = "async"))]
+#[cfg(feature = "blocking")]
 use crate::action::CloseReason;
 use crate::event::{CloseCode, Closed, PingId};
 
@@ -44,7 +44,7 @@ pub enum Incoming<M> {
 }
 
 /// What to say on the wire where the connection is ended for this reason.
-#[cfg(any(feature = "blocking", feature = "async"))]
+#[cfg(feature = "blocking")]
 pub(crate) const fn code_of(reason: CloseReason) -> Option<CloseCode> {
     match reason {
         // 1000 would end a session that the next connection is to resume.
@@ -58,7 +58,7 @@ pub(crate) const fn code_of(reason: CloseReason) -> Option<CloseCode> {
 
 /// What to say on the wire where the application gives the connection up with this
 /// code: not all of them may be sent (RFC 6455 section 7.4).
-#[cfg(any(feature = "blocking", feature = "async"))]
+#[cfg(feature = "blocking")]
 pub(crate) const fn sendable(code: Option<CloseCode>) -> CloseCode {
     match code {
         Some(CloseCode(code @ (1000..=1003 | 1007..=1014 | 3000..=4999))) => CloseCode(code),

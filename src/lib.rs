@@ -171,7 +171,7 @@ mod send_error;
 pub mod session;
 #[cfg(feature = "smol")]
 pub mod smol;
-#[cfg(any(feature = "blocking", feature = "smol", feature = "tokio"))]
+#[cfg(feature = "blocking")]
 mod stall;
 mod time;
 #[cfg(feature = "tokio")]

@@ -1,10 +1,10 @@
 use core::fmt;
 use core::time::Duration;
 
-#[cfg(any(feature = "blocking", feature = "async"))]
+#[cfg(feature = "blocking")]
 use crate::action::{Action, Actions};
 use crate::action::{CloseReason, StopReason};
-#[cfg(any(feature = "blocking", feature = "async"))]
+#[cfg(feature = "blocking")]
 use crate::event::Event;
 use crate::event::{CloseCode, Closed, PingId, Refused};
 
@@ -48,7 +48,7 @@ pub enum Notice<M, E, I> {
     Stopped(StopReason),
 }
 
-#[cfg(any(feature = "blocking", feature = "async"))]
+#[cfg(feature = "blocking")]
 impl<M, E, I> Notice<M, E, I> {
     /// What the application hears of one step: its actions, and how the connection
     /// or the dial ended where that was the event. Every adapter reports the same in
@@ -157,7 +157,7 @@ pub enum Ending {
     Failed,
 }
 
-#[cfg(any(feature = "blocking", feature = "async"))]
+#[cfg(feature = "blocking")]
 impl Ending {
     /// The same for a connection that was open: it can only have failed.
     pub(crate) const fn of_connection(self) -> Self {

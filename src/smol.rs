@@ -267,8 +267,7 @@ impl<T: AsyncRead + Unpin> AsyncRead for Tap<T> {
             Poll::Ready(Ok(count)) => *count,
             _ => 0,
         };
-        tap.counter.add_read(count);
-        tap.held.read(&tap.counter, count == 0, read)
+        tap.held.read(&tap.counter, count, read)
     }
 }
 

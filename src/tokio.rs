@@ -308,8 +308,7 @@ impl<T: AsyncRead + Unpin> AsyncRead for Tap<T> {
         let read = Pin::new(&mut self.stream).poll_read(context, buffer);
         let count = buffer.filled().len().saturating_sub(before);
         let tap = &mut *self;
-        tap.counter.add_read(count);
-        tap.held.read(&tap.counter, count == 0, read)
+        tap.held.read(&tap.counter, count, read)
     }
 }
 

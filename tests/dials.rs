@@ -12,6 +12,7 @@ use core::task::Poll;
 use std::future::{poll_fn, ready};
 use std::io::{ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream, UdpSocket};
+use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant, SystemTime};
@@ -554,14 +555,14 @@ fn bytes_are_counted_in_both_directions<R: Runtime>() {
         let counter = R::counter(&socket).clone();
         let sizes = [answer.len(), request.len()].map(|size| size as u64);
         assert_eq!([counter.read(), counter.written()], sizes);
-        send(&mut socket, Message::binary(vec![0; 1000])).unwrap();
+        assert!(send(&mut socket, Message::binary(vec![0; 1000])));
         // A header of 4 bytes and a mask of 4.
         assert_eq!(counter.written(), sizes[1] + 1008);
     });
 }
 
-/// As far as that goes without a wait: `None`, if not all the way.
-fn send<S>(socket: &mut S, message: Message) -> Option<()>
+/// As far as that goes without a wait: whether it has all gone.
+fn send<S>(socket: &mut S, message: Message) -> bool
 where
     S: Sink<Message, Error = Error> + Unpin,
 {
@@ -569,10 +570,8 @@ where
     let mut socket = Pin::new(socket);
     assert!(socket.as_mut().poll_ready(&mut context).is_ready());
     socket.as_mut().start_send(message).unwrap();
-    match socket.as_mut().poll_flush(&mut context) {
-        Poll::Ready(flushed) => Some(flushed.unwrap()),
-        Poll::Pending => None,
-    }
+    let flushed = socket.as_mut().poll_flush(&mut context);
+    flushed.map(Result::unwrap).is_ready()
 }
 
 /// tungstenite answers a ping as it reads on. Where that cannot be written any more,
@@ -608,7 +607,7 @@ fn a_write_that_fails_is_told_when_nothing_is_unread<R: Runtime>() {
     R::block_on(async {
         let (mut socket, _) = connect::<R>(Dial::new(url)).await.unwrap();
         peer.join().unwrap();
-        assert_eq!(send(&mut socket, Message::text("lost")), None);
+        assert!(!send(&mut socket, Message::text("lost")));
         let hi = next::<R>(&mut socket).await.unwrap().unwrap();
         assert_eq!(hi, Message::text("hi"));
         let error = next::<R>(&mut socket).await.unwrap().unwrap_err();
@@ -683,6 +682,7 @@ fn in_a_world_of_its_own(test: &str) {
         mount --bind \"$2\" /etc/resolv.conf
         shift 2
         exec \"$@\"";
+    let _folder = Removed(folder.clone());
     let can = isolated(world).arg("true").stderr(Stdio::null()).status();
     if !can.is_ok_and(|status| status.success()) {
         println!("SKIPPED {test}: it needs root, `unshare`, `ip` and `mount`");
@@ -705,7 +705,15 @@ fn in_a_world_of_its_own(test: &str) {
     assert!(told.contains("@@ names are fine"), "{told}");
     // A lookup takes 10 s there, and held the end for as long.
     assert!(took < Duration::from_secs(8), "{took:?}");
-    fs::remove_dir_all(&folder).unwrap();
+}
+
+/// Removes a folder at its end.
+struct Removed(PathBuf);
+
+impl Drop for Removed {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.0);
+    }
 }
 
 fn names_there<R: Runtime>() {

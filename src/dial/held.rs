@@ -3,14 +3,17 @@ use std::io;
 
 use crate::session::Counter;
 
-/// After how many writes in a row, with no read between them, an error is told to the
-/// writer after all: nobody reads.
-const PATIENCE: u8 = 16;
+/// After how many writes, with nothing read between them, an error is told to the writer
+/// after all. By then a runtime has asked the system what is unread: tokio does so after
+/// 61 polls at the latest, and a poll writes three times.
+const PATIENCE: u8 = 250;
 
-/// The error of a write, held back until a read found nothing more: what the peer said
-/// last, such as its close code, may lie unread, and tungstenite writes before it reads.
+/// The error of a write, held back until a read finds the end: what the peer said last,
+/// such as its close code, may lie unread, and tungstenite writes before it reads.
 ///
-/// Until then a write is pending. It wakes its task, which reads then.
+/// Until then a write is pending, and wakes its task, so that it reads. A read that is
+/// pending says little: the runtime may not have looked yet. Who knows that it has takes
+/// the error from the counter.
 #[derive(Debug, Default)]
 pub(crate) struct Held {
     /// Writes since the error, while it is held.
@@ -56,18 +59,19 @@ impl Held {
         Poll::Pending
     }
 
-    /// The error of a write in place of a read that found nothing, the end or an error
-    /// of its own.
+    /// Counts this read, of so many bytes; or the error of a write in place of one that
+    /// found the end, or failed.
     pub(crate) fn read<T>(
         &mut self,
         counter: &Counter,
-        found_nothing: bool,
+        bytes: usize,
         read: Poll<io::Result<T>>,
     ) -> Poll<io::Result<T>> {
-        if self.writes.is_none() {
+        counter.add_read(bytes);
+        if self.writes.is_none() || read.is_pending() {
             return read;
         }
-        if found_nothing || !matches!(read, Poll::Ready(Ok(_))) {
+        if bytes == 0 {
             return Poll::Ready(Err(self.tell(counter)));
         }
         self.writes = Some(1);
@@ -128,9 +132,12 @@ mod tests {
         }
 
         fn read(&mut self, read: Io) -> Io {
-            let found_nothing = matches!(read, Poll::Ready(Ok(0)));
+            let bytes = match read {
+                Poll::Ready(Ok(bytes)) => bytes,
+                _ => 0,
+            };
             let read = read.map_err(io::Error::from);
-            let read = self.held.read(&self.counter, found_nothing, read);
+            let read = self.held.read(&self.counter, bytes, read);
             read.map_err(|error| error.kind())
         }
 
@@ -142,13 +149,14 @@ mod tests {
     #[test]
     fn an_error_waits_until_nothing_is_unread() {
         for end in [
-            Poll::Pending,
             Poll::Ready(Ok(0)),
             Poll::Ready(Err(io::ErrorKind::NotConnected)),
         ] {
             let mut rig = Rig::default();
             assert_eq!(rig.write(Poll::Ready(Ok(7))), Poll::Ready(Ok(7)));
             assert_eq!(rig.write(RESET), Poll::Pending);
+            // The runtime has not looked yet.
+            assert_eq!(rig.read(Poll::Pending), Poll::Pending);
             assert_eq!(rig.read(Poll::Ready(Ok(5))), Poll::Ready(Ok(5)));
             assert_eq!(rig.write(Poll::Ready(Ok(1))), Poll::Pending);
             assert_eq!(rig.wakes(), 2);
@@ -157,7 +165,7 @@ mod tests {
             assert_eq!(rig.read(Poll::Ready(Ok(0))), Poll::Ready(Ok(0)));
             let broken = Poll::Ready(Err(io::ErrorKind::BrokenPipe));
             assert_eq!(rig.write(broken), broken);
-            assert_eq!(rig.counter.written(), 7);
+            assert_eq!((rig.counter.read(), rig.counter.written()), (5, 7));
         }
     }
 
@@ -166,6 +174,7 @@ mod tests {
         let mut rig = Rig::default();
         for _ in 0..PATIENCE {
             assert_eq!(rig.write(RESET), Poll::Pending);
+            assert_eq!(rig.read(Poll::Pending), Poll::Pending);
         }
         assert_eq!(rig.write(RESET), RESET);
         assert_eq!(rig.wakes(), usize::from(PATIENCE));
@@ -181,7 +190,7 @@ mod tests {
         assert!(rig.counter.take_write_error().is_none());
         // It is an error still.
         let broken = Poll::Ready(Err(io::ErrorKind::BrokenPipe));
-        assert_eq!(rig.read(Poll::Pending), broken);
+        assert_eq!(rig.read(Poll::Ready(Ok(0))), broken);
     }
 
     #[test]

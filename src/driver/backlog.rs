@@ -42,6 +42,12 @@ impl<W> Backlog<W> {
         self.ahead = messages;
     }
 
+    /// Puts back what was taken last.
+    pub(super) fn put_first(&mut self, message: W) {
+        self.ahead.push_front(message);
+    }
+
+    #[inline]
     pub(super) fn take(&mut self) -> Option<W> {
         self.ahead.pop_front()
     }

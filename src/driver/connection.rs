@@ -122,6 +122,7 @@ impl<W, E, I: Instant> Connection<W, E, I> {
     }
 
     /// Whether the backlog may go: the application has dealt with the opening.
+    #[inline]
     pub(super) fn takes_backlog(&self) -> bool {
         self.hearing == Hearing::Dealt
             && !self.awaits_login
@@ -129,6 +130,7 @@ impl<W, E, I: Instant> Connection<W, E, I> {
     }
 
     /// Whether the driver itself has something to hand over.
+    #[inline]
     pub(super) fn has_own(&self) -> bool {
         self.ping.is_some()
             || self.answer.is_some()
@@ -137,6 +139,7 @@ impl<W, E, I: Instant> Connection<W, E, I> {
     }
 
     /// Notes how many bytes came in; whether any did.
+    #[inline]
     pub(super) fn has_read(&mut self, bytes: Bytes) -> bool {
         bytes.read != core::mem::replace(&mut self.known.read, bytes.read)
     }

@@ -55,7 +55,7 @@
 //! loop {
 //!     match driver.run(&mut transport) {
 //!         Step::Told(Notice::Opened { .. }) => driver.send("login".to_owned()).unwrap(),
-//!         Step::Told(Notice::Message(message)) => heard.push(message),
+//!         Step::Message(message) => heard.push(message),
 //!         Step::Told(_) | Step::Again => {}
 //!         // Here an adapter waits for the socket, for a wish, or until then.
 //!         Step::Idle(Some(_due)) => break,
@@ -91,7 +91,7 @@ use crate::{
 };
 
 pub use self::codec::{Codec, Dialect, Frame, Incoming, NoFrames, Plain};
-pub use self::notice::{Cause, Down, Lost, Notice, Planned};
+pub use self::notice::{Cause, Down, Lost, Notice, Planned, Rejected};
 pub use self::transport::{Bytes, End, Order, Read, Transport};
 
 /// How many turns are taken until others have theirs.
@@ -136,6 +136,8 @@ pub struct Driver<D: Dialect, C: Codec<D::Message>, E, I> {
 /// What [`Driver::run`] came to.
 #[derive(Debug)]
 pub enum Step<M, W, E, I> {
+    /// The application's next message; run again.
+    Message(M),
     /// This is to be told; run again.
     Told(Notice<M, W, E, I>),
     /// Nothing is left to do: run again when the transport has something, when the
@@ -184,6 +186,11 @@ impl<W> Orders<W> {
         drop: None,
         dial: None,
     };
+
+    #[inline]
+    const fn is_empty(&self) -> bool {
+        self.drop.is_none() && !self.finish && self.dial.is_none()
+    }
 
     /// A dial that has not begun goes with what it would have replaced.
     fn drop(&mut self, farewell: Option<W>) {
@@ -478,12 +485,28 @@ where
             }
         }
         for _ in 0..TURNS {
-            self.carry_out(transport);
-            if !self.unheard.is_empty() {
-                return self.tell(transport);
+            if !self.orders.is_empty() || !self.unheard.is_empty() {
+                self.carry_out(transport);
+                if !self.unheard.is_empty() {
+                    return self.tell(transport);
+                }
             }
-            match self.turn(transport) {
-                Turn::Message(message) => return Step::Told(Notice::Message(message)),
+            let turn = if self.reads() {
+                match transport.read() {
+                    Read::Message(message) => {
+                        let now = transport.now();
+                        if let Some(message) = self.hear(message, now, transport) {
+                            self.go_on(transport, now, Unread::Perhaps);
+                            return Step::Message(message);
+                        }
+                        self.go_on(transport, now, Unread::Perhaps)
+                    }
+                    other => self.found(other, transport),
+                }
+            } else {
+                self.turn_without_read(transport)
+            };
+            match turn {
                 Turn::Moved => {}
                 Turn::Idle(due) if self.unheard.is_empty() => return Step::Idle(due),
                 Turn::Over if self.unheard.is_empty() => return Step::Over,
@@ -501,8 +524,25 @@ where
     {
         for _ in 0..TURNS {
             self.carry_out(transport);
-            match self.turn(transport) {
-                Turn::Message(message) => self.unheard.push(Notice::Message(message)),
+            let turn = if !self.reads() {
+                self.turn_without_read(transport)
+            } else if self.connection.is_some() && self.unheard.has_message() {
+                let now = transport.now();
+                self.go_on(transport, now, Unread::Ours)
+            } else {
+                match transport.read() {
+                    Read::Message(message) => {
+                        let now = transport.now();
+                        let message = self.hear(message, now, transport);
+                        if let Some(message) = message {
+                            self.unheard.push(Notice::Message(message));
+                        }
+                        self.go_on(transport, now, Unread::Perhaps)
+                    }
+                    other => self.found(other, transport),
+                }
+            };
+            match turn {
                 Turn::Moved => {}
                 Turn::Idle(due) => return Step::Idle(due),
                 Turn::Over => return Step::Over,
@@ -516,10 +556,14 @@ where
         !self.unheard.is_empty()
     }
 
+    #[inline]
     fn carry_out<T>(&mut self, transport: &mut T)
     where
         T: Transport<Message = D::Message, Error = E, Instant = I>,
     {
+        if self.orders.is_empty() {
+            return;
+        }
         while let Some(order) = self.orders.next() {
             transport.carry_out(order);
         }
@@ -566,51 +610,48 @@ where
         }
     }
 
-    /// One read, a tick, and some writes.
+    /// Whether there is a dial or a connection that may have something to read.
     #[inline]
-    fn turn<T>(&mut self, transport: &mut T) -> Turn<C::Message, I>
+    fn reads(&self) -> bool {
+        self.connection.is_some()
+            || !matches!(self.heartbeat.state(), State::Stopped | State::Idle)
+            || (!self.can_dial && self.heartbeat.state() == State::Idle)
+    }
+
+    fn turn_without_read<T>(&mut self, transport: &mut T) -> Turn<I>
     where
         T: Transport<Message = D::Message, Error = E, Instant = I>,
     {
-        match self.heartbeat.state() {
-            State::Stopped => return Turn::Over,
-            State::Idle if self.can_dial => {
-                let now = transport.now();
-                self.step(Event::Start, None, now);
-                return Turn::Moved;
-            }
-            _ => {}
+        if self.heartbeat.state() == State::Stopped {
+            return Turn::Over;
         }
-        if self.connection.is_some() && self.unheard.has_message() {
-            let now = transport.now();
-            return self.go_on(transport, now, Unread::Ours);
-        }
-        match transport.read() {
-            Read::Message(message) => {
-                let now = transport.now();
-                let told = self.hear(message, now, transport);
-                let turn = self.go_on(transport, now, Unread::Perhaps);
-                told.map_or(turn, Turn::Message)
-            }
-            Read::Nothing(as_of) => {
-                let now = transport.now();
-                self.found_nothing(transport, as_of, now)
-            }
+        let now = transport.now();
+        self.step(Event::Start, None, now);
+        Turn::Moved
+    }
+
+    /// What was read and is no message.
+    fn found<T>(&mut self, read: Read<D::Message, E, I>, transport: &mut T) -> Turn<I>
+    where
+        T: Transport<Message = D::Message, Error = E, Instant = I>,
+    {
+        let now = transport.now();
+        match read {
+            Read::Nothing(as_of) => self.found_nothing(transport, as_of, now),
             Read::Opened => {
-                let now = transport.now();
                 self.open(transport.bytes(), now);
                 Turn::Moved
             }
             Read::End(end) => {
-                let now = transport.now();
                 self.ended(end, now);
                 Turn::Moved
             }
+            Read::Message(_) => Turn::Moved,
         }
     }
 
     #[inline(never)]
-    fn found_nothing<T>(&mut self, transport: &mut T, as_of: I, now: I) -> Turn<C::Message, I>
+    fn found_nothing<T>(&mut self, transport: &mut T, as_of: I, now: I) -> Turn<I>
     where
         T: Transport<Message = D::Message, Error = E, Instant = I>,
     {
@@ -635,7 +676,7 @@ where
 
     /// Ticks and writes.
     #[inline]
-    fn go_on<T>(&mut self, transport: &mut T, now: I, unread: Unread<I>) -> Turn<C::Message, I>
+    fn go_on<T>(&mut self, transport: &mut T, now: I, unread: Unread<I>) -> Turn<I>
     where
         T: Transport<Message = D::Message, Error = E, Instant = I>,
     {
@@ -814,6 +855,7 @@ where
 
     fn open(&mut self, bytes: Bytes, now: I) {
         self.step(Event::Opened, None, now);
+        self.goodbye = None;
         let epoch = self.heartbeat.epoch();
         let awaits_login = self.heartbeat.config().healthy_within().is_some();
         self.connection = Some(Connection::new(epoch, awaits_login, bytes));
@@ -986,8 +1028,7 @@ where
 }
 
 /// What one turn came to.
-enum Turn<M, I> {
-    Message(M),
+enum Turn<I> {
     Moved,
     Idle(Option<I>),
     Over,

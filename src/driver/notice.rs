@@ -47,12 +47,7 @@ pub enum Notice<M, W, E, I> {
     /// wants a new connection less than 1 s after the last dial began.
     Rescheduled(Planned<I>),
     /// A message that cannot be sent, given back.
-    Rejected {
-        /// The message.
-        message: W,
-        /// Why.
-        why: Unsendable,
-    },
+    Rejected(Box<Rejected<W>>),
     /// It is over. Nothing comes after it.
     Stopped {
         /// Why.
@@ -60,6 +55,15 @@ pub enum Notice<M, W, E, I> {
         /// The backlog that never was handed over, in order.
         unsent: Vec<W>,
     },
+}
+
+/// A message that cannot be sent.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Rejected<W> {
+    /// The message.
+    pub message: W,
+    /// What is wrong with it.
+    pub why: Unsendable,
 }
 
 /// How a connection or a dial was lost.
@@ -224,7 +228,7 @@ impl<M, W, E, I> Unheard<M, W, E, I> {
     /// Whether a message that was rejected waits: then no more of the backlog is taken.
     pub(super) fn has_rejected(&self) -> bool {
         let mut told = self.0.iter();
-        told.any(|told| matches!(told, Notice::Rejected { .. }))
+        told.any(|told| matches!(told, Notice::Rejected(_)))
     }
 
     pub(super) fn pop(&mut self) -> Option<Notice<M, W, E, I>> {

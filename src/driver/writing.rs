@@ -3,7 +3,9 @@
 //! anything is in doubt.
 
 use super::connection::Closing;
-use super::notice::Notice;
+use alloc::boxed::Box;
+
+use super::notice::{Notice, Rejected};
 use super::transport::Transport;
 use super::{Cause, Codec, Dialect, Driver};
 use crate::{CloseCode, CloseReason, Event, Instant, PingId};
@@ -42,18 +44,33 @@ where
         let Some(connection) = &mut self.connection else {
             return false;
         };
-        let has_work = connection.needs_flush || connection.has_own() || connection.takes_backlog();
-        if connection.broken.is_some() || !has_work {
-            connection.stall.end();
+        if connection.needs_flush || connection.has_own() || connection.broken.is_some() {
+            return self.write_out(transport, now);
+        }
+        if !connection.takes_backlog() {
             return false;
+        }
+        // What most turns find: nothing to send.
+        if let Ok(true) = transport.is_ready() {
+            match self.backlog.take().or_else(|| transport.backlog()) {
+                Some(message) => self.backlog.put_first(message),
+                None => return false,
+            }
         }
         self.write_out(transport, now)
     }
 
+    #[inline(never)]
     fn write_out<T>(&mut self, transport: &mut T, now: I) -> bool
     where
         T: Transport<Message = D::Message, Error = E, Instant = I>,
     {
+        if let Some(connection) = &mut self.connection {
+            if connection.broken.is_some() {
+                connection.stall.end();
+                return false;
+            }
+        }
         let mut progress = Progress::default();
         let result = self.hand_over(transport, now, &mut progress);
         if progress.has_sent {
@@ -195,11 +212,12 @@ where
                 Next::Message(message, size)
             }
             Ok(_) => {
-                self.backlog.put_back([message]);
+                self.backlog.put_first(message);
                 Next::Waits
             }
             Err(why) => {
-                self.unheard.push(Notice::Rejected { message, why });
+                let rejected = Box::new(Rejected { message, why });
+                self.unheard.push(Notice::Rejected(rejected));
                 Next::Waits
             }
         }

@@ -328,17 +328,26 @@ where
                 context,
             };
             let step = self.driver.run(&mut polled);
-            #[cfg(feature = "std")]
-            self.publish();
             match step {
-                Step::Told(notice) => return Poll::Ready(Some(notice)),
-                Step::Over => return Poll::Ready(None),
+                Step::Message(message) => {
+                    self.publish();
+                    return Poll::Ready(Some(Notice::Message(message)));
+                }
+                Step::Told(notice) => {
+                    self.publish();
+                    return Poll::Ready(Some(notice));
+                }
+                Step::Over => {
+                    self.publish();
+                    return Poll::Ready(None);
+                }
                 Step::Again => {
                     let Io { alarm, timer, .. } = &mut self.io;
                     alarm.look(timer, context);
                     break;
                 }
                 Step::Idle(due) => {
+                    self.publish();
                     let Io { alarm, timer, .. } = &mut self.io;
                     if !alarm.wait(due, timer, context) {
                         return Poll::Pending;
@@ -346,6 +355,7 @@ where
                 }
             }
         }
+        self.publish();
         context.waker().wake_by_ref();
         Poll::Pending
     }
@@ -383,9 +393,9 @@ where
         }
     }
 
-    #[cfg(feature = "std")]
     #[inline]
     fn publish(&mut self) {
+        #[cfg(feature = "std")]
         if let Some(desk) = &mut self.io.desk {
             let heartbeat = self.driver.heartbeat();
             desk.publish(heartbeat.state(), self.driver.heard_epoch());

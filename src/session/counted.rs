@@ -43,8 +43,9 @@ impl Counter {
         self.0.written.load(Ordering::Relaxed) as u64
     }
 
-    /// Why nothing can be written any more, where a tap has found that out and the
-    /// socket has not been told yet: it is told by the read that finds nothing more.
+    /// Why nothing can be written any more, where a tap holds that back until a read
+    /// finds the end: for who knows that nothing is unread. To take it is to end the
+    /// socket.
     #[cfg(feature = "std")]
     #[must_use]
     pub fn take_write_error(&self) -> Option<std::io::Error> {
