@@ -120,6 +120,8 @@ pub struct Driver<D: Dialect, C: Codec<D::Message>, E, I> {
     unheard: Unheard<C::Message, D::Message, E, I>,
     backlog: Backlog<D::Message>,
     goodbye: Option<Goodbye>,
+    /// What ends an accepted socket that has not been read yet.
+    early: Option<Event>,
     /// What the peer hears of a connection that the application gives up.
     given_up: Option<CloseCode>,
     /// The network changed; it is said once nothing is unread.
@@ -247,6 +249,7 @@ where
             unheard: Unheard::new(),
             backlog: Backlog::new(),
             goodbye: None,
+            early: None,
             given_up: None,
             has_network_changed: false,
             alive: None,
@@ -392,7 +395,11 @@ where
     /// it within `close_timeout`. A second call does not wait. A client says 1000, a
     /// server's socket 1001.
     pub fn stop(&mut self, now: I) {
-        self.step(Event::Stop, None, now);
+        if self.is_yet_to_open() {
+            self.early = Some(Event::Stop);
+        } else {
+            self.step(Event::Stop, None, now);
+        }
     }
 
     /// The same with other words.
@@ -407,10 +414,17 @@ where
     pub fn reconnect_now(&mut self, now: I) {
         if self.can_dial {
             self.step(Event::ReconnectNow, None, now);
+        } else if self.is_yet_to_open() {
+            self.early.get_or_insert(Event::ReconnectNow);
         } else if self.heartbeat.state() == State::Open {
             let closed = Closed::default().retry(Retry::Stop);
             self.step(Event::GiveUp(closed), Some(Cause::Reconnected), now);
         }
+    }
+
+    /// Whether there is an accepted socket, whose peer is to hear how it ends.
+    fn is_yet_to_open(&self) -> bool {
+        !self.can_dial && self.heartbeat.state() == State::Idle
     }
 
     /// Reports that the path may be another one now. It is looked at once all that came
@@ -855,7 +869,10 @@ where
 
     fn open(&mut self, bytes: Bytes, now: I) {
         self.step(Event::Opened, None, now);
-        self.goodbye = None;
+        if self.can_dial {
+            // That was for an earlier one.
+            self.goodbye = None;
+        }
         let epoch = self.heartbeat.epoch();
         let awaits_login = self.heartbeat.config().healthy_within().is_some();
         self.connection = Some(Connection::new(epoch, awaits_login, bytes));
@@ -863,6 +880,11 @@ where
         let deaf = since.map(|since| now.saturating_duration_since(since));
         self.opened = Some(now);
         self.unheard.push(Notice::Opened { epoch, deaf });
+        match self.early.take() {
+            Some(Event::Stop) => self.stop(now),
+            Some(_) => self.reconnect_now(now),
+            None => {}
+        }
     }
 
     /// The transport says that the dial or the connection is over.
