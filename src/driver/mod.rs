@@ -898,6 +898,12 @@ where
             (_, Some((error, _))) => return self.fail(Cause::Failed(error), now),
             (End::Plain, None) => (Closed::default(), String::new()),
             (End::Failed(error), None) => return self.fail(Cause::Failed(error), now),
+            (End::FailedAs(error, mut closed), None) => {
+                let loss = Loss::Closed(closed.code);
+                closed.retry = closed.retry.or_else(|| self.codec.retry(loss));
+                let cause = Cause::Failed(error);
+                return self.step(Event::Closed(closed), Some(cause), now);
+            }
             (End::Refused(mut refused, error), None) => {
                 let loss = Loss::Refused(refused.status);
                 refused.retry = refused.retry.or_else(|| self.codec.retry(loss));

@@ -115,6 +115,9 @@ pub enum End<E> {
     Refused(Refused, E),
     /// It failed.
     Failed(E),
+    /// It failed, and to come back as after this close is right: a dial that was
+    /// answered with a time to stay away, for example.
+    FailedAs(E, Closed),
 }
 
 /// How many bytes went through a transport.

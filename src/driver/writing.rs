@@ -84,7 +84,10 @@ where
         let Some(connection) = &mut self.connection else {
             return true;
         };
-        let took = connection.has_written(transport.bytes());
+        let bytes = transport.bytes();
+        let took = connection.has_written(bytes);
+        // Where nothing is counted, to be given a message is all that shows.
+        let has_moved = took || (progress.has_moved && bytes.written == 0);
         if took && connection.is_ping_held_back() {
             self.heartbeat.handle(Event::Draining, now).for_each(drop);
         }
@@ -94,7 +97,7 @@ where
             return true;
         }
         if connection.needs_flush || (progress.is_full && connection.has_own()) {
-            connection.stall.go_on(took || progress.has_moved, now);
+            connection.stall.go_on(has_moved, now);
         } else {
             connection.stall.end();
         }

@@ -265,7 +265,9 @@ where
             Ending::Closed(closed) if is_open && closed == crate::Closed::default() => End::Plain,
             Ending::Closed(closed) if is_open => End::Closed(closed, alloc::string::String::new()),
             Ending::Refused(refused) if !is_open => End::Refused(refused, fault),
-            _ => End::Failed(fault),
+            // Nothing was there that could close.
+            Ending::Closed(closed) => End::FailedAs(fault, closed),
+            Ending::Refused(_) | Ending::Failed => End::Failed(fault),
         }
     }
 

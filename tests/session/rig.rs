@@ -750,8 +750,8 @@ impl Rig {
         Self::open_after(config, 0, |rig| rig)
     }
 
-    /// The same where the bytes of its sockets are counted, and so many of them came
-    /// with the handshake.
+    /// The same where the bytes of its sockets are counted, and so many of them
+    /// went each way with the handshake.
     pub fn counted(config: Config, handshake: u64) -> (Self, Wire) {
         Self::open_after(config, handshake, |mut rig| {
             rig.session = rig.session.with_bytes(Socket::bytes);
@@ -772,6 +772,7 @@ impl Rig {
             }
             let new = world.wire();
             new.line().bytes = handshake;
+            new.line().written = handshake;
             *wire.borrow_mut() = Some(new.clone());
             Dialled::Open(new)
         }));
