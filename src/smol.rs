@@ -2,23 +2,31 @@
 //! with [async-tungstenite](https://docs.rs/async-tungstenite) 0.35.
 //!
 //! ```no_run
+//! use keepalive::Config;
+//! use keepalive::driver::Notice;
 //! use keepalive::smol::{client, connect};
-//! use keepalive::{Config, Notice};
+//! use tungstenite::Message;
 //!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! smol::block_on(async {
-//!     let dial = |_attempt| connect("ws://localhost:9001");
-//!     let mut session = client(Config::default(), dial);
+//!     let mut session = client(Config::default(), |_attempt| connect("ws://localhost:9001"));
+//!     let handle = session.handle(); // for the other tasks
+//!     smol::spawn(async move { handle.send(Message::text("Hello Server!")).await }).detach();
 //!     while let Some(notice) = session.next().await {
-//!         if let Notice::Message(message) = notice {
-//!             println!("{message}");
+//!         match notice {
+//!             // On each connection, ahead of what the others send.
+//!             Notice::Opened { .. } => session.send(Message::text("It is me"))?,
+//!             Notice::Message(message) => println!("{message}"),
+//!             Notice::Down(down) => eprintln!("down: {}", down.cause),
+//!             _ => {}
 //!         }
 //!     }
-//! });
+//!     Ok(())
+//! })
+//! # }
 //! ```
 //!
-//! The application's messages come from any stream, such as a
-//! `Box::pin`ned receiver of `smol::channel`. For `wss://`,
-//! [`connect_over`] takes any TLS library.
+//! For `wss://`, [`connect_over`] takes any TLS library.
 
 use core::pin::Pin;
 use core::task::{Context, Poll};

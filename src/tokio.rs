@@ -2,21 +2,22 @@
 //! with [tokio-tungstenite](https://docs.rs/tokio-tungstenite) 0.30.
 //!
 //! ```no_run
-//! use keepalive::tokio::{Channel, client, connect};
-//! use keepalive::{Config, Notice};
+//! use keepalive::Config;
+//! use keepalive::driver::Notice;
+//! use keepalive::tokio::{client, connect};
 //! use tokio_tungstenite::tungstenite::Message;
 //!
 //! # #[tokio::main(flavor = "current_thread")]
 //! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
-//! let (sender, outgoing) = tokio::sync::mpsc::channel(16);
-//! let dial = |_attempt| connect("ws://localhost:9001");
-//! let mut session = client(Config::default(), dial).sending(Channel(outgoing));
+//! let mut session = client(Config::default(), |_attempt| connect("ws://localhost:9001"));
+//! let handle = session.handle(); // for the other tasks
+//! tokio::spawn(async move { handle.send(Message::text("Hello Server!")).await });
 //! while let Some(notice) = session.next().await {
 //!     match notice {
-//!         // Not `send`, which would wait for room that only this task can make.
-//!         Notice::Opened => sender.try_send(Message::text("Hello Server!"))?,
+//!         // On each connection, ahead of what the others send.
+//!         Notice::Opened { .. } => session.send(Message::text("It is me"))?,
 //!         Notice::Message(message) => println!("{message}"),
-//!         Notice::Down { cause, .. } => eprintln!("down: {cause}"),
+//!         Notice::Down(down) => eprintln!("down: {}", down.cause),
 //!         _ => {}
 //!     }
 //! }

@@ -2,15 +2,17 @@
 //!
 //! A [`Session`] owns one WebSocket at a time, of any library whose sockets are a
 //! `Stream` of messages and a `Sink` for them. What differs between runtimes and
-//! libraries is given to it: how to [`Connect`], a [`Timer`], and a
-//! [`Codec`](crate::Codec). It needs an allocator for its dials, and neither `std`
-//! nor a runtime.
+//! libraries is given to it: how to [`Connect`], a [`Timer`], and the library's
+//! [`Dialect`](crate::driver::Dialect); what differs between applications is their
+//! [`Codec`](crate::driver::Codec). It needs an allocator for its dials, and neither
+//! `std` nor a runtime.
 //!
 //! ```
 //! use core::task::{Context, Poll};
 //! use core::time::Duration;
+//! use keepalive::driver::{Incoming, NoFrames, Notice};
 //! use keepalive::session::{Session, Sleeper};
-//! use keepalive::{CloseCode, Closed, Codec, Config, Incoming, Notice, PingId, stop_when_refused};
+//! use keepalive::{CloseCode, Closed, Config, stop_when_refused};
 //! # use core::{convert::Infallible, future, pin::Pin};
 //! # use futures_core::Stream;
 //! # use futures_sink::Sink;
@@ -35,33 +37,27 @@
 //! #     loop { if let Poll::Ready(output) = future.as_mut().poll(&mut context) { return output } }
 //! # }
 //!
-//! /// A protocol in which pings are texts, and "bye" is a close.
-//! struct Texts;
-//!
-//! impl Codec<&'static str> for Texts {
-//!     fn ping(&mut self, _: PingId) -> &'static str {
-//!         "ping"
-//!     }
-//!
-//!     fn read(&mut self, message: &&'static str) -> Incoming<&'static str> {
-//!         match *message {
-//!             "pong" => Incoming::AnyPong,
-//!             "bye" => Incoming::Closed(Closed::with_code(CloseCode::NORMAL)),
-//!             _ => Incoming::Message,
-//!         }
-//!     }
-//! }
+//! // A protocol in which pings are texts, and "bye" is a close.
+//! let texts = (
+//!     |_ping| "ping",
+//!     |text| match text {
+//!         "pong" => Incoming::AnyPong,
+//!         "bye" => Incoming::Closed(Closed::with_code(CloseCode::NORMAL), String::new()),
+//!         _ => Incoming::Message(text.to_owned()),
+//!     },
+//! );
 //!
 //! # block_on(async {
 //! let timer = Sleeper::new(|| Duration::ZERO, |_at| future::pending::<()>());
 //! // By default a client comes back, whatever the code.
 //! let config = Config::builder().policy(stop_when_refused).build().unwrap();
-//! let mut session = Session::client(config, 42, Texts, timer, |_attempt| dial());
+//! let (seed, dialect) = (42, NoFrames::new()); // another seed for each client
+//! let mut session = Session::client(config, seed, dialect, texts, timer, |_attempt| dial());
 //! let mut told = Vec::new();
 //! while let Some(notice) = session.next().await {
 //!     match notice {
-//!         Notice::Message(message) => told.push(message.to_owned()),
-//!         Notice::Stopped(reason) => told.push(reason.to_string()),
+//!         Notice::Message(message) => told.push(message),
+//!         Notice::Stopped { reason, .. } => told.push(reason.to_string()),
 //!         _ => {}
 //!     }
 //! }
