@@ -53,6 +53,8 @@ use tungstenite::Message;
 struct Blocking;
 
 impl Client for Blocking {
+    const TELLS_EVERY_DOWN: bool = false;
+
     fn run(config: Config, url: &str, mut app: impl FnMut(&Told) -> Order) -> Story {
         let mut session = Session::client(config, 7, |dial: &Dial| dial.connect(url));
         let end = Instant::now() + peer::PATIENCE;
@@ -73,7 +75,7 @@ impl Client for Blocking {
             let Some(notice) = notice else {
                 return story;
             };
-            let told = Told::of(notice, Instant::now(), Message::len, words_of);
+            let told = Told::of_blocking(notice, Instant::now(), Message::len, words_of);
             order = story.tell(told, &mut app);
         }
     }

@@ -12,20 +12,20 @@ mod scenarios;
 mod websockets;
 
 use std::fmt::Debug;
-use std::future::ready;
 use std::time::Instant;
 
 use futures_core::Stream;
-use keepalive::session::{Connect, Counted, Session, Timer, Transport};
-use keepalive::{CloseCode, Closed, Codec, Config};
+use keepalive::driver::{Codec, Dialect, Plain};
+use keepalive::session::{Connect, Measured, Session, Timer, Transport};
+use keepalive::{CloseCode, Closed, Config, Ending};
 use tungstenite::Message;
 
 use peer::PATIENCE;
 use scenarios::{Client, Order, Story, Told, words_of, words_of_io};
 
 /// Lets this session run until the application has had enough.
-async fn tell<C, T, K, O, M, E>(
-    mut session: Session<C, T, K, O>,
+async fn tell<C, T, D, K, N, O, M, E>(
+    mut session: Session<C, T, D, K, N, O>,
     send: impl Fn(Message),
     length: impl Fn(&M) -> usize,
     words: impl Fn(&E) -> String,
@@ -35,8 +35,11 @@ where
     C: Connect,
     C::Socket: Transport<Message = M, Fault = E>,
     E: Debug,
+    M: Debug,
     T: Timer<Instant = Instant>,
-    K: Codec<M>,
+    D: Dialect<Message = M>,
+    K: Codec<M, Message = M>,
+    N: FnMut(&E) -> Ending,
     O: Stream<Item = M> + Unpin,
 {
     let mut story = Story::default();
@@ -48,7 +51,9 @@ where
             Order::Stop => session.stop(),
             Order::ReconnectNow => session.reconnect_now(),
             Order::NetworkChanged => session.network_changed(),
-            Order::GiveUp(code) => session.give_up(Closed::with_code(CloseCode(code))),
+            Order::GiveUp(code) => {
+                session.give_up(Closed::with_code(CloseCode(code)));
+            }
             Order::Quit => return story,
         }
         let Some(notice) = session.next().await else {
@@ -64,21 +69,16 @@ const ROOM: usize = 16;
 
 mod on_tokio {
     use super::*;
-    use keepalive::tokio::{Channel, client, connect_over};
-    use tokio::sync::mpsc;
+    use keepalive::tokio::{client, connect};
 
+    /// It sends by a handle.
     struct Tokio;
 
     impl Client for Tokio {
         fn run(config: Config, url: &str, app: impl FnMut(&Told) -> Order) -> Story {
-            let (sender, outgoing) = mpsc::channel(ROOM);
-            let stall = config.pong_timeout();
-            let dial =
-                |_| connect_over(url, move |tap, _| ready(Ok(tap.with_stall_timeout(stall))));
-            let session = client(config, 7, dial)
-                .with_progress(Counted::progress)
-                .sending(Channel(outgoing));
-            let send = |message| drop(sender.try_send(message));
+            let mut session = client(config, |_| connect(url)).with_seed(7);
+            let handle = session.handle();
+            let send = |message| drop(handle.try_send(message));
             block_on(tell(session, send, Message::len, words_of, app))
         }
     }
@@ -97,18 +97,15 @@ mod on_tokio {
 
 mod on_smol {
     use super::*;
-    use keepalive::smol::{client, connect_over};
+    use keepalive::smol::{client, connect};
 
     struct Smol;
 
     impl Client for Smol {
         fn run(config: Config, url: &str, app: impl FnMut(&Told) -> Order) -> Story {
             let (sender, outgoing) = smol::channel::bounded(ROOM);
-            let stall = config.pong_timeout();
-            let dial =
-                |_| connect_over(url, move |tap, _| ready(Ok(tap.with_stall_timeout(stall))));
-            let session = client(config, 7, dial)
-                .with_progress(Counted::progress)
+            let session = client(config, |_| connect(url))
+                .with_seed(7)
                 .sending(Box::pin(outgoing));
             let send = |message| drop(sender.try_send(message));
             let patience = async {
@@ -126,7 +123,7 @@ mod on_smol {
 /// A library with messages and errors of its own.
 mod on_tokio_websockets {
     use super::*;
-    use crate::websockets::{Pings, connect, ending};
+    use crate::websockets::{WebSockets, connect, ending};
     use keepalive::tokio::{Channel, Timer};
     use tokio::sync::mpsc;
     use tokio_websockets::{Error, Message as Theirs};
@@ -140,10 +137,10 @@ mod on_tokio_websockets {
 
         fn run(config: Config, url: &str, app: impl FnMut(&Told) -> Order) -> Story {
             let (sender, outgoing) = mpsc::channel(ROOM);
-            let dial = |_| connect(url.parse().unwrap(), config.pong_timeout());
-            let session = Session::client(config, 7, Pings, Timer::new(), dial)
+            let dial = |_| connect(url.parse().unwrap());
+            let session = Session::client(config, 7, WebSockets, Plain, Timer::new(), dial)
                 .with_endings(ending)
-                .with_progress(Counted::progress)
+                .with_bytes(Measured::bytes)
                 .sending(Channel(outgoing));
             let send = |message| drop(sender.try_send(translated(message)));
             let length = |message: &Theirs| message.as_payload().len();

@@ -14,11 +14,12 @@ use std::time::Duration;
 use allocation_counter::measure;
 use futures_core::Stream;
 use futures_sink::Sink;
-use keepalive::session::{Accepted, Session, Silent, Timer};
-use keepalive::{Config, Notice, StopReason};
+use keepalive::driver::Notice;
+use keepalive::session::{Accepted, Session, Timer};
+use keepalive::{Config, StopReason};
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 
-use rig::{Fault, Msg, Pings};
+use rig::{Fault, Frames, Msg, Pings};
 
 /// Nothing takes an hour, which the paused clock skips.
 const HOUR: Duration = Duration::from_secs(3600);
@@ -76,7 +77,7 @@ impl Sink<Msg> for Socket {
     }
 }
 
-type Watched<T> = Session<Accepted<Socket>, T, Pings, Silent<Msg>>;
+type Watched<T> = Session<Accepted<Socket>, T, Frames, Pings>;
 
 /// Makes a session, lives with it, and counts the allocations in the meantime: in the
 /// making, and in all polls.
@@ -88,6 +89,7 @@ async fn live<T: Timer>(timer: T, pings: u32) -> (Vec<&'static str>, u64) {
         session = Some(Session::accepted(
             Config::article(),
             42,
+            Frames,
             Pings,
             timer,
             socket,
@@ -105,12 +107,15 @@ async fn live<T: Timer>(timer: T, pings: u32) -> (Vec<&'static str>, u64) {
             return (told, count);
         };
         told.push(match notice {
-            Notice::Opened => "opened",
+            Notice::Opened { .. } => "opened",
             Notice::Message(_) => "message",
             Notice::Ping(_) => "ping",
             Notice::Pong { .. } => "pong",
-            Notice::Down { retry: None, .. } => "down",
-            Notice::Stopped(StopReason::Closed(_)) => "over",
+            Notice::Down(down) if down.retry.is_none() => "down",
+            Notice::Stopped {
+                reason: StopReason::Closed(_),
+                ..
+            } => "over",
             _ => panic!("what is this?"),
         });
     }
