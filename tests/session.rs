@@ -3,8 +3,8 @@
 //!
 //! What runtimes, sinks and timers do to a heartbeat, and which tests show that the
 //! driver copes. Each was seen to fail with the driver broken in that point. What it
-//! tells on each runtime is in `tests/runtimes.rs`; that an accepted socket costs no
-//! allocation, in `tests/session_alloc.rs`.
+//! tells on each runtime is in `tests/runtimes.rs`; what an accepted socket allocates, in
+//! `tests/session_alloc.rs`.
 //!
 //! | | fact | tests |
 //! | --- | --- | --- |

@@ -93,8 +93,8 @@ where
     K: Codec<S::Message>,
 {
     /// A server's accepted socket, which is open. The first loss is final: reconnecting
-    /// is off, whatever the settings say. It allocates nothing, but for what its parts
-    /// do.
+    /// is off, whatever the settings say. It allocates for no message and no ping, but
+    /// for what its parts do.
     pub fn accepted(config: Config, seed: u64, dialect: D, codec: K, timer: T, socket: S) -> Self {
         let driver = Driver::accepted(config, seed, dialect, codec);
         Self::of(driver, timer, Accepted::new(), Stage::Accepted(socket))
