@@ -24,15 +24,13 @@ use axum::http::StatusCode;
 use axum::http::header::CONTENT_TYPE;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{any, get};
-use guests::{Doors, Pings};
-use keepalive::{CloseCode, Codec, Config, Incoming, Notice, PingId};
+use guests::Doors;
+use keepalive::Config;
+use keepalive::driver::{Codec, Incoming, Notice};
 use tokio::net::TcpListener;
-use tokio::sync::mpsc;
 use tokio::time::timeout;
 
 const PAGE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/examples/browser/dist");
-/// How many messages wait for one page. Further ones are lost to it.
-const BACKLOG: usize = 64;
 /// How long a mute connection stays.
 const MUTE: Duration = Duration::from_secs(300);
 
@@ -96,8 +94,8 @@ fn file(name: &str, kind: &str) -> Response {
 
 /// Stays with a page until it is gone, or wants to be left.
 async fn host(doors: &Doors, socket: WebSocket) {
-    let (say, outgoing) = mpsc::channel(BACKLOG);
-    let mut guest = doors.admit(Config::default(), TextPings(Pings), socket, outgoing);
+    let mut guest = doors.admit(Config::default(), TextPings, socket);
+    let handle = guest.handle();
     while let Some(notice) = guest.next().await {
         let Notice::Message(message) = notice else {
             continue;
@@ -111,28 +109,22 @@ async fn host(doors: &Doors, socket: WebSocket) {
             }
             _ => {
                 // Where the page does not read, there is nothing to be done.
-                let _ = say.try_send(message);
+                let _ = handle.try_send(message);
             }
         }
     }
 }
 
 /// The protocol's pings, and an answer to the pages' own ones.
-struct TextPings(Pings);
+struct TextPings;
 
 impl Codec<Message> for TextPings {
-    fn ping(&mut self, id: PingId) -> Message {
-        self.0.ping(id)
-    }
+    type Message = Message;
 
-    fn read(&mut self, message: &Message) -> Incoming<Message> {
-        match message {
+    fn read(&mut self, data: Message) -> Incoming<Message, Message> {
+        match &data {
             Message::Text(text) if *text == "ping" => Incoming::Ping(Message::text("pong")),
-            other => self.0.read(other),
+            _ => Incoming::Message(data),
         }
-    }
-
-    fn goodbye(&mut self, code: Option<CloseCode>) -> Option<Message> {
-        self.0.goodbye(code)
     }
 }

@@ -7,36 +7,29 @@
 mod support;
 
 use std::error::Error;
-use std::hash::{BuildHasher, RandomState};
 
-use keepalive::Notice;
-use keepalive::session::Counted;
+use keepalive::driver::Notice;
 use keepalive::smol::{client, connect};
 use tungstenite::Message;
 
 fn main() -> Result<(), Box<dyn Error>> {
     let (url, config) = support::without_tls(support::target()?);
-    let seed = RandomState::new().hash_one(0);
-    let (sender, outgoing) = smol::channel::bounded(16);
-    let mut session = client(config, seed, |_attempt| connect(url.clone()))
-        .with_progress(Counted::progress)
-        .sending(Box::pin(outgoing));
+    let mut session = client(config, |_attempt| connect(url.clone()));
     smol::block_on(async {
         while let Some(notice) = session.next().await {
             match notice {
                 Notice::Connecting { attempt } => println!("connecting, retry {attempt}"),
-                Notice::Opened => {
+                Notice::Opened { .. } => {
                     println!("open");
-                    // The channel may be full: then enough greetings wait already.
-                    let _ = sender.try_send(Message::text("Hello Server!"));
+                    session.send(Message::text("Hello Server!"))?;
                 }
                 Notice::Message(message) => println!("received {message}"),
                 Notice::Pong { round_trip, .. } => println!("pong after {round_trip:?}"),
-                Notice::Down { cause, .. } => println!("down: {cause}"),
-                Notice::Stopped(reason) => println!("over: {reason}"),
+                Notice::Down(down) => println!("down: {}", down.cause),
+                Notice::Stopped { reason, .. } => println!("over: {reason}"),
                 _ => {}
             }
         }
-    });
-    Ok(())
+        Ok(())
+    })
 }

@@ -7,18 +7,16 @@
 mod support;
 
 use std::error::Error;
-use std::hash::{BuildHasher, RandomState};
 use std::io;
 use std::sync::Arc;
 
-use keepalive::Notice;
+use keepalive::driver::Notice;
 use keepalive::session::Counted;
-use keepalive::tokio::{Channel, client, connect_over};
+use keepalive::tokio::{client, connect_over};
 use rustls::crypto::ring;
 use rustls::pki_types::ServerName;
 use rustls::{ClientConfig, RootCertStore};
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::sync::mpsc;
 use tokio_rustls::TlsConnector;
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::http::Uri;
@@ -28,23 +26,18 @@ use tokio_tungstenite::tungstenite::{self, Message};
 async fn main() -> Result<(), Box<dyn Error>> {
     let (url, config) = support::target()?;
     let tls = connector()?;
-    let seed = RandomState::new().hash_one(0);
-    let (sender, outgoing) = mpsc::channel(16);
-    let mut session = client(config, seed, |_attempt| dial(url.clone(), tls.clone()))
-        .with_progress(Counted::progress)
-        .sending(Channel(outgoing));
+    let mut session = client(config, |_attempt| dial(url.clone(), tls.clone()));
     while let Some(notice) = session.next().await {
         match notice {
             Notice::Connecting { attempt } => println!("connecting, retry {attempt}"),
-            Notice::Opened => {
+            Notice::Opened { .. } => {
                 println!("open");
-                // The channel may be full: then enough greetings wait already.
-                let _ = sender.try_send(Message::text("Hello Server!"));
+                session.send(Message::text("Hello Server!"))?;
             }
             Notice::Message(message) => println!("received {message}"),
             Notice::Pong { round_trip, .. } => println!("pong after {round_trip:?}"),
-            Notice::Down { cause, .. } => println!("down: {cause}"),
-            Notice::Stopped(reason) => println!("over: {reason}"),
+            Notice::Down(down) => println!("down: {}", down.cause),
+            Notice::Stopped { reason, .. } => println!("over: {reason}"),
             _ => {}
         }
     }

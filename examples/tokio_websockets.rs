@@ -1,4 +1,4 @@
-//! A client on tokio and tokio-websockets, which needs a codec of its own:
+//! A client on tokio and tokio-websockets, which needs a dialect of its own:
 //! `cargo run --features tokio --example tokio_websockets [URL]`.
 //!
 //! Any other WebSocket library is bound in the same way. Without a URL it starts a
@@ -10,37 +10,33 @@ mod websockets;
 
 use std::hash::{BuildHasher, RandomState};
 
-use keepalive::Notice;
-use keepalive::session::{Counted, Session};
-use keepalive::tokio::{Channel, Timer};
-use tokio::sync::mpsc;
+use keepalive::driver::{Notice, Plain};
+use keepalive::session::{Measured, Session};
+use keepalive::tokio::Timer;
 use tokio_websockets::Message;
-use websockets::{Pings, connect, ending};
+use websockets::{WebSockets, connect, ending};
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let (url, config) = support::without_tls(support::target()?);
     let seed = RandomState::new().hash_one(0);
-    let (sender, outgoing) = mpsc::channel(16);
-    let dial = |_attempt| connect(url.clone(), config.pong_timeout());
-    let mut session = Session::client(config, seed, Pings, Timer::new(), dial)
+    let dial = |_attempt| connect(url.clone());
+    let mut session = Session::client(config, seed, WebSockets, Plain, Timer::new(), dial)
         .with_endings(ending)
-        .with_progress(Counted::progress)
-        .sending(Channel(outgoing));
+        .with_bytes(Measured::bytes);
     while let Some(notice) = session.next().await {
         match notice {
             Notice::Connecting { attempt } => println!("connecting, retry {attempt}"),
-            Notice::Opened => {
+            Notice::Opened { .. } => {
                 println!("open");
-                // The channel may be full: then enough greetings wait already.
-                let _ = sender.try_send(Message::text("Hello Server!"));
+                session.send(Message::text("Hello Server!"))?;
             }
             Notice::Message(message) => {
                 println!("received {}", message.as_text().unwrap_or("something"));
             }
             Notice::Pong { round_trip, .. } => println!("pong after {round_trip:?}"),
-            Notice::Down { cause, .. } => println!("down: {cause}"),
-            Notice::Stopped(reason) => println!("over: {reason}"),
+            Notice::Down(down) => println!("down: {}", down.cause),
+            Notice::Stopped { reason, .. } => println!("over: {reason}"),
             _ => {}
         }
     }

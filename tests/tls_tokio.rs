@@ -14,16 +14,14 @@ use std::time::Duration;
 
 use built::{Running, example};
 use futures_core::Stream;
+use keepalive::driver::{Cause, Codec, Dialect, Notice};
 use keepalive::session::{Connect, Counted, Counter, Session, Timer, Transport};
-use keepalive::tokio::{Channel, Tap, client, connect_over};
-use keepalive::{
-    Cause, CloseCode, CloseReason, Codec, Config, Notice, StopReason, stop_when_refused,
-};
+use keepalive::tokio::{Tap, client, connect_over};
+use keepalive::{CloseCode, CloseReason, Config, Ending, StopReason, stop_when_refused};
 use peer_tls::{Served, Tls};
 use rustls::pki_types::ServerName;
 use rustls::{ServerConnection, StreamOwned};
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, DuplexStream, duplex};
-use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep, timeout};
 use tokio_rustls::client::TlsStream;
 use tokio_rustls::{TlsAcceptor, TlsConnector};
@@ -61,19 +59,17 @@ async fn a_server_that_falls_silent_is_left_and_dialled_again() {
         .build()
         .unwrap();
 
-    let (sender, outgoing) = mpsc::channel(1);
-    let mut session = client(config, 42, |_| {
+    let mut session = client(config, |_| {
         connect_over(url(port), |tap, _| secure(&tls, tap))
-    })
-    .with_progress(Counted::progress)
-    .sending(Channel(outgoing));
+    });
+    let handle = session.handle();
     let mut pongs = 0;
     loop {
         match next(&mut session).await {
             Notice::Pong { .. } => pongs += 1,
-            Notice::Down { cause, retry } => {
-                let is_dead = matches!(cause, Cause::TimedOut(CloseReason::PongTimeout));
-                assert!(is_dead && retry.is_some(), "{cause}");
+            Notice::Down(down) => {
+                let is_dead = matches!(down.cause, Cause::TimedOut(CloseReason::PongTimeout));
+                assert!(is_dead && down.retry.is_some(), "{}", down.cause);
                 break;
             }
             _ => {}
@@ -81,12 +77,12 @@ async fn a_server_that_falls_silent_is_left_and_dialled_again() {
     }
     assert!(pongs > 0);
 
-    sender.send(Message::text("hello")).await.unwrap();
+    handle.send(Message::text("hello")).await.unwrap();
     let mut echo = None;
     let reason = loop {
         match next(&mut session).await {
             Notice::Message(message) => echo = Some(message),
-            Notice::Stopped(reason) => break reason,
+            Notice::Stopped { reason, .. } => break reason,
             _ => {}
         }
     };
@@ -98,14 +94,14 @@ async fn a_server_that_falls_silent_is_left_and_dialled_again() {
 async fn a_server_that_nobody_vouches_for_is_refused() {
     let port = serve(&Tls::new(), |_, _| Ok(()));
     let stranger = Tls::new();
-    let mut session = client(Config::default(), 42, |_| {
+    let mut session = client(Config::default(), |_| {
         connect_over(url(port), |tap, _| secure(&stranger, tap))
     });
     loop {
-        if let Notice::Down { cause, retry } = next(&mut session).await {
-            let told = cause.to_string();
+        if let Notice::Down(down) = next(&mut session).await {
+            let told = down.cause.to_string();
             assert!(told.contains("invalid peer certificate"), "{told}");
-            assert!(retry.is_some());
+            assert!(down.retry.is_some());
             break;
         }
     }
@@ -138,12 +134,12 @@ async fn the_bytes_of_one_record_are_life() {
             Ok::<_, Error>(Counted::new(socket, counter))
         }
     };
-    let mut session = client(Config::article(), 42, dial).with_progress(Counted::progress);
+    let mut session = client(Config::article(), dial);
     let begin = Instant::now();
     let message = loop {
         match next(&mut session).await {
             Notice::Message(message) => break message,
-            Notice::Down { cause, .. } => panic!("{cause} after {:?}", begin.elapsed()),
+            Notice::Down(down) => panic!("{} after {:?}", down.cause, begin.elapsed()),
             _ => {}
         }
     };
@@ -167,18 +163,22 @@ async fn drip(acceptor: TlsAcceptor, socket: DuplexStream) {
 }
 
 /// The next notice. It never takes long, also in the time of a paused clock.
-async fn next<C, T, K, O>(session: &mut Session<C, T, K, O>) -> Told<C, T>
+async fn next<C, T, D, K, N, O>(session: &mut Session<C, T, D, K, N, O>) -> Told<C, T, K>
 where
     C: Connect,
     T: Timer,
-    K: Codec<<C::Socket as Transport>::Message>,
-    O: Stream<Item = <C::Socket as Transport>::Message> + Unpin,
+    D: Dialect<Message = Sent<C>>,
+    K: Codec<Sent<C>>,
+    N: FnMut(&<C::Socket as Transport>::Fault) -> Ending,
+    O: Stream<Item = Sent<C>> + Unpin,
 {
     timeout(PATIENCE, session.next()).await.unwrap().unwrap()
 }
 
-type Told<C, T> = Notice<
-    <<C as Connect>::Socket as Transport>::Message,
+type Sent<C> = <<C as Connect>::Socket as Transport>::Message;
+type Told<C, T, K> = Notice<
+    <K as Codec<Sent<C>>>::Message,
+    Sent<C>,
     <<C as Connect>::Socket as Transport>::Fault,
     <T as Timer>::Instant,
 >;

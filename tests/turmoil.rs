@@ -16,8 +16,9 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::rc::Rc;
 use std::time::Duration;
 
+use keepalive::driver::{Cause, Notice};
 use keepalive::tokio::{Channel, accepted, client};
-use keepalive::{Cause, CloseReason, Config, Notice};
+use keepalive::{CloseReason, Config};
 use tokio::sync::mpsc;
 use tokio::task::spawn_local;
 use tokio::time::timeout;
@@ -301,17 +302,16 @@ enum Told {
 struct Log(Rc<RefCell<Vec<(Duration, Told)>>>);
 
 impl Log {
-    fn note<M: ToString, E: std::fmt::Display, I>(&self, notice: &Notice<M, E, I>) {
+    fn note<M: ToString, E: std::fmt::Display, I>(&self, notice: &Notice<M, M, E, I>) {
         let told = match notice {
             Notice::Connecting { attempt } => Told::Dial(*attempt),
-            Notice::Opened => Told::Open,
+            Notice::Opened { .. } => Told::Open,
             Notice::Message(message) => Told::Heard(message.to_string()),
             Notice::Pong { round_trip, .. } => Told::Pong(*round_trip),
-            Notice::Down {
-                cause: Cause::TimedOut(CloseReason::PongTimeout),
-                ..
-            } => Told::Dead,
-            Notice::Down { cause, .. } => Told::Lost(cause.to_string()),
+            Notice::Down(down) => match &down.cause {
+                Cause::TimedOut(CloseReason::PongTimeout) => Told::Dead,
+                cause => Told::Lost(cause.to_string()),
+            },
             _ => return,
         };
         let now = turmoil::sim_elapsed().unwrap();
@@ -437,7 +437,9 @@ async fn watch(
     mut changes: mpsc::UnboundedReceiver<()>,
     path: &str,
 ) -> turmoil::Result {
-    let mut session = client(watching(), 42, |_| dial(path)).sending(Channel(outgoing));
+    let mut session = client(watching(), |_| dial(path))
+        .with_seed(42)
+        .sending(Channel(outgoing));
     loop {
         tokio::select! {
             notice = session.next() => log.note(&notice.unwrap()),
@@ -465,12 +467,12 @@ async fn echo(socket: TcpStream, log: Log, config: Config) {
     let Ok(Ok(socket)) = timeout(CONNECT, accept_async(socket)).await else {
         return;
     };
-    let (says, outgoing) = mpsc::channel(1024);
-    let mut session = accepted(config, 42, socket).sending(Channel(outgoing));
+    let mut session = accepted(config, socket).with_seed(42);
     while let Some(notice) = session.next().await {
         log.note(&notice);
         if let Notice::Message(message) = notice {
-            says.try_send(message).unwrap();
+            // Where the connection has just ended, nobody waits for it.
+            let _ = session.send(message);
         }
     }
 }

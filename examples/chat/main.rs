@@ -13,11 +13,11 @@ use std::net::SocketAddr;
 use std::process;
 use std::time::Duration;
 
-use keepalive::tokio::{Channel, client, connect};
-use keepalive::{Config, ConfigError, Notice};
+use keepalive::driver::Notice;
+use keepalive::tokio::{client, connect};
+use keepalive::{Config, ConfigError};
 use room::Room;
 use tokio::net::TcpListener;
-use tokio::sync::mpsc;
 use tokio_tungstenite::tungstenite::Message;
 
 #[tokio::main]
@@ -65,20 +65,19 @@ async fn show() -> Result<(), Box<dyn Error>> {
     tokio::spawn(async move { axum::serve(listener, router).await });
 
     let _carl = connect(format!("ws://{address}/chat/carl")).await?;
-    let (sender, outgoing) = mpsc::channel(1);
     let dial = |_attempt| connect(format!("ws://{address}/chat/ann"));
-    let mut ann = client(quick()?, 42, dial).sending(Channel(outgoing));
+    let mut ann = client(quick()?, dial);
     while let Some(notice) = ann.next().await {
         match notice {
             Notice::Message(message) => match message.to_text()? {
-                "carl leaves: no pong in time" => sender.try_send(Message::text("Carl?"))?,
+                "carl leaves: no pong in time" => ann.send(Message::text("Carl?"))?,
                 "ann: Carl?" => {
                     let room = room.clone();
                     tokio::spawn(async move { room.close().await });
                 }
                 _ => {}
             },
-            Notice::Stopped(reason) => {
+            Notice::Stopped { reason, .. } => {
                 room.close().await; // until all are gone
                 println!("ann is told: {reason}");
             }

@@ -8,15 +8,12 @@ use axum::extract::ws::{Message, Utf8Bytes, WebSocket, WebSocketUpgrade};
 use axum::extract::{Path, State};
 use axum::response::Html;
 use axum::routing::{any, get};
-use guests::{Doors, Pings};
-use keepalive::{Config, Notice, StopReason};
-use tokio::sync::mpsc;
+use guests::Doors;
+use keepalive::driver::{Notice, Plain};
+use keepalive::{Config, Handle, StopReason};
 
 #[path = "../support/guests.rs"]
 mod guests;
-
-/// How many messages wait for one client. Further ones are lost to it.
-const BACKLOG: usize = 64;
 
 /// A chat room. Its clones are the same room.
 #[derive(Clone)]
@@ -24,7 +21,7 @@ pub(crate) struct Room(Arc<Shared>);
 
 struct Shared {
     config: Config,
-    members: Mutex<BTreeMap<u64, mpsc::Sender<Message>>>,
+    members: Mutex<BTreeMap<u64, Handle<Message>>>,
     doors: Doors,
 }
 
@@ -62,13 +59,13 @@ impl Room {
 
     /// Stays with a client until it is gone.
     async fn host(&self, name: &str, socket: WebSocket) {
-        let (number, outgoing) = self.enter();
-        let mut guest = self.0.doors.admit(self.0.config, Pings, socket, outgoing);
+        let mut guest = self.0.doors.admit(self.0.config, Plain, socket);
+        let number = self.enter(guest.handle());
         self.tell(&format!("{name} joins"));
         let reason = loop {
             match guest.next().await {
                 Some(Notice::Message(Message::Text(text))) => self.tell(&format!("{name}: {text}")),
-                Some(Notice::Stopped(reason)) => break reason,
+                Some(Notice::Stopped { reason, .. }) => break reason,
                 Some(_) => {}
                 None => break StopReason::Requested,
             }
@@ -77,15 +74,14 @@ impl Room {
         self.tell(&format!("{name} leaves: {reason}"));
     }
 
-    fn enter(&self) -> (u64, mpsc::Receiver<Message>) {
-        let (sender, outgoing) = mpsc::channel(BACKLOG);
+    fn enter(&self, member: Handle<Message>) -> u64 {
         let mut members = self.members();
         let number = members.last_key_value().map_or(0, |(last, _)| last + 1);
-        members.insert(number, sender);
-        (number, outgoing)
+        members.insert(number, member);
+        number
     }
 
-    /// Waits for nobody.
+    /// Waits for nobody: who has no room for it misses it.
     fn tell(&self, text: &str) {
         println!("{text}");
         let text = Utf8Bytes::from(text);
@@ -94,7 +90,7 @@ impl Room {
         }
     }
 
-    fn members(&self) -> MutexGuard<'_, BTreeMap<u64, mpsc::Sender<Message>>> {
+    fn members(&self) -> MutexGuard<'_, BTreeMap<u64, Handle<Message>>> {
         let members = self.0.members.lock();
         members.unwrap_or_else(PoisonError::into_inner)
     }

@@ -1,14 +1,15 @@
-//! What the servers on axum share: pings in axum's messages, and a way to send
+//! What the servers on axum share: the dialect of axum's messages, and a way to send
 //! everyone away.
 
 use std::hash::{BuildHasher, RandomState};
 use std::time::Instant;
 
-use axum::extract::ws::{CloseFrame, Message, Utf8Bytes, WebSocket};
+use axum::extract::ws::{CloseFrame, Message, WebSocket};
+use keepalive::driver::{Codec, Dialect, Frame, Notice};
 use keepalive::session::{Accepted, Session};
-use keepalive::tokio::{Channel, Timer};
-use keepalive::{CloseCode, Closed, Codec, Config, Incoming, Notice, PingId};
-use tokio::sync::{mpsc, watch};
+use keepalive::tokio::Timer;
+use keepalive::{CloseCode, CloseReason, Closed, Config, Handle, PingId, Unsendable};
+use tokio::sync::watch;
 
 /// Those who are served, to be sent away. Its clones are for the same ones.
 #[derive(Clone)]
@@ -32,12 +33,10 @@ impl Doors {
         config: Config,
         codec: K,
         socket: WebSocket,
-        outgoing: mpsc::Receiver<Message>,
     ) -> Guest<K> {
         let seed = RandomState::new().hash_one(0);
-        let session = Session::accepted(config, seed, codec, Timer::new(), socket);
         Guest {
-            session: session.sending(Channel(outgoing)),
+            session: Session::accepted(config, seed, Axum, codec, Timer::new(), socket),
             doors: self.0.subscribe(),
             is_leaving: false,
         }
@@ -45,24 +44,28 @@ impl Doors {
 }
 
 /// A socket that was accepted, and is watched.
-pub(crate) struct Guest<K> {
-    session: Session<Accepted<WebSocket>, Timer, K, Channel<Message>>,
+pub(crate) struct Guest<K: Codec<Message>> {
+    session: Session<Accepted<WebSocket>, Timer, Axum, K>,
     doors: watch::Receiver<bool>,
     is_leaving: bool,
 }
 
 impl<K: Codec<Message>> Guest<K> {
-    /// The session's next notice. It says goodbye when the doors close.
-    pub(crate) async fn next(&mut self) -> Option<Notice<Message, axum::Error, Instant>> {
+    /// What sends to it.
+    pub(crate) fn handle(&mut self) -> Handle<Message> {
+        self.session.handle()
+    }
+
+    /// The session's next notice. It says goodbye when the doors close, with 1001 as any
+    /// accepted session.
+    pub(crate) async fn next(&mut self) -> Option<Told<K>> {
         if !self.is_leaving {
             tokio::select! {
                 notice = self.session.next() => return notice,
                 () = closed(&mut self.doors) => {}
             }
             self.is_leaving = true;
-            if let Some(goodbye) = Pings.goodbye(Some(CloseCode::GOING_AWAY)) {
-                self.session.stop_with(goodbye);
-            }
+            self.session.stop();
         }
         self.session.next().await
     }
@@ -74,38 +77,55 @@ impl<K: Codec<Message>> Guest<K> {
     }
 }
 
+type Told<K> = Notice<<K as Codec<Message>>::Message, Message, axum::Error, Instant>;
+
 async fn closed(doors: &mut watch::Receiver<bool>) {
     // Where nobody is left to close them, all is over too.
     let _ = doors.wait_for(|is_closed| *is_closed).await;
 }
 
-/// The protocol's own pings, in axum's messages.
-pub(crate) struct Pings;
+/// axum's messages.
+#[derive(Clone, Copy)]
+pub(crate) struct Axum;
 
-impl Codec<Message> for Pings {
-    fn ping(&mut self, id: PingId) -> Message {
-        Message::Ping(id.to_bytes().to_vec().into())
-    }
+impl Dialect for Axum {
+    type Message = Message;
 
-    fn read(&mut self, message: &Message) -> Incoming<Message> {
+    fn frame(&self, message: &Message) -> Frame {
         match message {
             Message::Pong(payload) => {
                 let id = PingId::from_payload(payload);
-                id.map_or(Incoming::Control, Incoming::Pong)
+                id.map_or(Frame::Control, Frame::Pong)
             }
-            Message::Ping(_) => Incoming::Control, // the library has answered
-            Message::Close(frame) => Incoming::Closed(Closed {
-                code: frame.as_ref().map(|frame| CloseCode(frame.code)),
-                ..Closed::default()
-            }),
-            Message::Text(_) | Message::Binary(_) => Incoming::Message,
+            Message::Ping(_) => Frame::Control, // the library has answered
+            Message::Close(frame) => {
+                let closed = Closed {
+                    code: frame.as_ref().map(|frame| CloseCode(frame.code)),
+                    ..Closed::default()
+                };
+                let words = frame.as_ref().map_or("", |frame| frame.reason.as_str());
+                Frame::Close(closed, words.to_owned())
+            }
+            Message::Text(_) | Message::Binary(_) => Frame::Data,
         }
     }
 
-    fn goodbye(&mut self, code: Option<CloseCode>) -> Option<Message> {
+    fn size(&self, message: &Message) -> Result<usize, Unsendable> {
+        match message {
+            Message::Text(text) => Ok(text.len()),
+            Message::Binary(bytes) => Ok(bytes.len()),
+            _ => Err(Unsendable::Control),
+        }
+    }
+
+    fn ping(&mut self, id: PingId) -> Option<Message> {
+        Some(Message::Ping(id.to_bytes().to_vec().into()))
+    }
+
+    fn goodbye(&mut self, _: CloseReason, code: Option<CloseCode>, words: &str) -> Option<Message> {
         Some(Message::Close(code.map(|CloseCode(code)| CloseFrame {
             code,
-            reason: Utf8Bytes::default(),
+            reason: words.into(),
         })))
     }
 }

@@ -6,8 +6,8 @@ use keepalive::session::Session;
 use keepalive::{CloseCode, Closed, Config, Ending, Goodbye, PingId, Refused, Retry, State};
 
 use crate::rig::{
-    Awake, Dialled, Frames, Manual, Msg, NO_CODE, Outbox, Pings, Rig, Socket, Wire, World, config, millis, seconds,
-    words,
+    Awake, Dialled, Frames, Manual, Msg, NO_CODE, Outbox, Pings, Rig, Socket, Wire, World, config,
+    millis, seconds, words,
 };
 
 /// A way of ending, and why it is told to have ended.
@@ -478,15 +478,9 @@ fn an_accepted_socket_is_over_when_it_is_over() {
         let wire = world.wire();
         let timer = world.timer();
         let outbox = Outbox::default();
-        let mut session = Session::accepted(
-            config(),
-            42,
-            Frames,
-            Pings,
-            timer,
-            Socket(wire.clone()),
-        )
-        .sending(outbox.clone());
+        let mut session =
+            Session::accepted(config(), 42, Frames, Pings, timer, Socket(wire.clone()))
+                .sending(outbox.clone());
         session.reconfigure(config()).unwrap();
         let awake = Awake::new();
         wire.say(Msg::Text(1));

@@ -125,7 +125,14 @@ async fn an_hour_of_pings_takes_a_few_polls_each() {
         timer: parts::Timer::new(),
         sets: sets.clone(),
     };
-    let mut session = Session::client(Config::article(), 42, Tungstenite::new(), Plain, timer, dial);
+    let mut session = Session::client(
+        Config::article(),
+        42,
+        Tungstenite::new(),
+        Plain,
+        timer,
+        dial,
+    );
     let (begin, mut polls, mut pongs) = (Instant::now(), 0, 0);
     while begin.elapsed() < Duration::from_secs(3600) {
         let notice = {
@@ -222,7 +229,15 @@ async fn a_session_of_parts_that_are_not_send_lives_on_one_thread() {
         ));
         let codec = Local(pings.clone());
         let timer = parts::Timer::new();
-        let mut session = Session::client(Config::article(), 42, Tungstenite::new(), codec, timer, dial).sending(queue);
+        let mut session = Session::client(
+            Config::article(),
+            42,
+            Tungstenite::new(),
+            codec,
+            timer,
+            dial,
+        )
+        .sending(queue);
         let task = spawn_local(async move {
             while let Some(notice) = session.next().await {
                 if matches!(notice, Notice::Pong { .. }) {
@@ -258,8 +273,7 @@ async fn pings_may_be_texts() {
     });
     let mut socket = Some(socket);
     let dial = move |_| socket.take().unwrap();
-    let mut session =
-        client_with(Config::article(), TextPings::new("ping", "pong"), dial);
+    let mut session = client_with(Config::article(), TextPings::new("ping", "pong"), dial);
     let (mut told, mut times) = (Vec::new(), Vec::new());
     let begin = Instant::now();
     let life = async {

@@ -129,7 +129,8 @@ fn what_stays_in_a_buffer_has_not_left() {
     for tenth in 1..100 {
         let outbox = rig.outbox.clone();
         wire.say_at(millis(100) * tenth, Msg::Text(0));
-        rig.world.at(millis(100) * tenth, move || outbox.send(tenth));
+        rig.world
+            .at(millis(100) * tenth, move || outbox.send(tenth));
     }
     rig.run(seconds(10));
     let down = rig.when("down: nothing could be written for too long, retry 1");

@@ -155,7 +155,9 @@ impl Told {
                     other => unreachable!("{other:?}"),
                 },
                 attempt: down.retry.map(|planned| planned.attempt),
-                delay: down.retry.map_or(Duration::ZERO, |planned| until(planned.at)),
+                delay: down
+                    .retry
+                    .map_or(Duration::ZERO, |planned| until(planned.at)),
             },
             Notice::Rescheduled(planned) => Self::Rescheduled {
                 attempt: planned.attempt,
