@@ -21,14 +21,15 @@ use std::time::Duration;
 use futures_channel::mpsc;
 use futures_core::Stream;
 use gloo_events::EventListener;
+use keepalive::driver::Notice;
 use keepalive::session::Session;
-use keepalive::{Config, ConfigError, Notice};
+use keepalive::{Config, ConfigError, SendError};
 use wasm_bindgen::JsValue;
 use wasm_bindgen::prelude::wasm_bindgen;
 use web_sys::{Document, EventTarget, Window};
 
 use crate::parts::TextPings;
-use crate::socket::{Fault, Message, Socket};
+use crate::socket::{Browser, Fault, Message, Socket};
 use crate::view::{Tone, View, element};
 
 const GREETING: &str = "Hello Server!";
@@ -102,14 +103,12 @@ enum Next {
     Told(Told),
 }
 
-type Told = Notice<Message, Fault, Duration>;
+type Told = Notice<Message, Message, Fault, Duration>;
 
 async fn run(config: Config, url: String, mut view: View, mut asked: mpsc::UnboundedReceiver<Ask>) {
-    let (say, outgoing) = mpsc::unbounded();
     let dial = |_attempt| Socket::connect(url.clone());
-    let mut session = Session::client(config, parts::seed(), TextPings, parts::timer(), dial)
-        .with_endings(Fault::ending)
-        .sending(outgoing);
+    let (seed, timer) = (parts::seed(), parts::timer());
+    let mut session = Session::client(config, seed, Browser, TextPings, timer, dial);
     loop {
         let next = poll_fn(|context| {
             if let Poll::Ready(Some(ask)) = Pin::new(&mut asked).poll_next(context) {
@@ -123,8 +122,8 @@ async fn run(config: Config, url: String, mut view: View, mut asked: mpsc::Unbou
         });
         match next.await {
             Next::Asked(Ask::Say(text)) => {
-                view.log(Tone::Plain, &format!("sent {text}"));
-                send(&say, text);
+                let sent = session.send(message(text));
+                view.log(Tone::Plain, &words(text, sent));
             }
             Next::Asked(Ask::ReconnectNow) => {
                 view.log(Tone::Plain, "reconnect now");
@@ -136,9 +135,9 @@ async fn run(config: Config, url: String, mut view: View, mut asked: mpsc::Unbou
             }
             Next::Told(notice) => {
                 view.tell(&notice);
-                if let Notice::Opened = notice {
-                    view.log(Tone::Plain, &format!("sent {GREETING}"));
-                    send(&say, GREETING);
+                if let Notice::Opened { .. } = notice {
+                    let sent = session.send(message(GREETING));
+                    view.log(Tone::Plain, &words(GREETING, sent));
                 }
             }
         }
@@ -146,7 +145,13 @@ async fn run(config: Config, url: String, mut view: View, mut asked: mpsc::Unbou
     }
 }
 
-fn send(say: &mpsc::UnboundedSender<Message>, text: &str) {
-    // The session has the other end.
-    let _ = say.unbounded_send(Message::Text(text.to_owned()));
+fn message(text: &str) -> Message {
+    Message::Text(text.to_owned())
+}
+
+fn words(text: &str, sent: Result<(), SendError<Message>>) -> String {
+    match sent {
+        Ok(()) => format!("sent {text}"),
+        Err(error) => format!("not sent {text}: {error}"),
+    }
 }

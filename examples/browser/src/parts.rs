@@ -3,8 +3,9 @@
 use std::time::Duration;
 
 use gloo_timers::future::TimeoutFuture;
+use keepalive::PingId;
+use keepalive::driver::{Codec, Incoming};
 use keepalive::session::{Sleeper, Timer};
-use keepalive::{Codec, Incoming, PingId};
 
 use crate::socket::Message;
 
@@ -37,17 +38,19 @@ pub(crate) fn seed() -> u64 {
 pub(crate) struct TextPings;
 
 impl Codec<Message> for TextPings {
-    fn ping(&mut self, _: PingId) -> Message {
-        Message::Text("ping".to_owned())
+    type Message = Message;
+
+    fn ping(&mut self, _: PingId) -> Option<Message> {
+        Some(Message::Text("ping".to_owned()))
     }
 
-    fn read(&mut self, message: &Message) -> Incoming<Message> {
-        match message {
+    fn read(&mut self, data: Message) -> Incoming<Message, Message> {
+        match &data {
             Message::Text(text) if text == "pong" => Incoming::AnyPong,
             Message::Text(text) if text == "ping" => {
                 Incoming::Ping(Message::Text("pong".to_owned()))
             }
-            _ => Incoming::Message,
+            _ => Incoming::Message(data),
         }
     }
 }

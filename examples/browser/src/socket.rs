@@ -12,7 +12,8 @@ use futures_core::Stream;
 use futures_sink::Sink;
 use gloo_events::EventListener;
 use gloo_timers::future::TimeoutFuture;
-use keepalive::{CloseCode, Closed, Ending};
+use keepalive::driver::{Dialect, Frame};
+use keepalive::{CloseCode, CloseReason, Closed, PingId, Unsendable};
 use wasm_bindgen::{JsCast, JsValue};
 use web_sys::js_sys::{ArrayBuffer, Uint8Array};
 use web_sys::{BinaryType, CloseEvent, Event, MessageEvent, WebSocket};
@@ -27,28 +28,54 @@ const RECHECK_MILLIS: u32 = 20;
 pub(crate) enum Message {
     Text(String),
     Binary(Vec<u8>),
+    /// The end, with a code and words.
+    Close(Option<CloseCode>, String),
+}
+
+/// What a page sees of the protocol, and can send: it has no pings, and these codes.
+pub(crate) struct Browser;
+
+impl Dialect for Browser {
+    type Message = Message;
+
+    fn frame(&self, message: &Message) -> Frame {
+        match message {
+            Message::Text(_) | Message::Binary(_) => Frame::Data,
+            Message::Close(code, words) => {
+                let closed = Closed {
+                    code: *code,
+                    ..Closed::default()
+                };
+                Frame::Close(closed, words.clone())
+            }
+        }
+    }
+
+    fn size(&self, message: &Message) -> Result<usize, Unsendable> {
+        match message {
+            Message::Text(text) => Ok(text.len()),
+            Message::Binary(bytes) => Ok(bytes.len()),
+            Message::Close(..) => Err(Unsendable::Control),
+        }
+    }
+
+    fn ping(&mut self, _: PingId) -> Option<Message> {
+        None
+    }
+
+    fn goodbye(&mut self, _: CloseReason, code: Option<CloseCode>, words: &str) -> Option<Message> {
+        let code = code.filter(|code| matches!(code.0, 1000 | 3000..=4999));
+        Some(Message::Close(code, words.to_owned()))
+    }
 }
 
 /// Why there is no socket any more.
 #[derive(Debug)]
 pub(crate) enum Fault {
-    /// It ended, or the dial did: a browser does not say more.
-    Ended(Option<CloseCode>),
+    /// The dial came to nothing: a browser does not say more.
+    Ended,
     /// The browser does not do this.
     Refused(String),
-}
-
-impl Fault {
-    /// For `Session::with_endings`: every browser tells the end by the same event.
-    pub(crate) fn ending(&self) -> Ending {
-        match *self {
-            Self::Ended(code) => Ending::Closed(Closed {
-                code,
-                ..Closed::default()
-            }),
-            Self::Refused(_) => Ending::Failed,
-        }
-    }
 }
 
 impl From<JsValue> for Fault {
@@ -62,8 +89,7 @@ impl From<JsValue> for Fault {
 impl fmt::Display for Fault {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            // A browser does not say why; an open socket that ends is no failure.
-            Self::Ended(_) => formatter.write_str("cannot connect"),
+            Self::Ended => formatter.write_str("cannot connect"),
             Self::Refused(error) => write!(formatter, "the browser refuses: {error}"),
         }
     }
@@ -83,7 +109,8 @@ pub(crate) struct Socket {
 struct Inbox {
     is_open: bool,
     messages: VecDeque<Message>,
-    end: Option<Option<CloseCode>>,
+    /// With what came over the wire, until it is read.
+    end: Option<Option<(CloseCode, String)>>,
     waker: Option<Waker>,
 }
 
@@ -92,10 +119,6 @@ impl Inbox {
         if let Some(waker) = self.waker.take() {
             waker.wake();
         }
-    }
-
-    fn is_ended(&self) -> Result<(), Fault> {
-        self.end.map_or(Ok(()), |code| Err(Fault::Ended(code)))
     }
 }
 
@@ -118,7 +141,7 @@ impl Socket {
                 inbox.messages.extend(read(event));
             }),
             listen(&web, "close", &inbox, |inbox, event| {
-                inbox.end = Some(event.dyn_ref().and_then(close_code));
+                inbox.end = Some(event.dyn_ref().and_then(goodbye));
             }),
         ];
         Ok(Self {
@@ -131,7 +154,9 @@ impl Socket {
 
     fn poll_open(&self, context: &mut Context<'_>) -> Poll<Result<(), Fault>> {
         let mut inbox = self.inbox.borrow_mut();
-        inbox.is_ended()?;
+        if inbox.end.is_some() {
+            return Poll::Ready(Err(Fault::Ended));
+        }
         if inbox.is_open {
             return Poll::Ready(Ok(()));
         }
@@ -159,8 +184,10 @@ impl Stream for Socket {
         if let Some(message) = inbox.messages.pop_front() {
             return Poll::Ready(Some(Ok(message)));
         }
-        if let Err(end) = inbox.is_ended() {
-            return Poll::Ready(Some(Err(end)));
+        if let Some(end) = &mut inbox.end {
+            let goodbye = end.take();
+            let message = goodbye.map(|(code, words)| Message::Close(Some(code), words));
+            return Poll::Ready(message.map(Ok));
         }
         inbox.waker = Some(context.waker().clone());
         Poll::Pending
@@ -178,6 +205,10 @@ impl Sink<Message> for Socket {
         match message {
             Message::Text(text) => self.web.send_with_str(&text)?,
             Message::Binary(bytes) => self.web.send_with_u8_array(&bytes)?,
+            Message::Close(Some(code), words) => {
+                self.web.close_with_code_and_reason(code.0, &words)?;
+            }
+            Message::Close(None, _) => self.web.close()?,
         }
         Ok(())
     }
@@ -187,7 +218,8 @@ impl Sink<Message> for Socket {
     }
 
     fn poll_close(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Result<(), Fault>> {
-        self.web.close_with_code(CloseCode::NORMAL.0)?;
+        // The goodbye went before.
+        self.web.close()?;
         Poll::Ready(Ok(()))
     }
 }
@@ -223,9 +255,9 @@ fn read(event: &Event) -> Option<Message> {
 }
 
 /// `None` for what the browsers say where no code came over the wire.
-fn close_code(event: &CloseEvent) -> Option<CloseCode> {
+fn goodbye(event: &CloseEvent) -> Option<(CloseCode, String)> {
     match event.code() {
         1005 | 1006 => None,
-        code => Some(CloseCode(code)),
+        code => Some((CloseCode(code), event.reason())),
     }
 }

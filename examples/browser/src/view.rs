@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use gloo_timers::callback::Interval;
 use js_sys::Date;
-use keepalive::{Cause, CloseCode, CloseReason, Config, Heartbeat, Notice, Planned, State};
+use keepalive::driver::{Cause, Notice, Planned};
+use keepalive::{CloseCode, CloseReason, Config, Heartbeat, State};
 use wasm_bindgen::{JsCast, JsValue};
 use web_sys::{Document, Element, HtmlButtonElement};
 
@@ -77,7 +78,7 @@ impl View {
             Notice::Connecting { attempt } => {
                 self.log(Tone::Plain, &format!("connecting, retry {attempt}"));
             }
-            Notice::Opened => self.log(Tone::Good, "open"),
+            Notice::Opened { .. } => self.log(Tone::Good, "open"),
             Notice::Message(Message::Text(text)) => {
                 self.log(Tone::Plain, &format!("received {text}"));
             }
@@ -90,16 +91,22 @@ impl View {
                 let (seq, rtt) = (id.sequence(), text::millis(*round_trip));
                 self.log(Tone::Plain, &format!("pong seq={seq} rtt={rtt} ms"));
             }
-            Notice::Down { cause, retry } => {
+            // It is no loss.
+            Notice::Down(down) if matches!(down.cause, Cause::Reconnected) => {
+                if let Some(planned) = &down.retry {
+                    self.log_plan(planned, "moved");
+                }
+            }
+            Notice::Down(down) => {
                 self.downs += 1;
                 self.chart.down();
-                self.log(Tone::Bad, &self.reason(cause));
-                if let Some(planned) = retry {
-                    self.log_plan(planned, &code(cause).to_string());
+                self.log(Tone::Bad, &self.reason(&down.cause));
+                if let Some(planned) = &down.retry {
+                    self.log_plan(planned, &code(&down.cause).to_string());
                 }
             }
             Notice::Rescheduled(planned) => self.log_plan(planned, "moved"),
-            Notice::Stopped(reason) => self.log(Tone::Bad, &format!("over: {reason}")),
+            Notice::Stopped { reason, .. } => self.log(Tone::Bad, &format!("over: {reason}")),
             _ => {}
         }
     }
@@ -155,8 +162,16 @@ impl View {
                 let timeout = text::setting(self.config.connect_timeout());
                 format!("no connection in {timeout}, give the dial up")
             }
-            Cause::Closed(None) => "the connection ended without a close code".to_owned(),
-            Cause::Closed(Some(code)) => format!("the server closed with {code}"),
+            Cause::Closed { code: None, .. } => {
+                "the connection ended without a close code".to_owned()
+            }
+            Cause::Closed {
+                code: Some(code),
+                words,
+            } => match words.as_str() {
+                "" => format!("the server closed with {code}"),
+                words => format!("the server closed with {code}: {words}"),
+            },
             other => other.to_string(),
         }
     }
@@ -265,7 +280,10 @@ impl Seen {
 /// What the browsers say where no code came over the wire.
 fn code(cause: &Cause<Fault>) -> u16 {
     match cause {
-        Cause::Closed(Some(CloseCode(code))) => *code,
+        Cause::Closed {
+            code: Some(CloseCode(code)),
+            ..
+        } => *code,
         _ => 1006,
     }
 }

@@ -84,8 +84,9 @@ mod session {
 
     use futures_core::Stream;
     use futures_sink::Sink;
+    use keepalive::driver::{Cause, Dialect, Frame, Notice, Plain};
     use keepalive::session::Session;
-    use keepalive::{Cause, CloseReason, Codec, Incoming, Notice};
+    use keepalive::{CloseCode, CloseReason, Unsendable};
     use no_std_async::timer;
 
     use super::*;
@@ -135,13 +136,23 @@ mod session {
 
     struct Pings;
 
-    impl Codec<PingId> for Pings {
-        fn ping(&mut self, id: PingId) -> PingId {
-            id
+    impl Dialect for Pings {
+        type Message = PingId;
+
+        fn frame(&self, id: &PingId) -> Frame {
+            Frame::Pong(*id)
         }
 
-        fn read(&mut self, id: &PingId) -> Incoming<PingId> {
-            Incoming::Pong(*id)
+        fn size(&self, _: &PingId) -> Result<usize, Unsendable> {
+            Err(Unsendable::Control)
+        }
+
+        fn ping(&mut self, id: PingId) -> Option<PingId> {
+            Some(id)
+        }
+
+        fn goodbye(&mut self, _: CloseReason, _: Option<CloseCode>, _: &str) -> Option<PingId> {
+            None
         }
     }
 
@@ -153,16 +164,17 @@ mod session {
                 pong: None,
             })
         };
-        let mut session = Session::client(Config::article(), 42, Pings, timer(), dial);
+        let mut session = Session::client(Config::article(), 42, Pings, Plain, timer(), dial);
         drive(async {
             let mut answered = Duration::ZERO;
             let mut opened = 0;
             while opened < 2 {
                 match session.next().await.unwrap() {
-                    Notice::Opened => opened += 1,
+                    Notice::Opened { .. } => opened += 1,
                     Notice::Pong { .. } => answered = now(),
-                    Notice::Down { cause, .. } => {
-                        assert!(matches!(cause, Cause::TimedOut(CloseReason::PongTimeout)));
+                    Notice::Down(down) => {
+                        let timeout = Cause::TimedOut(CloseReason::PongTimeout);
+                        assert_eq!(down.cause, timeout);
                         let took = now() - answered;
                         let bound = Duration::from_secs(12);
                         assert!(took >= bound, "{took:?}");
