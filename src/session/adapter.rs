@@ -16,7 +16,7 @@ use crate::{Closed, Config, Ending, Goodbye, Heartbeat, SendError};
 /// How many runs of the driver are made until other tasks have their turn.
 const RUNS: usize = 4;
 
-type Told<C, T, K> =
+pub(super) type Told<C, T, K> =
     Notice<<K as Codec<Message<C>>>::Message, Message<C>, Fault<C>, <T as Timer>::Instant>;
 
 /// A WebSocket that is kept alive on any async runtime: pinged, watched, closed and
@@ -352,6 +352,36 @@ where
             }
         }
         self.publish();
+        context.waker().wake_by_ref();
+        Poll::Pending
+    }
+
+    /// The same while nobody asks: notices wait. Ready only when it is over.
+    #[cfg(feature = "std")]
+    pub(super) fn poll_unheard(
+        &mut self,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Told<C, T, K>>> {
+        self.hear_handles(context);
+        for _ in 0..RUNS {
+            let mut polled = Polled {
+                io: &mut self.io,
+                context,
+            };
+            let step = self.driver.run_unheard(&mut polled);
+            self.publish();
+            match step {
+                Step::Over if !self.driver.has_notice() => return Poll::Ready(None),
+                Step::Over => return Poll::Pending,
+                Step::Idle(due) => {
+                    let Io { alarm, timer, .. } = &mut self.io;
+                    if !alarm.wait(due, timer, context) {
+                        return Poll::Pending;
+                    }
+                }
+                Step::Message(_) | Step::Told(_) | Step::Again => break,
+            }
+        }
         context.waker().wake_by_ref();
         Poll::Pending
     }
