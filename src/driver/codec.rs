@@ -94,6 +94,65 @@ pub trait Codec<W> {
         let _ = loss;
         None
     }
+
+    /// The same codec, where this closure decides what to do about a loss; where it says
+    /// `None`, the policy does.
+    ///
+    /// ```
+    /// use keepalive::driver::{Codec, Plain};
+    /// use keepalive::{CloseCode, Loss, Retry};
+    ///
+    /// let mut evictions = 0;
+    /// let mut codec = Codec::<String>::deciding(Plain, |loss| {
+    ///     if loss != Loss::Closed(Some(CloseCode(4001))) {
+    ///         return None;
+    ///     }
+    ///     evictions += 1;
+    ///     (evictions > 1).then_some(Retry::Stop)
+    /// });
+    /// let evicted = Loss::Closed(Some(CloseCode(4001)));
+    /// assert_eq!(Codec::<String>::retry(&mut codec, Loss::Failed), None);
+    /// assert_eq!(Codec::<String>::retry(&mut codec, evicted), None);
+    /// assert_eq!(Codec::<String>::retry(&mut codec, evicted), Some(Retry::Stop));
+    /// ```
+    fn deciding<F>(self, decide: F) -> Deciding<Self, F>
+    where
+        Self: Sized,
+        F: FnMut(Loss) -> Option<Retry>,
+    {
+        Deciding {
+            codec: self,
+            decide,
+        }
+    }
+}
+
+/// A codec with a closure that decides about losses; see [`Codec::deciding`].
+#[derive(Clone, Copy, Debug)]
+pub struct Deciding<C, F> {
+    codec: C,
+    decide: F,
+}
+
+impl<W, C, F> Codec<W> for Deciding<C, F>
+where
+    C: Codec<W>,
+    F: FnMut(Loss) -> Option<Retry>,
+{
+    type Message = C::Message;
+
+    fn ping(&mut self, id: PingId) -> Option<W> {
+        self.codec.ping(id)
+    }
+
+    #[inline]
+    fn read(&mut self, data: W) -> Incoming<W, C::Message> {
+        self.codec.read(data)
+    }
+
+    fn retry(&mut self, loss: Loss) -> Option<Retry> {
+        (self.decide)(loss)
+    }
 }
 
 /// How the heartbeat classifies a data message, besides as life.
