@@ -94,44 +94,39 @@ pub trait Codec<W> {
         let _ = loss;
         None
     }
-
-    /// The same codec, where this closure decides what to do about a loss; where it says
-    /// `None`, the policy does.
-    ///
-    /// ```
-    /// use keepalive::driver::{Codec, Plain};
-    /// use keepalive::{CloseCode, Loss, Retry};
-    ///
-    /// let mut evictions = 0;
-    /// let mut codec = Codec::<String>::deciding(Plain, |loss| {
-    ///     if loss != Loss::Closed(Some(CloseCode(4001))) {
-    ///         return None;
-    ///     }
-    ///     evictions += 1;
-    ///     (evictions > 1).then_some(Retry::Stop)
-    /// });
-    /// let evicted = Loss::Closed(Some(CloseCode(4001)));
-    /// assert_eq!(Codec::<String>::retry(&mut codec, Loss::Failed), None);
-    /// assert_eq!(Codec::<String>::retry(&mut codec, evicted), None);
-    /// assert_eq!(Codec::<String>::retry(&mut codec, evicted), Some(Retry::Stop));
-    /// ```
-    fn deciding<F>(self, decide: F) -> Deciding<Self, F>
-    where
-        Self: Sized,
-        F: FnMut(Loss) -> Option<Retry>,
-    {
-        Deciding {
-            codec: self,
-            decide,
-        }
-    }
 }
 
-/// A codec with a closure that decides about losses; see [`Codec::deciding`].
+/// A codec with a closure that decides what to do about a loss; where it says `None`, the
+/// policy does.
+///
+/// ```
+/// use keepalive::driver::{Codec, Deciding, Plain};
+/// use keepalive::{CloseCode, Loss, Retry};
+///
+/// let evicted = Loss::Closed(Some(CloseCode(4001)));
+/// let mut evictions = 0;
+/// let mut codec = Deciding::new(Plain, |loss| {
+///     evictions += u32::from(loss == evicted);
+///     (evictions > 1).then_some(Retry::Stop)
+/// });
+/// assert_eq!(Codec::<String>::retry(&mut codec, Loss::Failed), None);
+/// assert_eq!(Codec::<String>::retry(&mut codec, evicted), None);
+/// assert_eq!(Codec::<String>::retry(&mut codec, evicted), Some(Retry::Stop));
+/// ```
 #[derive(Clone, Copy, Debug)]
 pub struct Deciding<C, F> {
     codec: C,
     decide: F,
+}
+
+impl<C, F> Deciding<C, F>
+where
+    F: FnMut(Loss) -> Option<Retry>,
+{
+    /// This codec, and this closure.
+    pub const fn new(codec: C, decide: F) -> Self {
+        Self { codec, decide }
+    }
 }
 
 impl<W, C, F> Codec<W> for Deciding<C, F>
