@@ -2,6 +2,8 @@
 //! runtime by the same scenario.
 
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
+// One list, by each runtime.
+#![allow(clippy::duplicate_mod)]
 
 #[path = "cases/peers.rs"]
 mod peers;
