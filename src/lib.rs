@@ -166,8 +166,6 @@ mod open;
 mod policy;
 mod random;
 mod rtt;
-#[cfg(any(feature = "smol", feature = "tokio"))]
-mod seed;
 #[cfg(feature = "alloc")]
 mod send_error;
 #[cfg(feature = "async")]
@@ -176,6 +174,8 @@ pub mod session;
 pub mod smol;
 #[cfg(feature = "blocking")]
 mod stall;
+#[cfg(any(feature = "smol", feature = "tokio"))]
+mod system;
 mod time;
 #[cfg(feature = "tokio")]
 pub mod tokio;

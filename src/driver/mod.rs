@@ -641,6 +641,9 @@ where
                     }
                 }
             }
+            Notice::Down(down) if down.lost == Lost::Connection => {
+                down.unsent.extend(transport.dropped());
+            }
             Notice::Stopped { unsent, .. } => {
                 *unsent = self.backlog.take_all();
                 unsent.extend(transport.reclaim());

@@ -79,6 +79,8 @@ where
                 alarm: Alarm::new(),
                 #[cfg(feature = "std")]
                 desk: None,
+                #[cfg(feature = "std")]
+                drops_backlog: false,
                 system_time: None,
             },
         }
@@ -145,6 +147,8 @@ where
                 alarm: io.alarm,
                 #[cfg(feature = "std")]
                 desk: io.desk,
+                #[cfg(feature = "std")]
+                drops_backlog: io.drops_backlog,
                 system_time: io.system_time,
             },
         }
@@ -169,6 +173,8 @@ where
                 alarm: io.alarm,
                 #[cfg(feature = "std")]
                 desk: io.desk,
+                #[cfg(feature = "std")]
+                drops_backlog: io.drops_backlog,
                 system_time: io.system_time,
             },
         }
@@ -440,11 +446,20 @@ where
 {
     /// A handle for other tasks and threads: it sends, and steers the session.
     pub fn handle(&mut self) -> crate::Handle<Message<C>> {
+        self.handle_of(crate::Backlog::default())
+    }
+
+    /// The same, where the first handle is one of this backlog.
+    pub fn handle_of(&mut self, backlog: crate::Backlog) -> crate::Handle<Message<C>> {
         let dialect = self.driver.dialect().clone();
         let size = move |message: &Message<C>| dialect.size(message);
         let check: fn(&Config) -> Result<(), crate::ConfigError> = |_| Ok(());
-        let new = || crate::Desk::new(size, crate::Backlog::default(), check);
-        self.io.desk.get_or_insert_with(new).handle()
+        let drops_backlog = &mut self.io.drops_backlog;
+        let desk = self.io.desk.get_or_insert_with(|| {
+            *drops_backlog = !backlog.outlives_connections();
+            crate::Desk::new(size, backlog, check)
+        });
+        desk.handle()
     }
 }
 

@@ -79,7 +79,7 @@ mod task;
 mod timer;
 
 pub use adapter::{Session, Silent};
-pub use connect::{Accepted, Connect, Transport};
+pub use connect::{Accepted, Boxed, Connect, Dialling, Transport, boxed};
 pub use counted::{Counted, Counter};
 pub use measured::Measured;
 #[cfg(feature = "std")]

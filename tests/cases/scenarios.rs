@@ -4,7 +4,8 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use keepalive::driver::{Cause, Deciding, Lost, Notice, Plain};
-use keepalive::{CloseCode, Closed, Config, ConfigBuilder, SendError, State, StopReason};
+use keepalive::session::boxed;
+use keepalive::{Backlog, CloseCode, Closed, Config, ConfigBuilder, SendError, State, StopReason};
 use tungstenite::Message;
 
 use super::runtime::{client, client_with, connect, run, within};
@@ -357,6 +358,34 @@ fn what_is_too_much_is_given_back() {
             matches!(control, SendError::Unsendable { .. }),
             "{control:?}"
         );
+    });
+}
+
+#[test]
+fn a_backlog_that_is_for_one_connection_comes_back_with_it() {
+    let url = peers::serve(|_, socket| {
+        thread::sleep(ms(50));
+        drop(socket);
+    });
+    let config = quick().healthy_within(Some(LONG)).build().unwrap();
+    run(async {
+        let mut session = client(config, boxed(move |_| connect(url.clone())));
+        let handle = session.handle_of(Backlog::default().dropped_at_down());
+        loop {
+            match within(LONG, session.next()).await {
+                // It waits for a login, which does not come.
+                Some(Notice::Opened { .. }) => handle.try_send(Message::text("order")).unwrap(),
+                Some(Notice::Down(down)) => {
+                    assert_eq!(
+                        (down.unsent, down.in_doubt),
+                        (vec![Message::text("order")], 0)
+                    );
+                    return;
+                }
+                Some(_) => {}
+                None => panic!("it was over"),
+            }
+        }
     });
 }
 
