@@ -513,7 +513,7 @@ where
     ///
     /// To run again after a notice is to have dealt with it: after
     /// [`Opened`](Notice::Opened) the backlog may go.
-    #[inline]
+    #[inline(always)]
     pub fn run<T>(&mut self, transport: &mut T) -> StepOf<D, C, E, I>
     where
         T: Transport<Message = D::Message, Error = E, Instant = I>,
@@ -717,7 +717,7 @@ where
     }
 
     /// Ticks and writes.
-    #[inline]
+    #[inline(always)]
     fn go_on<T>(&mut self, transport: &mut T, now: I, unread: Unread<I>) -> Turn<I>
     where
         T: Transport<Message = D::Message, Error = E, Instant = I>,
@@ -805,7 +805,7 @@ where
     }
 
     /// What the application gets of a message, if it is the application's.
-    #[inline]
+    #[inline(always)]
     fn hear<T>(&mut self, message: D::Message, now: I, transport: &mut T) -> Option<C::Message>
     where
         T: Transport<Message = D::Message, Error = E, Instant = I>,
