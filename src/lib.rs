@@ -116,7 +116,9 @@
 //! - [`Policy`], [`Loss`] and [`Retry`]: what a loss means for coming back.
 //! - [`RoundTrip`]: how long answers take.
 //! - [`Instant`]: what the machine asks of a clock.
-//! - [`Codec`] and [`Notice`]: what adapters share.
+//! - `driver` (feature `alloc`): what lies between the machine and a socket, for every
+//!   adapter; one's own is about a page on it.
+//! - [`Codec`] and [`Notice`]: what the blocking adapter takes and reports.
 //! - `blocking` (a feature): the adapter for blocking tungstenite.
 //! - `session` (feature `async`): the adapter for any async runtime; `tokio` and
 //!   `smol` (features) are parts for it, with a `Dial` that has settings.
@@ -126,6 +128,7 @@
 //! None is on by default; the core needs neither `std` nor an allocator.
 //!
 //! - `std`: [`Instant`] for `std::time::Instant`.
+//! - `alloc`: the driver; needs an allocator.
 //! - `blocking`: the adapter for blocking tungstenite 0.30; brings `std`.
 //! - `async`: the adapter for any async runtime; needs an allocator.
 //! - `tokio`, `smol`: timer and connector for it, with tokio-tungstenite 0.30 and
@@ -163,8 +166,6 @@ mod open;
 mod policy;
 mod random;
 mod rtt;
-#[cfg(any(feature = "smol", feature = "tokio"))]
-mod seed;
 #[cfg(feature = "alloc")]
 mod send_error;
 #[cfg(feature = "async")]
@@ -173,6 +174,8 @@ pub mod session;
 pub mod smol;
 #[cfg(feature = "blocking")]
 mod stall;
+#[cfg(any(feature = "smol", feature = "tokio"))]
+mod system;
 mod time;
 #[cfg(feature = "tokio")]
 pub mod tokio;

@@ -44,9 +44,11 @@ use tungstenite::{Error, Message};
 
 use crate::dial::{Begun, Held, Target};
 use crate::driver::{Codec, Plain};
-use crate::session::{self, Accepted, Connect, Counted, Counter, Measured, Session, Transport};
+use crate::session::{
+    self, Accepted, Boxed, Connect, Counted, Counter, Measured, Session, Transport,
+};
 use crate::tungstenite::{Tungstenite, ending};
-use crate::{Config, seed};
+use crate::{Config, system};
 
 /// smol's timer. It allocates nothing.
 #[derive(Debug)]
@@ -82,6 +84,22 @@ impl session::Timer for Timer {
     }
 }
 
+/// A client whose type can be named: its connector is [`boxed`](session::boxed).
+///
+/// ```no_run
+/// use keepalive::Config;
+/// use keepalive::session::boxed;
+/// use keepalive::smol::{Client, client, connect};
+///
+/// struct Feed {
+///     client: Client,
+/// }
+///
+/// let dial = boxed(|_attempt| connect("ws://localhost:9001"));
+/// let feed = Feed { client: client(Config::default(), dial) };
+/// ```
+pub type Client<S = Socket, K = Plain> = Session<Boxed<S>, Timer, Tungstenite, K>;
+
 /// A client whose messages are tungstenite's, with protocol pings. Its seed is random.
 pub fn client<C>(config: Config, connect: C) -> Session<C, Timer, Tungstenite, Plain>
 where
@@ -98,9 +116,10 @@ where
     C::Socket: Transport<Message = Message, Fault = Error> + Measured,
     K: Codec<Message>,
 {
-    let (seed, dialect) = (seed::random(), Tungstenite::new());
+    let (seed, dialect) = (system::random(), Tungstenite::new());
     Session::client(config, seed, dialect, codec, Timer::new(), connect)
         .with_bytes(Measured::bytes)
+        .with_system_time(system::system_time)
         .with_ending(ending)
 }
 
@@ -122,7 +141,7 @@ where
     S: Transport<Message = Message, Fault = Error> + Measured,
     K: Codec<Message>,
 {
-    let (seed, dialect) = (seed::random(), Tungstenite::new());
+    let (seed, dialect) = (system::random(), Tungstenite::new());
     Session::accepted(config, seed, dialect, codec, Timer::new(), socket)
         .with_bytes(Measured::bytes)
         .with_ending(ending)

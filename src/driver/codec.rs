@@ -96,6 +96,60 @@ pub trait Codec<W> {
     }
 }
 
+/// A codec with a closure that decides what to do about a loss; where it says `None`, the
+/// policy does.
+///
+/// ```
+/// use keepalive::driver::{Codec, Deciding, Plain};
+/// use keepalive::{CloseCode, Loss, Retry};
+///
+/// let evicted = Loss::Closed(Some(CloseCode(4001)));
+/// let mut evictions = 0;
+/// let mut codec = Deciding::new(Plain, |loss| {
+///     evictions += u32::from(loss == evicted);
+///     (evictions > 1).then_some(Retry::Stop)
+/// });
+/// assert_eq!(Codec::<String>::retry(&mut codec, Loss::Failed), None);
+/// assert_eq!(Codec::<String>::retry(&mut codec, evicted), None);
+/// assert_eq!(Codec::<String>::retry(&mut codec, evicted), Some(Retry::Stop));
+/// ```
+#[derive(Clone, Copy, Debug)]
+pub struct Deciding<C, F> {
+    codec: C,
+    decide: F,
+}
+
+impl<C, F> Deciding<C, F>
+where
+    F: FnMut(Loss) -> Option<Retry>,
+{
+    /// This codec, and this closure.
+    pub const fn new(codec: C, decide: F) -> Self {
+        Self { codec, decide }
+    }
+}
+
+impl<W, C, F> Codec<W> for Deciding<C, F>
+where
+    C: Codec<W>,
+    F: FnMut(Loss) -> Option<Retry>,
+{
+    type Message = C::Message;
+
+    fn ping(&mut self, id: PingId) -> Option<W> {
+        self.codec.ping(id)
+    }
+
+    #[inline]
+    fn read(&mut self, data: W) -> Incoming<W, C::Message> {
+        self.codec.read(data)
+    }
+
+    fn retry(&mut self, loss: Loss) -> Option<Retry> {
+        (self.decide)(loss)
+    }
+}
+
 /// How the heartbeat classifies a data message, besides as life.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]

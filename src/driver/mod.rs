@@ -65,6 +65,45 @@
 //! assert_eq!(heard, ["hello"]);
 //! assert_eq!(transport.sent, ["login"]);
 //! ```
+//!
+//! # What goes out
+//!
+//! In this order: the ping; the answer to the peer's latest ping; what was
+//! [sent](Driver::send) for this connection; the [backlog](Transport::backlog); the
+//! goodbye. The backlog waits until the application has heard of the connection and asked
+//! for the next notice, and under `healthy_within` until it said
+//! [`healthy`](Driver::healthy): so a login goes first, however much waits.
+//!
+//! # What is in doubt
+//!
+//! A message is *handed over* when the transport is given it. It may then lie in a buffer
+//! of ours, of the system's, on the way, or in the peer's; when the connection breaks,
+//! nobody can say where. TCP does not tell, and neither does a WebSocket.
+//!
+//! But a WebSocket is read in order, and whoever reads a ping answers it. So each ping
+//! remembers how many messages were handed over before it, and its pong *confirms* them:
+//! the far end of this WebSocket has read up to there. What no pong has confirmed is *in
+//! doubt*, and the [`Down`] of the connection says how many messages that are.
+//!
+//! - What a pong proves: the far end read the message. It does not prove that its
+//!   application did anything with it, and where a proxy ends the WebSocket and begins
+//!   another one, the far end is the proxy.
+//! - In doubt is not lost: much of it has arrived. Who sends it again needs a server that
+//!   knows its messages by a number, and takes each once.
+//! - A close frame of the peer's confirms nothing: it may have been sent before ours was
+//!   read. So ahead of a goodbye goes one more ping, where anything is in doubt.
+//! - `confirm_within` bounds the time until a pong is asked for. Without it, messages are
+//!   confirmed by the pings that are due anyway.
+//! - An answer without an id (a text) is taken for the answer to the oldest ping that has
+//!   none, which is right where the peer answers each ping exactly once.
+//! - In listen-only there are no pings, and everything stays in doubt.
+//!
+//! [`keeping`](Driver::keeping) keeps copies of the backlog's messages until they are
+//! confirmed: the `Down` gives them back, in order, and [`requeue`](Driver::requeue) puts
+//! them at the head of the backlog. With numbers on the server's side none is lost and
+//! none is taken twice; `examples/orders.rs` does that. Its limit is also how much goes
+//! out without a confirmation: where connections break after a few kilobytes, a longer
+//! row would never be confirmed.
 
 mod backlog;
 mod codec;
@@ -90,7 +129,7 @@ use crate::{
     Instant, Loss, Manner, PingId, Retry, SendError, State, trace,
 };
 
-pub use self::codec::{Codec, Dialect, Frame, Incoming, NoFrames, Plain};
+pub use self::codec::{Codec, Deciding, Dialect, Frame, Incoming, NoFrames, Plain};
 pub use self::notice::{Cause, Down, Lost, Notice, Planned, Rejected};
 pub use self::transport::{Bytes, End, Order, Read, Transport};
 
@@ -488,7 +527,7 @@ where
     ///
     /// To run again after a notice is to have dealt with it: after
     /// [`Opened`](Notice::Opened) the backlog may go.
-    #[inline]
+    #[inline(always)]
     pub fn run<T>(&mut self, transport: &mut T) -> StepOf<D, C, E, I>
     where
         T: Transport<Message = D::Message, Error = E, Instant = I>,
@@ -616,6 +655,9 @@ where
                     }
                 }
             }
+            Notice::Down(down) if down.lost == Lost::Connection => {
+                down.unsent.extend(transport.dropped());
+            }
             Notice::Stopped { unsent, .. } => {
                 *unsent = self.backlog.take_all();
                 unsent.extend(transport.reclaim());
@@ -689,7 +731,7 @@ where
     }
 
     /// Ticks and writes.
-    #[inline]
+    #[inline(always)]
     fn go_on<T>(&mut self, transport: &mut T, now: I, unread: Unread<I>) -> Turn<I>
     where
         T: Transport<Message = D::Message, Error = E, Instant = I>,
@@ -777,7 +819,7 @@ where
     }
 
     /// What the application gets of a message, if it is the application's.
-    #[inline]
+    #[inline(always)]
     fn hear<T>(&mut self, message: D::Message, now: I, transport: &mut T) -> Option<C::Message>
     where
         T: Transport<Message = D::Message, Error = E, Instant = I>,
@@ -963,6 +1005,8 @@ where
             Some(Action::Connect) => self.dial(),
             Some(Action::SendPing(id)) => self.ping(id, now),
             Some(Action::Stopped(reason)) => {
+                // An accepted socket may not have been heard of yet.
+                self.orders.drop(None);
                 let unsent = Vec::new();
                 self.unheard.push(Notice::Stopped { reason, unsent });
             }

@@ -76,7 +76,8 @@ pub struct Down<W, E, I> {
     pub cause: Cause<E>,
     /// When the next dial is; `None` where there is none or it begins at once.
     pub retry: Option<Planned<I>>,
-    /// What was sent for this connection and not handed over.
+    /// What was sent for this connection and not handed over, then what of the backlog
+    /// does not outlive a connection.
     pub unsent: Vec<W>,
     /// How many messages were handed over and not confirmed by a pong. They may have
     /// been read, or not.

@@ -60,6 +60,12 @@ pub trait Transport {
         None
     }
 
+    /// What of the [`backlog`](Self::backlog) does not outlive a connection that was
+    /// lost. Asked when that is told, which gives it back.
+    fn dropped(&mut self) -> Vec<Self::Message> {
+        Vec::new()
+    }
+
     /// What is left of the [`backlog`](Self::backlog), where it is to be given back
     /// when everything is over.
     fn reclaim(&mut self) -> Vec<Self::Message> {

@@ -36,7 +36,7 @@ where
     I: Instant,
 {
     /// Writes what the transport takes, and flushes. Whether there is more to do.
-    #[inline]
+    #[inline(always)]
     pub(super) fn write<T>(&mut self, transport: &mut T, now: I) -> bool
     where
         T: Transport<Message = D::Message, Error = E, Instant = I>,

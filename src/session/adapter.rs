@@ -16,7 +16,7 @@ use crate::{Closed, Config, Ending, Goodbye, Heartbeat, SendError};
 /// How many runs of the driver are made until other tasks have their turn.
 const RUNS: usize = 4;
 
-type Told<C, T, K> =
+pub(super) type Told<C, T, K> =
     Notice<<K as Codec<Message<C>>>::Message, Message<C>, Fault<C>, <T as Timer>::Instant>;
 
 /// A WebSocket that is kept alive on any async runtime: pinged, watched, closed and
@@ -79,6 +79,8 @@ where
                 alarm: Alarm::new(),
                 #[cfg(feature = "std")]
                 desk: None,
+                #[cfg(feature = "std")]
+                drops_backlog: false,
                 system_time: None,
             },
         }
@@ -145,6 +147,8 @@ where
                 alarm: io.alarm,
                 #[cfg(feature = "std")]
                 desk: io.desk,
+                #[cfg(feature = "std")]
+                drops_backlog: io.drops_backlog,
                 system_time: io.system_time,
             },
         }
@@ -169,6 +173,8 @@ where
                 alarm: io.alarm,
                 #[cfg(feature = "std")]
                 desk: io.desk,
+                #[cfg(feature = "std")]
+                drops_backlog: io.drops_backlog,
                 system_time: io.system_time,
             },
         }
@@ -360,6 +366,36 @@ where
         Poll::Pending
     }
 
+    /// The same while nobody asks: notices wait. Ready only when it is over.
+    #[cfg(feature = "std")]
+    pub(super) fn poll_unheard(
+        &mut self,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Told<C, T, K>>> {
+        self.hear_handles(context);
+        for _ in 0..RUNS {
+            let mut polled = Polled {
+                io: &mut self.io,
+                context,
+            };
+            let step = self.driver.run_unheard(&mut polled);
+            self.publish();
+            match step {
+                Step::Over if !self.driver.has_notice() => return Poll::Ready(None),
+                Step::Over => return Poll::Pending,
+                Step::Idle(due) => {
+                    let Io { alarm, timer, .. } = &mut self.io;
+                    if !alarm.wait(due, timer, context) {
+                        return Poll::Pending;
+                    }
+                }
+                Step::Message(_) | Step::Told(_) | Step::Again => break,
+            }
+        }
+        context.waker().wake_by_ref();
+        Poll::Pending
+    }
+
     #[cfg(feature = "std")]
     #[inline]
     fn hear_handles(&mut self, context: &Context<'_>) {
@@ -414,11 +450,20 @@ where
 {
     /// A handle for other tasks and threads: it sends, and steers the session.
     pub fn handle(&mut self) -> crate::Handle<Message<C>> {
+        self.handle_of(crate::Backlog::default())
+    }
+
+    /// The same, where the first handle is one of this backlog.
+    pub fn handle_of(&mut self, backlog: crate::Backlog) -> crate::Handle<Message<C>> {
         let dialect = self.driver.dialect().clone();
         let size = move |message: &Message<C>| dialect.size(message);
         let check: fn(&Config) -> Result<(), crate::ConfigError> = |_| Ok(());
-        let new = || crate::Desk::new(size, crate::Backlog::default(), check);
-        self.io.desk.get_or_insert_with(new).handle()
+        let drops_backlog = &mut self.io.drops_backlog;
+        let desk = self.io.desk.get_or_insert_with(|| {
+            *drops_backlog = !backlog.outlives_connections();
+            crate::Desk::new(size, backlog, check)
+        });
+        desk.handle()
     }
 }
 

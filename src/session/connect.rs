@@ -1,6 +1,8 @@
+use alloc::boxed::Box;
 use core::fmt;
 use core::future::{Future, Pending, pending};
 use core::marker::PhantomData;
+use core::pin::Pin;
 
 use futures_core::Stream;
 use futures_sink::Sink;
@@ -59,6 +61,23 @@ where
     fn connect(&mut self, attempt: u32) -> D {
         self(attempt)
     }
+}
+
+/// Any connector of these sockets that is `Send`, and whose dials are.
+pub type Boxed<S> = Box<dyn FnMut(u32) -> Dialling<S> + Send>;
+
+/// A dial of a [`Boxed`] connector.
+pub type Dialling<S> = Pin<Box<dyn Future<Output = Result<S, <S as Transport>::Fault>> + Send>>;
+
+/// This connector, boxed: so that the type of a session can be named, in a struct for
+/// example.
+pub fn boxed<F, D, S>(mut connect: F) -> Boxed<S>
+where
+    F: FnMut(u32) -> D + Send + 'static,
+    D: Future<Output = Result<S, S::Fault>> + Send + 'static,
+    S: Transport,
+{
+    Box::new(move |attempt| Box::pin(connect(attempt)))
 }
 
 /// In place of a connector: the socket is a server's, accepted, and is not dialled.

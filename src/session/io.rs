@@ -29,6 +29,8 @@ pub(super) struct Io<C: Connect, T: Timer, N, O> {
     pub(super) alarm: Alarm<T::Instant>,
     #[cfg(feature = "std")]
     pub(super) desk: Option<crate::Desk<Message<C>>>,
+    #[cfg(feature = "std")]
+    pub(super) drops_backlog: bool,
     pub(super) system_time: Option<fn() -> Duration>,
 }
 
@@ -211,6 +213,14 @@ where
             Poll::Ready(message) => message,
             Poll::Pending => None,
         }
+    }
+
+    fn dropped(&mut self) -> Vec<Message<C>> {
+        #[cfg(feature = "std")]
+        if let Some(desk) = self.io.desk.as_mut().filter(|_| self.io.drops_backlog) {
+            return desk.clear();
+        }
+        Vec::new()
     }
 
     fn reclaim(&mut self) -> Vec<Message<C>> {

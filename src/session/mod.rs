@@ -70,10 +70,14 @@ mod connect;
 mod counted;
 mod io;
 mod measured;
+#[cfg(feature = "std")]
+mod task;
 mod timer;
 
 pub use adapter::{Session, Silent};
-pub use connect::{Accepted, Connect, Transport};
+pub use connect::{Accepted, Boxed, Connect, Dialling, Transport, boxed};
 pub use counted::{Counted, Counter};
 pub use measured::Measured;
+#[cfg(feature = "std")]
+pub use task::{Notices, Task};
 pub use timer::{Sleeper, Timer};
