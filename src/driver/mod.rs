@@ -1005,8 +1005,6 @@ where
             Some(Action::Connect) => self.dial(),
             Some(Action::SendPing(id)) => self.ping(id, now),
             Some(Action::Stopped(reason)) => {
-                // An accepted socket may not have been heard of yet.
-                self.orders.drop(None);
                 let unsent = Vec::new();
                 self.unheard.push(Notice::Stopped { reason, unsent });
             }

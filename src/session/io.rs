@@ -101,7 +101,10 @@ impl<I: crate::Instant> Alarm<I> {
         }
         let has_fired = timer.poll(context).is_ready();
         if has_fired {
-            self.turned = self.set.take().map(|(_, when)| when).max(self.turned);
+            let set = self.set.take();
+            // One that was late when it was set fires without a reactor.
+            let turned = set.filter(|_| is_set).map(|(_, when)| when);
+            self.turned = turned.max(self.turned);
         }
         has_fired
     }

@@ -56,6 +56,29 @@ fn a_task_that_was_blocked_accuses_nobody() {
     assert!(rig.when("pong") < millis(17_002), "{:?}", rig.lines());
 }
 
+/// And it loses the processor once more while it sets the timer, which is ready at once
+/// then, though the reactor has not turned.
+#[test]
+fn a_task_that_is_slow_to_set_its_timer_accuses_nobody() {
+    let (mut rig, wire) = Rig::open(unforgiving());
+    wire.line().is_mute = true;
+    answer_late(&wire);
+    let (world, alarm) = (rig.world.clone(), rig.alarm.clone());
+    rig.live(seconds(23), |session, context| {
+        let polled = pin!(session.next()).poll(context);
+        let is_ping = matches!(polled, Poll::Ready(Some(Notice::Ping(_))));
+        if is_ping && world.now() < seconds(15) {
+            world.block(seconds(15));
+            alarm.lag.set(millis(2));
+        } else {
+            alarm.lag.set(Duration::ZERO);
+        }
+        polled
+    });
+    assert_eq!(wire.dropped(), None);
+    assert!(rig.when("pong") < millis(17_100), "{:?}", rig.lines());
+}
+
 /// It stays awake for other reasons, and the reactor does not turn for a long time.
 #[test]
 fn a_task_that_is_kept_awake_accuses_nobody() {
@@ -123,12 +146,15 @@ fn a_verdict_is_not_put_off_by_calls() {
 /// And though it floods the peer, so that the session never sleeps.
 #[test]
 fn a_verdict_is_not_put_off_by_what_goes_out() {
-    let (mut rig, wire) = Rig::open(config());
+    // A thousand messages at each step are many.
+    let settings = config().to_builder().ping_interval(millis(200));
+    let settings = settings.pong_timeout(seconds(1)).build().unwrap();
+    let (mut rig, wire) = Rig::open(settings);
     wire.line().is_mute = true;
     rig.outbox.never_ends();
-    rig.run_in_steps(seconds(14), Duration::from_micros(200));
+    rig.run_in_steps(millis(1400), Duration::from_micros(200));
     let down = rig.when("down: no pong in time");
-    assert!(down >= seconds(12) && down <= millis(12_030), "{down:?}");
+    assert!(down >= millis(1200) && down <= millis(1230), "{down:?}");
     assert_eq!(wire.dropped(), Some(down));
 }
 

@@ -261,6 +261,10 @@ pub struct Alarm {
     waker: RefCell<Option<Waker>>,
     /// It fires so much too early.
     pub early: Cell<Duration>,
+    /// Each look at the clock takes so long: others have the processor.
+    pub lag: Cell<Duration>,
+    /// It was set, and not asked since.
+    is_fresh: Cell<bool>,
     pub sets: Cell<usize>,
     pub polls: Cell<usize>,
 }
@@ -289,10 +293,13 @@ impl Timer for Manual {
     type Instant = Duration;
 
     fn now(&self) -> Duration {
-        self.world.now()
+        let now = self.world.now();
+        self.world.block(self.alarm.lag.get());
+        now
     }
 
     fn set(&mut self, at: Duration) {
+        self.alarm.is_fresh.set(true);
         self.alarm.sets.set(self.alarm.sets.get() + 1);
         self.alarm.has_fired.set(false);
         self.alarm.at.set(Some(at));
@@ -300,7 +307,9 @@ impl Timer for Manual {
 
     fn poll(&mut self, context: &mut Context<'_>) -> Poll<()> {
         self.alarm.polls.set(self.alarm.polls.get() + 1);
-        if self.alarm.has_fired.get() {
+        // As tokio's: one that is set for the past is ready, and no reactor has turned.
+        let is_late = self.alarm.is_fresh.take() && self.alarm.at.get() <= Some(self.world.now());
+        if self.alarm.has_fired.get() || is_late {
             return Poll::Ready(());
         }
         *self.alarm.waker.borrow_mut() = Some(context.waker().clone());
