@@ -271,6 +271,8 @@ pub struct Link {
     is_closed_by_peer: bool,
     pub is_finished: bool,
     was_ready: bool,
+    /// It was not ready when it was asked last: it says when it is.
+    pub was_refused: bool,
 }
 
 /// The transport.
@@ -284,6 +286,8 @@ pub struct Net {
     /// What is read was there when the reactor last turned.
     pub lags: bool,
     pub turned: Duration,
+    /// Something came at this instant.
+    pub wakes: bool,
     pub queue: VecDeque<Wire>,
     /// The system's clock less ours.
     pub slept: Option<Duration>,
@@ -301,6 +305,7 @@ impl Net {
             dials: 0,
             lags: false,
             turned: Duration::ZERO,
+            wakes: false,
             queue: VecDeque::new(),
             slept: None,
             oracle,
@@ -316,6 +321,7 @@ impl Net {
     fn put(&mut self, at: Duration, item: Item) {
         self.serial += 1;
         let serial = self.serial;
+        self.wakes |= at <= self.now;
         if let Some(link) = &mut self.link {
             link.inbox.insert((at, serial), item);
         }
@@ -344,6 +350,7 @@ impl Net {
             is_closed_by_peer: false,
             is_finished: false,
             was_ready: false,
+            was_refused: false,
         });
         match dial {
             Dial::Opens(after) => self.put(now + after, Item::Opened),
@@ -432,6 +439,9 @@ impl Net {
     /// When something can be read or written that could not before.
     pub fn next_event(&self) -> Option<Duration> {
         let link = self.link.as_ref()?;
+        if self.wakes || (link.was_refused && link.is_ready_at(self.now)) {
+            return Some(self.now);
+        }
         let arrival = link
             .inbox
             .keys()
@@ -456,9 +466,17 @@ impl Net {
         let mut left_now = Vec::new();
         let mut moved = 0;
         while let Some((wire, left)) = link.buffer.front_mut() {
-            let free = (link.peer.system as u64).saturating_sub(link.used);
+            let takes_all = link.peer.rate.is_none() && stuck.is_none_or(|stuck| now < stuck);
+            let free = if takes_all {
+                u64::MAX
+            } else {
+                (link.peer.system as u64).saturating_sub(link.used)
+            };
             let part = free.min(*left as u64);
             link.used += part;
+            if takes_all {
+                link.used = 0;
+            }
             moved += part;
             *left -= part as usize;
             if *left > 0 {
@@ -646,8 +664,7 @@ impl Transport for Net {
                     _ => 0,
                 };
             }
-            let answered = &link.answered;
-            self.oracle.reads(&item, answered, now);
+            self.oracle.reads(&item, link, now);
             match item {
                 Item::Bytes(_) => {}
                 Item::Opened => {
@@ -667,8 +684,7 @@ impl Transport for Net {
                 Item::Failed(fault) => return Read::End(End::Failed(fault)),
             }
         }
-        let counts = self.link.as_ref().is_some_and(|link| link.peer.counts);
-        self.oracle.reads_nothing(seen, counts, now);
+        self.oracle.reads_nothing(seen, now);
         Read::Nothing(seen)
     }
 
@@ -685,6 +701,7 @@ impl Transport for Net {
             return Err(fault);
         }
         link.was_ready = link.is_ready_at(now);
+        link.was_refused = !link.was_ready;
         Ok(link.was_ready)
     }
 

@@ -131,7 +131,7 @@ pub struct Oracle {
     is_open: bool,
     /// What is to be told of connections: openings, and losses.
     unheard: VecDeque<Expected>,
-    texts: VecDeque<u64>,
+    texts: VecDeque<(usize, u64)>,
     line: VecDeque<u64>,
     places: BTreeMap<u64, Place>,
     sizes: BTreeMap<u64, usize>,
@@ -141,6 +141,8 @@ pub struct Oracle {
     as_of: Option<Duration>,
     dial_loss: DialLoss,
     dial_asked: bool,
+    /// The network changed, and the driver may not have looked yet.
+    has_news: bool,
     dial_timeout: Duration,
     /// The dial that is under way has ended by itself.
     dial_ended: bool,
@@ -185,6 +187,7 @@ impl Oracle {
             as_of: None,
             dial_loss: DialLoss::None,
             dial_asked: false,
+            has_news: false,
             dial_timeout: config.connect_timeout(),
             dial_ended: false,
             attempt: None,
@@ -248,8 +251,11 @@ impl Oracle {
         }
     }
 
-    pub fn will_stop(&mut self, goodbye: Option<(CloseCode, String)>) {
+    pub fn will_stop(&mut self, goodbye: Option<(CloseCode, String)>, state: State) {
         self.dial_asked = true;
+        if !matches!(state, State::Open | State::Closing) {
+            return;
+        }
         let is_first = self.conn().is_some_and(|conn| !conn.has_stopped);
         if is_first {
             self.goodbye = goodbye;
@@ -259,21 +265,21 @@ impl Oracle {
         }
     }
 
-    pub fn will_reconnect(&mut self) {
+    pub fn will_reconnect(&mut self, state: State) {
         self.dial_asked = true;
         // What began anew counts from 0.
-        self.may_reset |= self.is_over;
-        self.is_over = false;
+        self.may_reset |= state == State::Stopped;
+        self.is_over &= self.is_accepted;
+        if !matches!(state, State::Open | State::Closing) {
+            return;
+        }
         if let Some(conn) = self.conn() {
             conn.has_reconnected = true;
         }
     }
 
     pub fn network_changes(&mut self) {
-        self.dial_asked = true;
-        if let Some(conn) = self.conn() {
-            conn.news = true;
-        }
+        self.has_news = true;
     }
 
     pub fn is_healthy(&mut self) {
@@ -380,8 +386,9 @@ impl Oracle {
             let has_opened = has_opened.clone().any(|told| !is_down(told));
             if let (true, Some(earlier)) = (has_opened, earlier) {
                 self.unheard.remove(at);
-                if let Some(Expected::Down(all)) = self.unheard.get_mut(earlier) {
+                if let Some(Expected::Down(mut all)) = self.unheard.remove(earlier) {
                     all.push(number);
+                    self.unheard.push_back(Expected::Down(all));
                 }
                 return;
             }
@@ -395,13 +402,13 @@ impl Oracle {
         }
     }
 
-    pub fn reads(&mut self, item: &Item, answered: &[(PingId, usize)], now: Duration) {
+    pub fn reads(&mut self, item: &Item, link: &Link, now: Duration) {
         self.note(now, &format!("in {item:?}"));
         self.as_of = None;
         self.order += 1;
         let order = self.order;
         if *item == Item::Opened {
-            return self.opens(now);
+            return self.opens(link.peer.counts, now);
         }
         let untold = self.texts.len();
         let Some(conn) = self.conn() else {
@@ -422,7 +429,7 @@ impl Oracle {
             Item::Message(wire) => match wire {
                 Wire::Text { .. } => conn.message = now,
                 Wire::Pong(id) | Wire::AppPong { to: id, .. } => {
-                    conn.hears_pong(*id, answered, now);
+                    conn.hears_pong(*id, &link.answered, now);
                 }
                 Wire::Asks(number) => conn.owed_answer = Some(*number),
                 Wire::Close(code, words) | Wire::AppClose(code, words) => {
@@ -443,12 +450,13 @@ impl Oracle {
             (conn.life, conn.life_order, conn.has_lived) = (now, order, true);
             self.last_life = Some(now);
         }
+        let number = self.conns.len().saturating_sub(1);
         self.demand(
             untold == 0,
             "read on while a message waits for the application",
         );
         match item {
-            Item::Message(Wire::Text { id, .. }) => self.texts.push_back(*id),
+            Item::Message(Wire::Text { id, .. }) => self.texts.push_back((number, *id)),
             Item::Message(Wire::Pong(id) | Wire::AppPong { to: id, .. }) => {
                 self.pongs.push((*id, now));
             }
@@ -456,11 +464,14 @@ impl Oracle {
         }
     }
 
-    pub fn reads_nothing(&mut self, as_of: Duration, _: bool, now: Duration) {
+    pub fn reads_nothing(&mut self, as_of: Duration, now: Duration) {
         self.as_of = Some(as_of);
         self.order += 1;
         let order = self.order;
+        let has_news = core::mem::take(&mut self.has_news);
+        self.dial_asked |= has_news;
         if let Some(conn) = self.conn() {
+            conn.news |= has_news;
             if core::mem::take(&mut conn.half) && !conn.has_stopped {
                 (conn.life, conn.life_order, conn.has_lived) = (now, order, true);
                 self.last_life = Some(now);
@@ -468,14 +479,11 @@ impl Oracle {
         }
     }
 
-    pub fn opens(&mut self, now: Duration) {
+    pub fn opens(&mut self, counts: bool, now: Duration) {
         let number = self.conns.len();
         let deaf = self.last_life.or(self.last_opened).map(|since| now - since);
         self.last_opened = Some(now);
-        self.dial_loss = match self.dial_loss {
-            DialLoss::Perhaps => DialLoss::None,
-            other => other,
-        };
+
         self.order += 1;
         self.conns.push(Conn {
             number,
@@ -486,7 +494,7 @@ impl Oracle {
             is_told: false,
             is_dealt: false,
             awaits_login: self.config.healthy_within().is_some(),
-            counts: true,
+            counts,
             accepted: VecDeque::new(),
             handed: Vec::new(),
             from_line: BTreeSet::new(),
@@ -522,13 +530,6 @@ impl Oracle {
         self.unheard.push_back(Expected::Opened(number));
     }
 
-    /// Whether this transport counts bytes.
-    pub fn counts(&mut self, counts: bool) {
-        if let Some(conn) = self.conn() {
-            conn.counts = counts;
-        }
-    }
-
     pub fn write_failed(&mut self, now: Duration) {
         self.note(now, "a write fails");
         if let Some(conn) = self.conn() {
@@ -537,7 +538,7 @@ impl Oracle {
     }
 
     pub fn drained(&mut self, now: Duration) {
-        if let Some(conn) = self.conn() {
+        if let Some(conn) = self.conn().filter(|conn| conn.counts) {
             conn.drained = now;
             conn.stalled = Duration::ZERO;
         }
@@ -728,7 +729,7 @@ impl Oracle {
             }
             Notice::Opened { epoch, deaf } => self.hears_opened(*epoch, *deaf),
             Notice::Message(id) => {
-                let is_next = self.texts.pop_front() == Some(*id);
+                let is_next = self.texts.pop_front().is_some_and(|(_, text)| text == *id);
                 self.demand(is_next, "a message was lost, doubled or made up");
             }
             Notice::Ping(id) => {
@@ -797,8 +798,9 @@ impl Oracle {
         };
         let (asked, left) = (ping.asked, ping.left);
         let is_right = match left {
-            Some(left) if left <= at => round_trip == at - left,
-            _ => round_trip <= at - asked,
+            // It has a least one.
+            Some(left) if left <= at => round_trip.as_micros() == (at - left).as_micros().max(1),
+            _ => round_trip <= (at - asked).max(Duration::from_micros(1)),
         };
         self.demand(is_right, "a false round trip");
     }
@@ -824,10 +826,11 @@ impl Oracle {
         let Some(Expected::Down(numbers)) = self.unheard.pop_front() else {
             return self.accuse("a loss was told out of turn");
         };
-        self.demand(
-            self.texts.is_empty(),
-            "a loss was told before a message that came first",
-        );
+        let is_late = self
+            .texts
+            .iter()
+            .any(|(number, _)| numbers.contains(number));
+        self.demand(!is_late, "a loss was told before a message that came first");
         let mut unsent = Vec::new();
         let (mut least, mut most) = (0, 0);
         let mut kept = Vec::new();
@@ -1086,7 +1089,6 @@ impl Oracle {
         let timeout = self.stall_timeout.unwrap_or(self.config.pong_timeout());
         let has_text = !self.texts.is_empty();
         let mut wrong = Vec::new();
-        let fuzzy = self.pings == Pings::Nameless;
         if let (Some(conn), Some(link)) = (self.conn(), link) {
             let handed = conn.handed.len() as u64;
             let exact = handed - conn.confirmed as u64;
@@ -1108,7 +1110,8 @@ impl Oracle {
                     wrong.push("it is stuck, and nobody ends it");
                 }
             }
-            let can_write = link.is_ready_at(now)
+            let can_write = !link.was_refused
+                && link.is_ready_at(now)
                 && conn.write_error.is_none()
                 && conn.unleft.is_none()
                 && conn.goodbye.is_none()
@@ -1136,7 +1139,7 @@ impl Oracle {
                 }
             }
         }
-        let _ = fuzzy;
+
         if let Said::Idle(due) = said {
             self.demand(
                 due.is_none_or(|due| due > now),
@@ -1153,7 +1156,8 @@ impl Oracle {
 
     /// It waits while something can be read, which was there when it looked.
     pub fn leaves_unread(&mut self, link: Option<&Link>, seen: Duration) {
-        let unread = link.is_some_and(|link| !link.unread(seen).is_empty());
+        let unread = link.map(|link| link.unread(seen)).unwrap_or_default();
+        let unread = unread.iter().any(|(at, _)| *at < seen);
         if unread && self.texts.is_empty() {
             self.accuse("it waits, and could read");
         }

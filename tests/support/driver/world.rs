@@ -129,7 +129,8 @@ impl Setup {
             if let Some(link) = &mut net.link {
                 link.inbox.clear();
             }
-            net.oracle.opens(net.now);
+            let counts = net.link.as_ref().is_some_and(|link| link.peer.counts);
+            net.oracle.opens(counts, net.now);
             net.open(net.now);
             let bytes = net.bytes();
             Driver::accepted(self.config, self.seed, dialect, app, bytes, net.now)
@@ -295,10 +296,7 @@ impl<D: Drive> World<D> {
         } else {
             self.driver.run_unheard(&mut self.net)
         };
-        let counts = self.net.link.as_ref().map(|link| link.peer.counts);
-        if let Some(counts) = counts {
-            self.net.oracle.counts(counts);
-        }
+
         let said = match &step {
             Step::Told(_) => Said::Told,
             Step::Again => Said::Again,
@@ -373,6 +371,7 @@ impl<D: Drive> World<D> {
             return false;
         }
         self.passes(next.max(began));
+        self.net.wakes = false;
         // The reactor turned when it began to wait; what came since it sees next.
         self.net.turned = if event == Some(next) { next } else { began };
         true
@@ -386,6 +385,7 @@ impl<D: Drive> World<D> {
 
     pub fn wish(&mut self, wish: Wish) {
         let now = self.net.now;
+        let state = self.driver.driver().heartbeat().state();
         let line = format!("{now:?} wish {wish:?}");
         self.net.oracle.log.push(line);
         match wish {
@@ -398,7 +398,7 @@ impl<D: Drive> World<D> {
                 }
             }
             Wish::Stop => {
-                self.net.oracle.will_stop(None);
+                self.net.oracle.will_stop(None, state);
                 self.driver.stop(None, now);
             }
             Wish::StopWith(code) => {
@@ -407,15 +407,14 @@ impl<D: Drive> World<D> {
                     return;
                 };
                 let said = (CloseCode(code), words.to_owned());
-                self.net.oracle.will_stop(Some(said));
+                self.net.oracle.will_stop(Some(said), state);
                 self.driver.stop(Some(goodbye), now);
             }
             Wish::Reconnect => {
-                if self.setup.is_accepted && self.driver.driver().heartbeat().state() != State::Open
-                {
+                if self.setup.is_accepted && state != State::Open {
                     return;
                 }
-                self.net.oracle.will_reconnect();
+                self.net.oracle.will_reconnect(state);
                 self.is_over &= self.setup.is_accepted;
                 self.driver.driver().reconnect_now(now);
             }
