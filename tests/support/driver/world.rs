@@ -59,6 +59,8 @@ pub enum Wish {
     Reconfigure(Config),
     /// The process is away for so long.
     Sleep(Duration),
+    /// The machine is: only the system's clock goes on.
+    Suspend(Duration),
     /// The application collects notices, or does not.
     Listen(bool),
 }
@@ -179,6 +181,7 @@ impl Setup {
             listens: true,
             is_over: false,
             quick: 0,
+            runs: 0,
             next: 1,
             outcomes: Vec::new(),
         }
@@ -197,6 +200,7 @@ pub struct World<D> {
     is_over: bool,
     /// How often it ran while no time passed.
     quick: u32,
+    pub runs: usize,
     next: u64,
     /// What was said of each loss of a connection.
     pub outcomes: Vec<String>,
@@ -312,6 +316,7 @@ impl<D: Drive> World<D> {
             .oracle
             .has_run(said, &views, self.net.link.as_ref(), before);
         self.quick += 1;
+        self.runs += 1;
         if self.quick > MOST_QUICK {
             self.net.oracle.accuse("it spins");
             return false;
@@ -444,6 +449,11 @@ impl<D: Drive> World<D> {
                 }
             }
             Wish::Sleep(time) => self.passes(now + time),
+            Wish::Suspend(time) => {
+                let slept = self.net.slept.unwrap_or_default();
+                self.net.slept = Some(slept + time);
+                self.net.oracle.network_changes();
+            }
             Wish::Listen(listens) => self.listens = listens,
         }
     }
