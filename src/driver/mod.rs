@@ -511,6 +511,10 @@ where
         T: Transport<Message = D::Message, Error = E, Instant = I>,
     {
         while let Some(order) = self.orders.next() {
+            if let Order::Dial { attempt } = order {
+                self.counts.dials += 1;
+                self.unheard.push(Notice::Connecting { attempt });
+            }
             transport.carry_out(order);
         }
     }
@@ -880,7 +884,7 @@ where
             is_told = self.lose(close, cause, planned);
         }
         match next {
-            Some(Action::Connect) => self.dial(),
+            Some(Action::Connect) => self.orders.dial = Some(self.heartbeat.attempt()),
             Some(Action::SendPing(id)) => self.ping(id, now),
             Some(Action::Stopped(reason)) => {
                 let unsent = Vec::new();
@@ -951,13 +955,6 @@ where
             _ => Some(self.given_up.unwrap_or(CloseCode::NORMAL)),
         };
         self.dialect.goodbye(why, code, "")
-    }
-
-    fn dial(&mut self) {
-        let attempt = self.heartbeat.attempt();
-        self.counts.dials += 1;
-        self.orders.dial = Some(attempt);
-        self.unheard.push(Notice::Connecting { attempt });
     }
 
     fn ping(&mut self, id: PingId, now: I) {
