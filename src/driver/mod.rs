@@ -185,6 +185,10 @@ impl<W> Orders<W> {
         dial: None,
     };
 
+    fn is_empty(&self) -> bool {
+        !self.finish && self.drop.is_none() && self.dial.is_none()
+    }
+
     /// A dial that has not begun goes with what it would have replaced.
     fn drop(&mut self, farewell: Option<W>) {
         let farewell = self.drop.take().flatten().or(farewell);
@@ -473,10 +477,13 @@ where
                 return self.tell(transport);
             }
             match self.turn(transport) {
-                Turn::Message(message) => return Step::Told(Notice::Message(message)),
+                Turn::Message(message) => {
+                    self.carry_out(transport);
+                    return Step::Told(Notice::Message(message));
+                }
                 Turn::Moved => {}
-                Turn::Idle(due) if self.unheard.is_empty() => return Step::Idle(due),
-                Turn::Over if self.unheard.is_empty() => return Step::Over,
+                Turn::Idle(due) if self.is_done() => return Step::Idle(due),
+                Turn::Over if self.is_done() => return Step::Over,
                 Turn::Idle(_) | Turn::Over => {}
             }
         }
@@ -493,12 +500,17 @@ where
             self.carry_out(transport);
             match self.turn(transport) {
                 Turn::Message(message) => self.unheard.push(Notice::Message(message)),
-                Turn::Moved => {}
-                Turn::Idle(due) => return Step::Idle(due),
-                Turn::Over => return Step::Over,
+                Turn::Idle(due) if self.orders.is_empty() => return Step::Idle(due),
+                Turn::Over if self.orders.is_empty() => return Step::Over,
+                Turn::Moved | Turn::Idle(_) | Turn::Over => {}
             }
         }
         Step::Again
+    }
+
+    /// Whether nothing is to be carried out or told.
+    fn is_done(&self) -> bool {
+        self.orders.is_empty() && self.unheard.is_empty()
     }
 
     /// Whether a notice waits to be told.
@@ -528,9 +540,9 @@ where
         let now = transport.now();
         if self.due.is_some_and(|due| due <= now) && self.heartbeat.verdict(now).is_none() {
             self.tick(now, transport);
-            self.carry_out(transport);
         }
         self.write(transport, now);
+        self.carry_out(transport);
         match self.unheard.pop() {
             Some(mut notice) => {
                 self.heard(&mut notice, transport);
