@@ -476,7 +476,7 @@ where
             if !self.unheard.is_empty() {
                 return self.tell(transport);
             }
-            match self.turn(transport) {
+            match self.turn(transport, true) {
                 Turn::Message(message) => {
                     self.carry_out(transport);
                     return Step::Told(Notice::Message(message));
@@ -498,7 +498,7 @@ where
     {
         for _ in 0..TURNS {
             self.carry_out(transport);
-            match self.turn(transport) {
+            match self.turn(transport, false) {
                 Turn::Message(message) => self.unheard.push(Notice::Message(message)),
                 Turn::Idle(due) if self.orders.is_empty() => return Step::Idle(due),
                 Turn::Over if self.orders.is_empty() => return Step::Over,
@@ -574,7 +574,7 @@ where
 
     /// One read, a tick, and some writes.
     #[inline]
-    fn turn<T>(&mut self, transport: &mut T) -> Turn<C::Message, I>
+    fn turn<T>(&mut self, transport: &mut T, is_heard: bool) -> Turn<C::Message, I>
     where
         T: Transport<Message = D::Message, Error = E, Instant = I>,
     {
@@ -594,7 +594,10 @@ where
         match transport.read() {
             Read::Message(message) => {
                 let now = transport.now();
-                let told = self.hear(message, now, transport);
+                let mut told = self.hear(message, now, transport);
+                if let Some(message) = told.take_if(|_| !is_heard) {
+                    self.unheard.push(Notice::Message(message));
+                }
                 let turn = self.go_on(transport, now, Unread::Perhaps);
                 told.map_or(turn, Turn::Message)
             }
