@@ -393,6 +393,7 @@ where
     /// socket ends.
     pub fn reconnect_now(&mut self, now: I) {
         if self.can_dial {
+            self.unheard.forget_end();
             self.step(Event::ReconnectNow, None, now);
         } else if self.heartbeat.state() == State::Open {
             let closed = Closed::default().retry(Retry::Stop);

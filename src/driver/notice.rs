@@ -231,6 +231,12 @@ impl<M, W, E, I> Unheard<M, W, E, I> {
         self.0.pop_front()
     }
 
+    /// It is not over after all.
+    pub(super) fn forget_end(&mut self) {
+        self.0
+            .retain(|told| !matches!(told, Notice::Stopped { .. }));
+    }
+
     pub(super) fn push(&mut self, notice: Notice<M, W, E, I>) {
         let notice = match notice {
             Notice::Down(down) if down.lost == Lost::Connection => Notice::Down(self.merge(down)),
