@@ -156,6 +156,9 @@ where
         T: Transport<Message = D::Message, Error = E, Instant = I>,
     {
         let connection = self.connection.as_mut()?;
+        if matches!(connection.closing, Closing::Said | Closing::Finished) {
+            return None;
+        }
         if let Some((id, message)) = connection.ping.take() {
             return Some(Item::Ping(id, message));
         }
