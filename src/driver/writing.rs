@@ -67,7 +67,8 @@ where
         let Some(connection) = &mut self.connection else {
             return true;
         };
-        let took = connection.has_written(transport.bytes());
+        let bytes = transport.bytes();
+        let took = connection.has_written(bytes);
         if took && connection.is_ping_held_back() {
             self.heartbeat.handle(Event::Draining, now).for_each(drop);
         }
@@ -77,7 +78,10 @@ where
             return true;
         }
         if connection.needs_flush || (progress.is_full && connection.has_own()) {
-            connection.stall.go_on(took || progress.has_moved, now);
+            let are_counted = bytes.written > 0;
+            connection
+                .stall
+                .go_on(took || (progress.has_moved && !are_counted), now);
         } else {
             connection.stall.end();
         }
