@@ -127,7 +127,7 @@ where
             progress.has_moved = true;
             if !is_ping {
                 // It was this flush that made room, so nobody else will say so.
-                progress.has_more = progress.is_full || written == BATCH;
+                progress.has_more = waits || progress.is_full || written == BATCH;
                 return Ok(());
             }
         }
