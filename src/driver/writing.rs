@@ -191,8 +191,11 @@ where
         let Some(connection) = &self.connection else {
             return Next::None;
         };
-        if !connection.takes_backlog() || self.unheard.has_rejected() {
+        if !connection.takes_backlog() {
             return Next::None;
+        }
+        if self.unheard.has_rejected() {
+            return Next::Waits;
         }
         let Some(message) = self.backlog.take().or_else(|| transport.backlog()) else {
             return Next::None;
