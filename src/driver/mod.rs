@@ -379,13 +379,14 @@ where
     /// it within `close_timeout`. A second call does not wait. A client says 1000, a
     /// server's socket 1001.
     pub fn stop(&mut self, now: I) {
+        self.goodbye = None;
         self.step(Event::Stop, None, now);
     }
 
     /// The same with other words.
     pub fn stop_with(&mut self, goodbye: Goodbye, now: I) {
         self.goodbye = Some(goodbye);
-        self.stop(now);
+        self.step(Event::Stop, None, now);
     }
 
     /// Begins a new connection, whatever the state, but no sooner than 1 s after the
