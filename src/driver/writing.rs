@@ -206,7 +206,10 @@ where
             }
             Ok(_) => {
                 self.backlog.put_back([message]);
-                Next::Waits
+                // While it closes nobody asks for a pong but the last ping.
+                let is_hopeless =
+                    connection.closing == Closing::Begun && !connection.doubt.is_asked();
+                if is_hopeless { Next::None } else { Next::Waits }
             }
             Err(why) => {
                 self.unheard.push(Notice::Rejected { message, why });
