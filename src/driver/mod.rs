@@ -453,6 +453,7 @@ where
         };
         if let Some(connection) = &mut self.connection {
             connection.awaits_login &= config.healthy_within().is_some();
+            connection.ping = connection.ping.take().filter(|_| !config.listen_only());
         }
         let actions = self.heartbeat.reconfigure(config, now);
         self.act(actions, None, now);
