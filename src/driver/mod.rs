@@ -674,7 +674,8 @@ where
         let stall = connection.and_then(|connection| connection.stall.due(self.stall_timeout()));
         // The peer's close code may lie unread.
         let broken = connection.and_then(|connection| connection.broken.as_ref());
-        let soon = broken.map(|_| now.saturating_add(MILLISECOND));
+        let reads_on = broken.is_some() && !self.unheard.has_message();
+        let soon = reads_on.then(|| now.saturating_add(MILLISECOND));
         [due, self.held, stall, soon].into_iter().flatten().min()
     }
 
