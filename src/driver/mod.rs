@@ -714,9 +714,8 @@ where
     where
         T: Transport<Message = D::Message, Error = E, Instant = I>,
     {
-        if self.has_slept(transport.system_time(), now) {
-            self.step(Event::NetworkChanged, None, now);
-        }
+        // Told once all that came has been read.
+        self.has_network_changed |= self.has_slept(transport.system_time(), now);
         let missed = self.heartbeat.missed();
         self.step(Event::Tick, None, now);
         self.counts.missed += u64::from(self.heartbeat.missed().saturating_sub(missed));
