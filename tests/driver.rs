@@ -154,8 +154,7 @@ fn what_waits_for_a_ping_to_leave_goes_once_it_has() {
         "out Text { id: 1",
         "out Ping",
         "wish Send",
-        "5.",
-        "out Text { id: 2",
+        "5.146s out Text { id: 2",
     ]);
 }
 

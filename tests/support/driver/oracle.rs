@@ -144,6 +144,9 @@ pub struct Oracle {
     /// The network changed, and the driver may not have looked yet.
     has_news: bool,
     dial_timeout: Duration,
+    /// What is asked for begins then, although it is carried out later.
+    reconnects: Option<Duration>,
+    dial_began: Duration,
     /// The dial that is under way has ended by itself.
     dial_ended: bool,
     attempt: Option<u32>,
@@ -189,6 +192,8 @@ impl Oracle {
             dial_asked: false,
             has_news: false,
             dial_timeout: config.connect_timeout(),
+            reconnects: None,
+            dial_began: Duration::ZERO,
             dial_ended: false,
             attempt: None,
             may_reset: true,
@@ -265,7 +270,8 @@ impl Oracle {
         }
     }
 
-    pub fn will_reconnect(&mut self, state: State) {
+    pub fn will_reconnect(&mut self, state: State, now: Duration) {
+        self.reconnects.get_or_insert(now);
         self.dial_asked = true;
         // What began anew counts from 0.
         self.may_reset |= state == State::Stopped;
@@ -301,6 +307,9 @@ impl Oracle {
         if let Some(conn) = self.conn() {
             conn.configs.push(config);
             conn.awaits_login &= config.healthy_within().is_some();
+            if config.listen_only() {
+                conn.owed_ping = None;
+            }
         }
     }
 
@@ -321,6 +330,7 @@ impl Oracle {
         (self.may_reset, self.was_lost) = (false, false);
         (self.dial_asked, self.dial_ended) = (false, false);
         self.dial_timeout = self.config.connect_timeout();
+        self.dial_began = self.reconnects.unwrap_or(now);
     }
 
     pub fn finishes(&mut self, now: Duration) {
@@ -350,7 +360,7 @@ impl Oracle {
             // Only a timeout is left.
             self.dial_loss = DialLoss::Sure;
             self.was_lost = true;
-            let due = link.dialled + self.dial_timeout;
+            let due = self.dial_began + self.dial_timeout;
             let unread = link.unread(due);
             self.demand(now >= due, "a dial timed out too early");
             self.demand(
@@ -591,6 +601,7 @@ impl Oracle {
         let (keeps, sizes) = (self.keeps, self.sizes.clone());
         let mut wrong = Vec::new();
         let Some(conn) = self.conn() else { return };
+        let is_limited = keeps.is_some() && conn.confirmed < conn.handed.len();
         let mut demand = |holds: bool, what: &'static str| {
             if !holds {
                 wrong.push(what);
@@ -622,6 +633,8 @@ impl Oracle {
                         conn.accepted.is_empty(),
                         "the last ping overtook what was sent",
                     );
+                    let may_wait = line == 0 || !conn.takes_backlog() || is_limited;
+                    demand(may_wait, "the last ping overtook the backlog");
                     conn.has_last_ping = true;
                 }
                 conn.owed_ping = None;
@@ -679,8 +692,7 @@ impl Oracle {
                     conn.accepted.is_empty(),
                     "the goodbye overtook what was sent",
                 );
-                let is_limited = keeps.is_some() && conn.confirmed < conn.handed.len();
-                let may_wait = line == 0 || !conn.takes_backlog() || is_limited;
+                let may_wait = line == 0 || !conn.takes_backlog() || conn.has_last_ping;
                 demand(may_wait, "the goodbye overtook the backlog");
                 let may_ping = !listens && !conn.awaits_login;
                 let in_doubt = conn.handed.len() > conn.confirmed && !conn.is_fuzzy;
@@ -1084,6 +1096,7 @@ impl Oracle {
             && views.counts.pings == self.machine_pings
             && views.counts.downs == dropped.count() as u64;
         self.demand(is_right, "the counts are wrong");
+        self.reconnects = None;
         let gap = (now - self.looked).min(Duration::from_secs(1));
         self.looked = now;
         let timeout = self.stall_timeout.unwrap_or(self.config.pong_timeout());

@@ -151,7 +151,7 @@ fn peer(bytes: &mut Bytes<'_>) -> Peer {
 
 fn wish(bytes: &mut Bytes<'_>, needs_confirm: bool) -> Wish {
     let size = bytes.pick(&[30, 30, 300, 3000, 1, LONGEST + 1]);
-    match bytes.of(24) {
+    match bytes.of(26) {
         0..=6 => Wish::Queue(size),
         7..=10 => Wish::Send(size),
         11 => Wish::Stop,
@@ -163,7 +163,8 @@ fn wish(bytes: &mut Bytes<'_>, needs_confirm: bool) -> Wish {
         17 => Wish::Reconfigure(config(bytes, needs_confirm)),
         18 => Wish::Sleep(bytes.millis(50)),
         19 | 20 => Wish::Listen(false),
-        21 => Wish::Listen(true),
+        21..=23 => Wish::Listen(true),
+        24 => Wish::Suspend(bytes.millis(200)),
         _ => Wish::Send(size),
     }
 }

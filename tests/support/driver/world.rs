@@ -419,7 +419,7 @@ impl<D: Drive> World<D> {
                 if self.setup.is_accepted && state != State::Open {
                     return;
                 }
-                self.net.oracle.will_reconnect(state);
+                self.net.oracle.will_reconnect(state, now);
                 self.is_over &= self.setup.is_accepted;
                 self.driver.driver().reconnect_now(now);
             }
