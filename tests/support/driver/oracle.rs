@@ -143,9 +143,10 @@ pub struct Oracle {
     dial_asked: bool,
     /// The network changed, and the driver may not have looked yet.
     has_news: bool,
+    has_slept: bool,
     dial_timeout: Duration,
     /// What is asked for begins then, although it is carried out later.
-    reconnects: Option<Duration>,
+    reconnects: Option<(Duration, Duration)>,
     dial_began: Duration,
     /// The dial that is under way has ended by itself.
     dial_ended: bool,
@@ -191,6 +192,7 @@ impl Oracle {
             dial_loss: DialLoss::None,
             dial_asked: false,
             has_news: false,
+            has_slept: false,
             dial_timeout: config.connect_timeout(),
             reconnects: None,
             dial_began: Duration::ZERO,
@@ -271,7 +273,8 @@ impl Oracle {
     }
 
     pub fn will_reconnect(&mut self, state: State, now: Duration) {
-        self.reconnects.get_or_insert(now);
+        let timeout = self.config.connect_timeout();
+        self.reconnects.get_or_insert((now, timeout));
         self.dial_asked = true;
         // What began anew counts from 0.
         self.may_reset |= state == State::Stopped;
@@ -282,6 +285,11 @@ impl Oracle {
         if let Some(conn) = self.conn() {
             conn.has_reconnected = true;
         }
+    }
+
+    /// The driver finds that when it next ticks.
+    pub fn sleeps(&mut self) {
+        self.has_slept = true;
     }
 
     pub fn network_changes(&mut self) {
@@ -329,8 +337,8 @@ impl Oracle {
         self.attempt = Some(attempt);
         (self.may_reset, self.was_lost) = (false, false);
         (self.dial_asked, self.dial_ended) = (false, false);
-        self.dial_timeout = self.config.connect_timeout();
-        self.dial_began = self.reconnects.unwrap_or(now);
+        let began = (now, self.config.connect_timeout());
+        (self.dial_began, self.dial_timeout) = self.reconnects.unwrap_or(began);
     }
 
     pub fn finishes(&mut self, now: Duration) {
@@ -351,7 +359,7 @@ impl Oracle {
             if self.dial_ended {
                 return;
             }
-            if self.dial_asked {
+            if self.dial_asked || self.has_slept {
                 if self.dial_loss == DialLoss::None {
                     self.dial_loss = DialLoss::Perhaps;
                 }
@@ -1033,7 +1041,7 @@ impl Oracle {
         let due = match reason {
             CloseReason::PongTimeout => {
                 let mut timeout = shortest(|config| Some(config.pong_timeout()))?;
-                if conn.news {
+                if conn.news || self.has_slept {
                     timeout = timeout.min(Duration::from_secs(5));
                 }
                 let ping = conn.pings.last().ok_or("no ping was out")?;

@@ -452,7 +452,7 @@ impl<D: Drive> World<D> {
             Wish::Suspend(time) => {
                 let slept = self.net.slept.unwrap_or_default();
                 self.net.slept = Some(slept + time);
-                self.net.oracle.network_changes();
+                self.net.oracle.sleeps();
             }
             Wish::Listen(listens) => self.listens = listens,
         }
