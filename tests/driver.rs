@@ -139,6 +139,24 @@ fn a_stuck_transport_is_ended_although_it_takes_messages() {
     world.assert_log(&["told Down(Down { lost: Connection, cause: Stalled"]);
 }
 
+/// No verdict is spoken while a message is unread, which must not keep a stuck
+/// transport alive.
+#[test]
+fn a_stuck_transport_is_ended_although_nobody_listens() {
+    let world = setup(|it| {
+        it.peers = vec![Peer::that(|peer| {
+            peer.talks = Some((s(1), Talk::Text));
+            peer.stuck = Some(ms(2500));
+            peer.rate = Some(100_000);
+            peer.system = 20;
+        })];
+        it.wishes = vec![(ms(2600), Wish::Listen(false)), (s(3), Wish::Send(30))];
+        it.until = s(30);
+    })
+    .run();
+    world.assert_log(&["7s drop", "told Message", "cause: Stalled"]);
+}
+
 /// The turn in which a ping has left goes on with what waited for that.
 #[test]
 fn what_waits_for_a_ping_to_leave_goes_once_it_has() {

@@ -90,7 +90,8 @@ where
             self.orders.finish = true;
         }
         let has_stalled = connection.stall.has_lasted(stall_timeout);
-        if has_stalled && self.heartbeat.verdict(now).is_none() {
+        // A verdict goes first, where it can be spoken.
+        if has_stalled && (self.unheard.has_message() || self.heartbeat.verdict(now).is_none()) {
             self.fail(Cause::Stalled, now);
             return true;
         }

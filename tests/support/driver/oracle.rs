@@ -338,7 +338,10 @@ impl Oracle {
         (self.may_reset, self.was_lost) = (false, false);
         (self.dial_asked, self.dial_ended) = (false, false);
         let began = (now, self.config.connect_timeout());
-        (self.dial_began, self.dial_timeout) = self.reconnects.unwrap_or(began);
+        let asked = self.reconnects.unwrap_or(began);
+        // It may have been asked for before the settings changed, and not there.
+        self.dial_began = began.0.min(asked.0);
+        self.dial_timeout = began.1.min(asked.1);
     }
 
     pub fn finishes(&mut self, now: Duration) {
@@ -816,7 +819,15 @@ impl Oracle {
         let Some(ping) = pings.find(|ping| ping.id == id) else {
             return self.accuse("a pong to no ping");
         };
-        let (asked, left) = (ping.asked, ping.left);
+        let (asked, mut left) = (ping.asked, ping.left);
+        // Of a row of pings only the first that leaves says so.
+        if self
+            .conns
+            .iter()
+            .any(|conn| conn.configs.iter().any(Config::always_ping))
+        {
+            left = None;
+        }
         let is_right = match left {
             // It has a least one.
             Some(left) if left <= at => round_trip.as_micros() == (at - left).as_micros().max(1),
@@ -1109,6 +1120,7 @@ impl Oracle {
         self.looked = now;
         let timeout = self.stall_timeout.unwrap_or(self.config.pong_timeout());
         let has_text = !self.texts.is_empty();
+        let listens = self.config.listen_only();
         let mut wrong = Vec::new();
         if let (Some(conn), Some(link)) = (self.conn(), link) {
             let handed = conn.handed.len() as u64;
@@ -1118,7 +1130,7 @@ impl Oracle {
             } else if !conn.is_fuzzy && views.in_doubt != exact {
                 wrong.push("what is in doubt is counted wrong");
             }
-            if let Some(id) = views.awaited {
+            if let Some(id) = views.awaited.filter(|_| !listens) {
                 conn.asks(id, now, 0);
                 let is_written = |ping: &Ping| ping.id == id && ping.is_written;
                 if !conn.pings.iter().any(is_written) {
