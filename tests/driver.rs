@@ -150,11 +150,12 @@ fn a_stuck_transport_is_ended_although_nobody_listens() {
             peer.rate = Some(100_000);
             peer.system = 20;
         })];
+        it.stall_timeout = Some(s(10));
         it.wishes = vec![(ms(2600), Wish::Listen(false)), (s(3), Wish::Send(30))];
         it.until = s(30);
     })
     .run();
-    world.assert_log(&["7s drop", "told Message", "cause: Stalled"]);
+    world.assert_log(&["13s drop", "told Message", "cause: Stalled"]);
 }
 
 /// The turn in which a ping has left goes on with what waited for that.
@@ -194,6 +195,22 @@ fn orders_are_carried_out_before_a_message_is_told() {
     })
     .run();
     world.assert_log(&["cause: Stalled"]);
+}
+
+/// Also where it was the last of the turns that are taken at a time.
+#[test]
+fn orders_are_carried_out_before_others_have_their_turn() {
+    for pongs in 60..70 {
+        let world = setup(|it| {
+            it.peers = vec![Peer::that(|peer| {
+                peer.talks = Some((ms(10), Talk::Pongs));
+                peer.ends = Some((ms(10) * (pongs + 1), Ends::Close(1000)));
+            })];
+            it.wishes = vec![(ms(20), Wish::Sleep(s(2)))];
+        })
+        .run();
+        world.assert_log(&["wish Sleep", "in Message(Close", "told Down"]);
+    }
 }
 
 #[test]

@@ -490,6 +490,7 @@ where
                 Turn::Idle(_) | Turn::Over => {}
             }
         }
+        self.carry_out(transport);
         Step::Again
     }
 
@@ -508,6 +509,7 @@ where
                 Turn::Moved | Turn::Idle(_) | Turn::Over => {}
             }
         }
+        self.carry_out(transport);
         Step::Again
     }
 
