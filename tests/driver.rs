@@ -197,6 +197,21 @@ fn orders_are_carried_out_before_a_message_is_told() {
     world.assert_log(&["cause: Stalled"]);
 }
 
+#[test]
+fn what_a_dial_would_hear_is_not_said_to_the_connection_before_it() {
+    let world = setup(|it| {
+        it.wishes = vec![
+            (s(20), Wish::Stop),
+            (s(20), Wish::Stop),
+            (s(20), Wish::Reconnect),
+            (s(20), Wish::Sleep(s(6))),
+            (s(20), Wish::Reconnect),
+        ];
+    })
+    .run();
+    world.assert_log(&["26s drop None", "26s dial 0"]);
+}
+
 /// Also where it was the last of the turns that are taken at a time.
 #[test]
 fn orders_are_carried_out_before_others_have_their_turn() {

@@ -191,7 +191,7 @@ impl<W> Orders<W> {
 
     /// A dial that has not begun goes with what it would have replaced.
     fn drop(&mut self, farewell: Option<W>) {
-        let farewell = self.drop.take().flatten().or(farewell);
+        let farewell = self.drop.take().unwrap_or(farewell);
         *self = Self {
             drop: Some(farewell),
             ..Self::NONE

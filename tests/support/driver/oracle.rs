@@ -1121,6 +1121,7 @@ impl Oracle {
         let timeout = self.stall_timeout.unwrap_or(self.config.pong_timeout());
         let has_text = !self.texts.is_empty();
         let listens = self.config.listen_only();
+        let longest = self.config.pong_timeout();
         let mut wrong = Vec::new();
         if let (Some(conn), Some(link)) = (self.conn(), link) {
             let handed = conn.handed.len() as u64;
@@ -1139,7 +1140,9 @@ impl Oracle {
             }
             if link.waiting() > 0 && conn.write_error.is_none() {
                 conn.stalled += gap;
-                if conn.stalled > timeout + Duration::from_secs(3) {
+                // A verdict that is held by what may be unread goes first.
+                let held = longest + Duration::from_secs(3);
+                if conn.stalled > timeout + held {
                     wrong.push("it is stuck, and nobody ends it");
                 }
             }
