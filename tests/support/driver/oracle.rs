@@ -88,6 +88,8 @@ struct Conn {
     answered: usize,
     unleft: Option<PingId>,
     owed_ping: Option<PingId>,
+    awaited: Option<PingId>,
+    cancelled: Option<PingId>,
     owed_answer: Option<u64>,
     has_last_ping: bool,
     last_pong: Option<Duration>,
@@ -317,6 +319,9 @@ impl Oracle {
             conn.awaits_login &= config.healthy_within().is_some();
             if config.listen_only() {
                 conn.owed_ping = None;
+                // One that waits is not sent any more.
+                conn.pings.retain(|ping| ping.is_written);
+                conn.cancelled = conn.awaited;
             }
         }
     }
@@ -526,6 +531,8 @@ impl Oracle {
             answered: 0,
             unleft: None,
             owed_ping: None,
+            awaited: None,
+            cancelled: None,
             owed_answer: None,
             has_last_ping: false,
             last_pong: None,
@@ -1131,7 +1138,10 @@ impl Oracle {
             } else if !conn.is_fuzzy && views.in_doubt != exact {
                 wrong.push("what is in doubt is counted wrong");
             }
-            if let Some(id) = views.awaited.filter(|_| !listens) {
+            conn.awaited = views.awaited;
+            let cancelled = conn.cancelled;
+            let awaited = views.awaited.filter(|&id| cancelled != Some(id));
+            if let Some(id) = awaited.filter(|_| !listens) {
                 conn.asks(id, now, 0);
                 let is_written = |ping: &Ping| ping.id == id && ping.is_written;
                 if !conn.pings.iter().any(is_written) {
