@@ -132,10 +132,11 @@ impl<W, E, I: Instant> Connection<W, E, I> {
     /// Whether the driver itself has something to hand over.
     #[inline]
     pub(super) fn has_own(&self) -> bool {
-        self.ping.is_some()
-            || self.answer.is_some()
-            || !self.sends.is_empty()
-            || matches!(self.closing, Closing::Begun | Closing::Confirming)
+        match self.closing {
+            Closing::No => self.ping.is_some() || self.answer.is_some() || !self.sends.is_empty(),
+            Closing::Begun | Closing::Confirming => true,
+            Closing::Said | Closing::Finished => false,
+        }
     }
 
     /// Notes how many bytes came in; whether any did.

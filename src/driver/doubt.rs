@@ -113,6 +113,12 @@ impl<W> Doubt<W> {
         news
     }
 
+    /// Whether a pong is awaited that would confirm something.
+    pub(super) fn is_asked(&self) -> bool {
+        let last = self.marks.back();
+        last.is_some_and(|mark| mark.before > self.confirmed)
+    }
+
     /// How many messages were handed over and not confirmed.
     pub(super) const fn in_doubt(&self) -> u64 {
         self.handed - self.confirmed

@@ -160,7 +160,7 @@ pub struct Driver<D: Dialect, C: Codec<D::Message>, E, I> {
     backlog: Backlog<D::Message>,
     goodbye: Option<Goodbye>,
     /// What ends an accepted socket that has not been read yet.
-    early: Option<Event>,
+    early: Option<Early>,
     /// What the peer hears of a connection that the application gives up.
     given_up: Option<CloseCode>,
     /// The network changed; it is said once nothing is unread.
@@ -235,7 +235,7 @@ impl<W> Orders<W> {
 
     /// A dial that has not begun goes with what it would have replaced.
     fn drop(&mut self, farewell: Option<W>) {
-        let farewell = self.drop.take().flatten().or(farewell);
+        let farewell = self.drop.take().unwrap_or(farewell);
         *self = Self {
             drop: Some(farewell),
             ..Self::NONE
@@ -434,17 +434,25 @@ where
     /// it within `close_timeout`. A second call does not wait. A client says 1000, a
     /// server's socket 1001.
     pub fn stop(&mut self, now: I) {
-        if self.is_yet_to_open() {
-            self.early = Some(Event::Stop);
-        } else {
-            self.step(Event::Stop, None, now);
-        }
+        self.say_goodbye(None, now);
     }
 
     /// The same with other words.
     pub fn stop_with(&mut self, goodbye: Goodbye, now: I) {
-        self.goodbye = Some(goodbye);
-        self.stop(now);
+        self.say_goodbye(Some(goodbye), now);
+    }
+
+    fn say_goodbye(&mut self, goodbye: Option<Goodbye>, now: I) {
+        self.goodbye = goodbye;
+        if self.is_yet_to_open() {
+            self.early = match self.early {
+                Some(Early::Stop) => Some(Early::Abandon),
+                Some(Early::Abandon) => Some(Early::Abandon),
+                Some(Early::Reconnect) | None => Some(Early::Stop),
+            };
+        } else {
+            self.step(Event::Stop, None, now);
+        }
     }
 
     /// Begins a new connection, whatever the state, but no sooner than 1 s after the
@@ -452,9 +460,10 @@ where
     /// socket ends.
     pub fn reconnect_now(&mut self, now: I) {
         if self.can_dial {
+            self.unheard.forget_end();
             self.step(Event::ReconnectNow, None, now);
         } else if self.is_yet_to_open() {
-            self.early.get_or_insert(Event::ReconnectNow);
+            self.early.get_or_insert(Early::Reconnect);
         } else if self.heartbeat.state() == State::Open {
             let closed = Closed::default().retry(Retry::Stop);
             self.step(Event::GiveUp(closed), Some(Cause::Reconnected), now);
@@ -517,6 +526,7 @@ where
         };
         if let Some(connection) = &mut self.connection {
             connection.awaits_login &= config.healthy_within().is_some();
+            connection.ping = connection.ping.take().filter(|_| !config.listen_only());
         }
         let actions = self.heartbeat.reconfigure(config, now);
         self.act(actions, None, now);
@@ -550,6 +560,7 @@ where
                         let now = transport.now();
                         if let Some(message) = self.hear(message, now, transport) {
                             self.go_on(transport, now, Unread::Perhaps);
+                            self.carry_out(transport);
                             return Step::Message(message);
                         }
                         self.go_on(transport, now, Unread::Perhaps)
@@ -561,11 +572,12 @@ where
             };
             match turn {
                 Turn::Moved => {}
-                Turn::Idle(due) if self.unheard.is_empty() => return Step::Idle(due),
-                Turn::Over if self.unheard.is_empty() => return Step::Over,
+                Turn::Idle(due) if self.is_done() => return Step::Idle(due),
+                Turn::Over if self.is_done() => return Step::Over,
                 Turn::Idle(_) | Turn::Over => {}
             }
         }
+        self.carry_out(transport);
         Step::Again
     }
 
@@ -596,12 +608,18 @@ where
                 }
             };
             match turn {
-                Turn::Moved => {}
-                Turn::Idle(due) => return Step::Idle(due),
-                Turn::Over => return Step::Over,
+                Turn::Idle(due) if self.orders.is_empty() => return Step::Idle(due),
+                Turn::Over if self.orders.is_empty() => return Step::Over,
+                Turn::Moved | Turn::Idle(_) | Turn::Over => {}
             }
         }
+        self.carry_out(transport);
         Step::Again
+    }
+
+    /// Whether nothing is to be carried out or told.
+    fn is_done(&self) -> bool {
+        self.orders.is_empty() && self.unheard.is_empty()
     }
 
     /// Whether a notice waits to be told.
@@ -618,6 +636,10 @@ where
             return;
         }
         while let Some(order) = self.orders.next() {
+            if let Order::Dial { attempt } = order {
+                self.counts.dials += 1;
+                self.unheard.push(Notice::Connecting { attempt });
+            }
             transport.carry_out(order);
         }
     }
@@ -631,9 +653,9 @@ where
         let now = transport.now();
         if self.due.is_some_and(|due| due <= now) && self.heartbeat.verdict(now).is_none() {
             self.tick(now, transport);
-            self.carry_out(transport);
         }
         self.write(transport, now);
+        self.carry_out(transport);
         match self.unheard.pop() {
             Some(mut notice) => {
                 self.heard(&mut notice, transport);
@@ -759,7 +781,8 @@ where
         let stall = connection.and_then(|connection| connection.stall.due(self.stall_timeout()));
         // The peer's close code may lie unread.
         let broken = connection.and_then(|connection| connection.broken.as_ref());
-        let soon = broken.map(|_| now.saturating_add(MILLISECOND));
+        let reads_on = broken.is_some() && !self.unheard.has_message();
+        let soon = reads_on.then(|| now.saturating_add(MILLISECOND));
         [due, self.held, stall, soon].into_iter().flatten().min()
     }
 
@@ -798,9 +821,8 @@ where
     where
         T: Transport<Message = D::Message, Error = E, Instant = I>,
     {
-        if self.has_slept(transport.system_time(), now) {
-            self.step(Event::NetworkChanged, None, now);
-        }
+        // Told once all that came has been read.
+        self.has_network_changed |= self.has_slept(transport.system_time(), now);
         let missed = self.heartbeat.missed();
         self.step(Event::Tick, None, now);
         self.counts.missed += u64::from(self.heartbeat.missed().saturating_sub(missed));
@@ -923,8 +945,12 @@ where
         self.opened = Some(now);
         self.unheard.push(Notice::Opened { epoch, deaf });
         match self.early.take() {
-            Some(Event::Stop) => self.stop(now),
-            Some(_) => self.reconnect_now(now),
+            Some(Early::Reconnect) => self.reconnect_now(now),
+            Some(Early::Stop) => self.step(Event::Stop, None, now),
+            Some(Early::Abandon) => {
+                self.step(Event::Stop, None, now);
+                self.step(Event::Stop, None, now);
+            }
             None => {}
         }
     }
@@ -1002,7 +1028,7 @@ where
             is_told = self.lose(close, cause, planned);
         }
         match next {
-            Some(Action::Connect) => self.dial(),
+            Some(Action::Connect) => self.orders.dial = Some(self.heartbeat.attempt()),
             Some(Action::SendPing(id)) => self.ping(id, now),
             Some(Action::Stopped(reason)) => {
                 let unsent = Vec::new();
@@ -1075,13 +1101,6 @@ where
         self.dialect.goodbye(why, code, "")
     }
 
-    fn dial(&mut self) {
-        let attempt = self.heartbeat.attempt();
-        self.counts.dials += 1;
-        self.orders.dial = Some(attempt);
-        self.unheard.push(Notice::Connecting { attempt });
-    }
-
     fn ping(&mut self, id: PingId, now: I) {
         trace::ping(self.heartbeat.epoch(), id);
         let own = self.codec.ping(id);
@@ -1095,6 +1114,14 @@ where
             }
         }
     }
+}
+
+/// What ends an accepted socket as soon as it is up.
+#[derive(Clone, Copy)]
+enum Early {
+    Reconnect,
+    Stop,
+    Abandon,
 }
 
 /// What one turn came to.

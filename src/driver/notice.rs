@@ -236,12 +236,15 @@ impl<M, W, E, I> Unheard<M, W, E, I> {
         self.0.pop_front()
     }
 
+    /// It is not over after all.
+    pub(super) fn forget_end(&mut self) {
+        self.0
+            .retain(|told| !matches!(told, Notice::Stopped { .. }));
+    }
+
     pub(super) fn push(&mut self, notice: Notice<M, W, E, I>) {
         let notice = match notice {
-            Notice::Down(down) if down.lost == Lost::Connection => match self.merge(down) {
-                Some(down) => Notice::Down(down),
-                None => return,
-            },
+            Notice::Down(down) if down.lost == Lost::Connection => Notice::Down(self.merge(down)),
             other => other,
         };
         self.0.retain(|told| !is_replaced(told, &notice));
@@ -250,23 +253,27 @@ impl<M, W, E, I> Unheard<M, W, E, I> {
 
     /// The loss of a connection, unless neither it nor an earlier one was heard of at
     /// all: then they are one.
-    fn merge(&mut self, down: Box<Down<W, E, I>>) -> Option<Box<Down<W, E, I>>> {
+    fn merge(&mut self, down: Box<Down<W, E, I>>) -> Box<Down<W, E, I>> {
         let mut openings = self.0.iter().enumerate().rev();
         let Some((at, _)) = openings.find(|(_, told)| matches!(told, Notice::Opened { .. })) else {
-            return Some(down);
+            return down;
         };
         let is_lost = |told: &Notice<M, W, E, I>| matches!(told, Notice::Down(earlier) if earlier.lost == Lost::Connection);
         let mut before = self.0.iter().take(at);
         let has_opened = before.any(|told| matches!(told, Notice::Opened { .. }));
         let earlier = self.0.iter().take(at).rposition(is_lost);
         let (true, Some(earlier)) = (has_opened, earlier) else {
-            return Some(down);
+            return down;
         };
         drop(self.0.remove(at));
-        if let Some(Notice::Down(merged)) = self.0.get_mut(earlier) {
-            merged.add(*down);
+        // Behind what came in meanwhile.
+        match self.0.remove(earlier) {
+            Some(Notice::Down(mut merged)) => {
+                merged.add(*down);
+                merged
+            }
+            _ => down,
         }
-        None
     }
 }
 

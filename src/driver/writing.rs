@@ -106,7 +106,8 @@ where
             self.orders.finish = true;
         }
         let has_stalled = connection.stall.has_lasted(stall_timeout);
-        if has_stalled && self.heartbeat.verdict(now).is_none() {
+        // A verdict goes first, where it can be spoken.
+        if has_stalled && (self.unheard.has_message() || self.heartbeat.verdict(now).is_none()) {
             self.fail(Cause::Stalled, now);
             return true;
         }
@@ -143,7 +144,7 @@ where
             progress.has_moved = true;
             if !is_ping {
                 // It was this flush that made room, so nobody else will say so.
-                progress.has_more = progress.is_full || written == BATCH;
+                progress.has_more = waits || progress.is_full || written == BATCH;
                 return Ok(());
             }
         }
@@ -176,6 +177,9 @@ where
         T: Transport<Message = D::Message, Error = E, Instant = I>,
     {
         let connection = self.connection.as_mut()?;
+        if matches!(connection.closing, Closing::Said | Closing::Finished) {
+            return None;
+        }
         if let Some((id, message)) = connection.ping.take() {
             return Some(Item::Ping(id, message));
         }
@@ -204,8 +208,11 @@ where
         let Some(connection) = &self.connection else {
             return Next::None;
         };
-        if !connection.takes_backlog() || self.unheard.has_rejected() {
+        if !connection.takes_backlog() {
             return Next::None;
+        }
+        if self.unheard.has_rejected() {
+            return Next::Waits;
         }
         let Some(message) = self.backlog.take().or_else(|| transport.backlog()) else {
             return Next::None;
@@ -216,7 +223,10 @@ where
             }
             Ok(_) => {
                 self.backlog.put_first(message);
-                Next::Waits
+                // While it closes nobody asks for a pong but the last ping.
+                let is_hopeless =
+                    connection.closing == Closing::Begun && !connection.doubt.is_asked();
+                if is_hopeless { Next::None } else { Next::Waits }
             }
             Err(why) => {
                 let rejected = Box::new(Rejected { message, why });
