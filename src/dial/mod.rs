@@ -3,24 +3,30 @@
 
 #[cfg(any(feature = "smol", feature = "tokio"))]
 mod held;
-#[cfg(any(feature = "smol", feature = "tokio"))]
+#[cfg(any(feature = "blocking", feature = "smol", feature = "tokio"))]
 mod lookup;
-#[cfg(any(feature = "smol", feature = "tokio"))]
+#[cfg(any(feature = "blocking", feature = "smol", feature = "tokio"))]
 mod plan;
 mod retry_after;
 #[cfg(any(feature = "smol", feature = "tokio"))]
 mod settings;
 #[cfg(any(feature = "smol", feature = "tokio"))]
 mod staggered;
-#[cfg(any(feature = "smol", feature = "tokio"))]
+#[cfg(any(feature = "blocking", feature = "smol", feature = "tokio"))]
 mod url;
 
 #[cfg(any(feature = "smol", feature = "tokio"))]
 pub(crate) use held::Held;
+#[cfg(feature = "blocking")]
+pub(crate) use lookup::Lookup;
+#[cfg(feature = "blocking")]
+pub(crate) use plan::Plan;
 pub(crate) use retry_after::retry_after;
 #[cfg(any(feature = "smol", feature = "tokio"))]
 pub(crate) use settings::Begun;
 #[cfg(any(feature = "smol", feature = "tokio"))]
 pub use settings::Dial;
-#[cfg(any(feature = "smol", feature = "tokio"))]
+#[cfg(feature = "blocking")]
+pub(crate) use url::Requests;
+#[cfg(any(feature = "blocking", feature = "smol", feature = "tokio"))]
 pub(crate) use url::Target;

@@ -139,6 +139,12 @@ impl<W, E, I: Instant> Connection<W, E, I> {
         }
     }
 
+    /// Whether nothing waits to be written.
+    #[inline]
+    pub(super) fn is_at_rest(&self) -> bool {
+        !self.needs_flush && self.broken.is_none() && !self.has_own()
+    }
+
     /// Notes how many bytes came in; whether any did.
     #[inline]
     pub(super) fn has_read(&mut self, bytes: Bytes) -> bool {

@@ -112,6 +112,8 @@ mod doubt;
 mod notice;
 mod stall;
 mod transport;
+#[cfg(feature = "std")]
+mod wishes;
 mod writing;
 
 use alloc::boxed::Box;
@@ -165,6 +167,8 @@ pub struct Driver<D: Dialect, C: Codec<D::Message>, E, I> {
     given_up: Option<CloseCode>,
     /// The network changed; it is said once nothing is unread.
     has_network_changed: bool,
+    /// There may be more to write than the last round did.
+    has_more: bool,
     alive: Option<I>,
     opened: Option<I>,
     /// What the clock and the system's clock showed at the last tick.
@@ -176,6 +180,8 @@ pub struct Driver<D: Dialect, C: Codec<D::Message>, E, I> {
 
 /// What [`Driver::run`] came to.
 #[derive(Debug)]
+// As `Notice`.
+#[repr(u64)]
 pub enum Step<M, W, E, I> {
     /// The application's next message; run again.
     Message(M),
@@ -291,6 +297,7 @@ where
             early: None,
             given_up: None,
             has_network_changed: false,
+            has_more: false,
             alive: None,
             opened: None,
             looked: None,
@@ -428,6 +435,7 @@ where
     /// for example. Never refused.
     pub fn requeue(&mut self, messages: impl IntoIterator<Item = D::Message>) {
         self.backlog.put_back(messages);
+        self.has_more = true;
     }
 
     /// Ends it: what was sent and the backlog go first, then a close handshake, all of
@@ -721,7 +729,14 @@ where
                 Turn::Moved
             }
             Read::End(end) => {
-                self.ended(end, now);
+                // A dial that fails at its deadline was too slow.
+                if self.connection.is_none() && self.heartbeat.verdict(now).is_some() {
+                    self.tick(now, transport);
+                }
+                // Unless that was its end.
+                if self.orders.drop.is_none() {
+                    self.ended(end, now);
+                }
                 Turn::Moved
             }
             Read::Message(_) => Turn::Moved,
@@ -766,11 +781,41 @@ where
                 return Turn::Moved;
             }
         }
-        has_moved |= self.write(transport, now);
-        if has_moved {
+        self.has_more = self.write(transport, now);
+        if has_moved || self.has_more {
             return Turn::Moved;
         }
         Turn::Idle(self.next_look(now))
+    }
+
+    /// Writes what waits, and says whether nothing is left to do then but to read, and
+    /// until when: for an adapter that can wait inside of a read, and so spares one that
+    /// finds nothing.
+    #[inline]
+    pub fn rest<T>(&mut self, transport: &mut T) -> Option<Option<I>>
+    where
+        T: Transport<Message = D::Message, Error = E, Instant = I>,
+    {
+        let connection = self.connection.as_ref()?;
+        if !self.orders.is_empty()
+            || !self.unheard.is_empty()
+            || self.has_network_changed
+            || connection.hearing == Hearing::Heard
+        {
+            return None;
+        }
+        if self.has_more || connection.has_own() {
+            let now = transport.now();
+            self.has_more = self.write(transport, now);
+        }
+        let is_at_rest = !self.has_more
+            && self.orders.is_empty()
+            && self.unheard.is_empty()
+            && self.connection.as_ref().is_some_and(Connection::is_at_rest);
+        is_at_rest.then(|| match self.held {
+            None => self.due,
+            held => [self.due, held].into_iter().flatten().min(),
+        })
     }
 
     /// When to run again at the latest.
@@ -1010,6 +1055,7 @@ where
     fn act(&mut self, actions: Actions<I>, ended: Option<Cause<E>>, now: I) {
         let Actions { close, next, .. } = actions;
         self.due = self.heartbeat.deadline();
+        self.has_more = true;
         let planned = match next {
             Some(Action::ScheduleReconnect { at, attempt }) => Some(Planned { at, attempt }),
             _ => None,

@@ -97,6 +97,8 @@ pub enum Order<W> {
 
 /// What a [`Transport`] found when it read.
 #[derive(Debug)]
+// Keeps the payload 8-byte aligned; otherwise each move copies it unaligned.
+#[repr(u64)]
 pub enum Read<W, E, I> {
     /// Nothing, and as of when nothing that had come was unread: the time before the
     /// read, or, where a reactor has to turn first, the time at which it last had

@@ -4,7 +4,7 @@ use std::sync::atomic::Ordering;
 use std::task::Waker;
 use std::vec::Vec;
 
-use super::shared::{MESSAGES, Shared, Stage, WISHES, Wakers, this_thread};
+use super::shared::{MESSAGES, Shared, Stage, Wakers, this_thread};
 use super::{Backlog, Handle, Status, Wish};
 use crate::send_error::Unsendable;
 use crate::{Config, ConfigError, Epoch, State};
@@ -75,12 +75,7 @@ impl<W> Desk<W> {
     /// where there is nothing.
     #[inline]
     pub fn wishes(&mut self) -> Vec<Wish> {
-        if !self.shared.has(WISHES) {
-            return Vec::new();
-        }
-        let mut inner = self.shared.lock();
-        self.shared.clear(WISHES);
-        core::mem::take(&mut inner.wishes)
+        self.shared.take_wishes()
     }
 
     /// The next message of the backlog. It counts as in flight. Costs one load where

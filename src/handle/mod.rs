@@ -228,6 +228,12 @@ impl<W> Handle<W> {
         let _: Result<(), Stage> = Room::only(&self.shared, charge).await;
     }
 
+    /// As [`Desk::wishes`], for who waits in a place where the desk is out of reach.
+    #[cfg(feature = "blocking")]
+    pub(crate) fn take_wishes(&self) -> Vec<Wish> {
+        self.shared.take_wishes()
+    }
+
     fn measure(&self, message: W) -> Result<(W, usize), SendError<W>> {
         match (self.shared.size)(&message) {
             Ok(size) => Ok((message, self.shared.charge(size))),

@@ -33,7 +33,7 @@ pub(super) type Size<W> = Box<dyn Fn(&W) -> Result<usize, Unsendable> + Send + S
 pub(super) type Check = fn(&Config) -> Result<(), ConfigError>;
 
 pub(super) const MESSAGES: u8 = 1;
-pub(super) const WISHES: u8 = 2;
+const WISHES: u8 = 2;
 
 pub(super) struct Shared<W> {
     pub(super) size: Size<W>,
@@ -159,6 +159,16 @@ impl<W> Shared<W> {
         wakers.session(session);
         wakers.wake();
         Ok(())
+    }
+
+    #[inline]
+    pub(super) fn take_wishes(&self) -> Vec<Wish> {
+        if !self.has(WISHES) {
+            return Vec::new();
+        }
+        let mut inner = self.lock();
+        self.clear(WISHES);
+        core::mem::take(&mut inner.wishes)
     }
 
     /// The end of a queue: what is left to wake. Where the bit was set already, the

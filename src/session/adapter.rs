@@ -406,25 +406,9 @@ where
         desk.register(context.waker());
         let wishes = desk.wishes();
         if !wishes.is_empty() {
-            self.grant(wishes);
-        }
-    }
-
-    #[cfg(feature = "std")]
-    fn grant(&mut self, wishes: alloc::vec::Vec<crate::Wish>) {
-        use crate::Wish;
-
-        let now = self.io.timer.now();
-        for wish in wishes {
-            match wish {
-                Wish::Stop(None) => self.driver.stop(now),
-                Wish::Stop(Some(goodbye)) => self.driver.stop_with(goodbye, now),
-                Wish::ReconnectNow => self.driver.reconnect_now(now),
-                Wish::NetworkChanged => self.driver.network_changed(),
-                Wish::Healthy(epoch) => drop(self.driver.healthy(epoch, now)),
-                Wish::GiveUp(epoch, closed) => drop(self.driver.give_up(epoch, closed, now)),
-                // What the session cannot take was refused when it was asked for.
-                Wish::Reconfigure(config) => drop(self.driver.reconfigure(config, now)),
+            let now = self.io.timer.now();
+            for wish in wishes {
+                self.driver.grant(wish, now);
             }
         }
     }

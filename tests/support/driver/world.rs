@@ -2,7 +2,7 @@
 
 use core::time::Duration;
 
-use keepalive::driver::{Driver, Notice, Step, Transport};
+use keepalive::driver::{Driver, Notice, Step};
 use keepalive::{CloseCode, Closed, Config, Epoch, Goodbye, State};
 
 use super::net::{App, Fault, Frames, Item, Net, Peer, Pings, Wire};

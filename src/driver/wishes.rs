@@ -1,0 +1,80 @@
+//! What handles want, done in every adapter alike.
+
+#[cfg(feature = "blocking")]
+use alloc::vec::Vec;
+
+use super::{Codec, Dialect, Driver};
+#[cfg(feature = "blocking")]
+use crate::{Epoch, Event, Heartbeat};
+use crate::{Instant, Wish};
+
+impl<D, C, E, I> Driver<D, C, E, I>
+where
+    D: Dialect,
+    C: Codec<D::Message>,
+    I: Instant,
+{
+    /// Does what a handle wants.
+    #[doc(hidden)]
+    pub fn grant(&mut self, wish: Wish, now: I) {
+        match wish {
+            Wish::Stop(None) => self.stop(now),
+            Wish::Stop(Some(goodbye)) => self.stop_with(goodbye, now),
+            Wish::ReconnectNow => self.reconnect_now(now),
+            Wish::NetworkChanged => self.network_changed(),
+            Wish::Healthy(epoch) => drop(self.healthy(epoch, now)),
+            Wish::GiveUp(epoch, closed) => drop(self.give_up(epoch, closed, now)),
+            // What the session cannot take was refused when it was asked for.
+            Wish::Reconfigure(config) => drop(self.reconfigure(config, now)),
+        }
+    }
+
+    /// The dial that is under way, for an adapter that waits inside of it.
+    #[cfg(feature = "blocking")]
+    pub(crate) fn under_way(&self) -> UnderWay<I> {
+        UnderWay {
+            heartbeat: self.heartbeat.clone(),
+            dial: self.heartbeat.epoch(),
+            heard: Vec::new(),
+        }
+    }
+}
+
+/// A dial during which the driver is not run. What is wanted meanwhile is done after it,
+/// with the time at which it was wanted, unless it ends the dial.
+#[cfg(feature = "blocking")]
+pub(crate) struct UnderWay<I> {
+    /// It goes ahead of the driver's.
+    heartbeat: Heartbeat<I>,
+    dial: Epoch,
+    heard: Vec<(Wish, I)>,
+}
+
+#[cfg(feature = "blocking")]
+impl<I: Instant> UnderWay<I> {
+    /// Whether the dial goes on.
+    pub(crate) fn hear(&mut self, wishes: Vec<Wish>, now: I) -> bool {
+        for wish in wishes {
+            let heartbeat = &mut self.heartbeat;
+            match &wish {
+                Wish::Stop(_) => drop(heartbeat.handle(Event::Stop, now)),
+                Wish::ReconnectNow => drop(heartbeat.handle(Event::ReconnectNow, now)),
+                Wish::NetworkChanged => drop(heartbeat.handle(Event::NetworkChanged, now)),
+                // Of connections, and of settings: they end no dial.
+                Wish::Healthy(_) | Wish::GiveUp(..) | Wish::Reconfigure(_) => {}
+            }
+            self.heard.push((wish, now));
+        }
+        self.goes_on()
+    }
+
+    /// Whether nothing that was heard has ended the dial.
+    pub(crate) fn goes_on(&self) -> bool {
+        self.heartbeat.epoch() == self.dial
+    }
+
+    /// What was heard.
+    pub(crate) fn take(&mut self) -> Vec<(Wish, I)> {
+        core::mem::take(&mut self.heard)
+    }
+}
