@@ -117,8 +117,8 @@
 //! - [`RoundTrip`]: how long answers take.
 //! - [`Instant`]: what the machine asks of a clock.
 //! - `driver` (feature `alloc`): what lies between the machine and a socket, for every
-//!   adapter; one's own is about a page on it.
-//! - [`Codec`] and [`Notice`]: what the blocking adapter takes and reports.
+//!   adapter; one's own is about a page on it. What adapters share with the
+//!   application stands in the root too.
 //! - `blocking` (a feature): the adapter for blocking tungstenite.
 //! - `session` (feature `async`): the adapter for any async runtime; `tokio` and
 //!   `smol` (features) are parts for it, with a `Dial` that has settings.
@@ -147,12 +147,12 @@ mod action;
 mod backoff;
 #[cfg(feature = "blocking")]
 pub mod blocking;
-mod codec;
 mod config;
 #[cfg(feature = "tungstenite")]
 mod dial;
 #[cfg(feature = "alloc")]
 pub mod driver;
+mod ending;
 mod error;
 mod event;
 #[cfg(feature = "alloc")]
@@ -161,7 +161,6 @@ mod goodbye;
 mod handle;
 mod heartbeat;
 mod machine;
-mod notice;
 mod open;
 mod policy;
 mod random;
@@ -172,9 +171,7 @@ mod send_error;
 pub mod session;
 #[cfg(feature = "smol")]
 pub mod smol;
-#[cfg(feature = "blocking")]
-mod stall;
-#[cfg(any(feature = "smol", feature = "tokio"))]
+#[cfg(any(feature = "blocking", feature = "smol", feature = "tokio"))]
 mod system;
 mod time;
 #[cfg(feature = "tokio")]
@@ -185,10 +182,14 @@ mod trace;
 pub mod tungstenite;
 
 pub use action::{Action, Actions, CloseReason, Manner, StopReason};
-pub use codec::{Codec, Incoming};
 pub use config::{Config, ConfigBuilder};
 #[cfg(any(feature = "smol", feature = "tokio"))]
 pub use dial::Dial;
+#[cfg(feature = "alloc")]
+pub use driver::{
+    Cause, Codec, Counts, Down, Incoming, KeepingError, Lost, Notice, Plain, Planned, Rejected,
+};
+pub use ending::Ending;
 pub use error::ConfigError;
 pub use event::{CloseCode, Closed, Epoch, Event, PingId, Refused, Retry};
 #[cfg(feature = "alloc")]
@@ -199,7 +200,6 @@ pub use handle::{Backlog, Gone, Handle, OpenError, ReconfigureError, Status};
 #[doc(hidden)]
 pub use handle::{Desk, Wish};
 pub use heartbeat::{Heartbeat, State};
-pub use notice::{Cause, Ending, Notice, Planned};
 pub use policy::{Loss, Policy, default_policy, stop_when_refused};
 pub use rtt::RoundTrip;
 #[cfg(feature = "alloc")]

@@ -9,8 +9,8 @@ use tungstenite::protocol::frame::coding::CloseCode as WireCode;
 use tungstenite::{Bytes, Error, Message, Utf8Bytes};
 
 use crate::dial::retry_after;
-use crate::driver::{self, Dialect, Frame};
-use crate::{CloseCode, CloseReason, Closed, Codec, Ending, Incoming, PingId, Refused, Unsendable};
+use crate::driver::{Codec, Dialect, Frame, Incoming};
+use crate::{CloseCode, CloseReason, Closed, Ending, PingId, Refused, Unsendable};
 
 /// tungstenite's messages, to the driver: the protocol's pings carry the id as their
 /// payload (RFC 6455 section 5.5.2), and every peer answers them by itself.
@@ -82,26 +82,6 @@ impl Dialect for Tungstenite {
     }
 }
 
-/// The pings of the WebSocket protocol (RFC 6455 section 5.5.2), with the id as
-/// their payload. Every peer answers them by itself.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct ProtocolPings;
-
-impl Codec<Message> for ProtocolPings {
-    fn ping(&mut self, id: PingId) -> Message {
-        Message::Ping(Bytes::copy_from_slice(&id.to_bytes()))
-    }
-
-    #[inline]
-    fn read(&mut self, message: &Message) -> Incoming<Message> {
-        control(message).unwrap_or(Incoming::Message)
-    }
-
-    fn goodbye(&mut self, code: Option<CloseCode>) -> Option<Message> {
-        Some(Message::Close(code.map(close_frame)))
-    }
-}
-
 /// Pings that are text messages of the application's protocol, for peers that
 /// are browsers and for servers that ask for them.
 ///
@@ -114,9 +94,12 @@ impl Codec<Message> for ProtocolPings {
 /// use tungstenite::Message;
 ///
 /// let mut codec = TextPings::new("ping", "pong");
-/// assert_eq!(codec.read(&Message::text("pong")), Incoming::AnyPong);
-/// assert_eq!(codec.read(&Message::text("ping")), Incoming::Ping(Message::text("pong")));
-/// assert_eq!(codec.read(&Message::text("pong?")), Incoming::Message);
+/// assert_eq!(codec.read(Message::text("pong")), Incoming::AnyPong);
+/// assert_eq!(codec.read(Message::text("ping")), Incoming::Ping(Message::text("pong")));
+/// assert_eq!(
+///     codec.read(Message::text("pong?")),
+///     Incoming::Message(Message::text("pong?")),
+/// );
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TextPings {
@@ -134,51 +117,25 @@ impl TextPings {
     }
 }
 
-impl driver::Codec<Message> for TextPings {
+impl Codec<Message> for TextPings {
     type Message = Message;
 
     fn ping(&mut self, _: PingId) -> Option<Message> {
         Some(Message::Text(self.ping.clone()))
     }
 
-    fn read(&mut self, data: Message) -> driver::Incoming<Message, Message> {
+    fn read(&mut self, data: Message) -> Incoming<Message, Message> {
         match &data {
-            Message::Text(text) if *text == self.pong => driver::Incoming::AnyPong,
-            Message::Text(text) if *text == self.ping => {
-                driver::Incoming::Ping(Message::Text(self.pong.clone()))
-            }
-            _ => driver::Incoming::Message(data),
-        }
-    }
-}
-
-impl Codec<Message> for TextPings {
-    fn ping(&mut self, _: PingId) -> Message {
-        Message::Text(self.ping.clone())
-    }
-
-    fn read(&mut self, message: &Message) -> Incoming<Message> {
-        match message {
             Message::Text(text) if *text == self.pong => Incoming::AnyPong,
             Message::Text(text) if *text == self.ping => {
                 Incoming::Ping(Message::Text(self.pong.clone()))
             }
-            other => control(other).unwrap_or(Incoming::Message),
+            _ => Incoming::Message(data),
         }
     }
-
-    fn goodbye(&mut self, code: Option<CloseCode>) -> Option<Message> {
-        Some(Message::Close(code.map(close_frame)))
-    }
 }
 
-/// The close frame with this code, for `Session::stop_with`.
-#[must_use]
-pub fn goodbye(code: CloseCode) -> Message {
-    Message::Close(Some(close_frame(code)))
-}
-
-pub(crate) fn close_frame(code: CloseCode) -> CloseFrame {
+fn close_frame(code: CloseCode) -> CloseFrame {
     CloseFrame {
         code: WireCode::from(code.0),
         reason: Utf8Bytes::default(),
@@ -214,21 +171,5 @@ pub fn ending(error: &Error) -> Ending {
             ..Refused::with_status(response.status().as_u16())
         }),
         _ => Ending::Failed,
-    }
-}
-
-/// What the protocol's own frames are; `None` for the application's.
-#[inline]
-fn control(message: &Message) -> Option<Incoming<Message>> {
-    match message {
-        Message::Pong(payload) => {
-            Some(PingId::from_payload(payload).map_or(Incoming::Control, Incoming::Pong))
-        }
-        Message::Ping(_) => Some(Incoming::Control),
-        Message::Close(frame) => Some(Incoming::Closed(Closed {
-            code: frame.as_ref().map(|frame| CloseCode(frame.code.into())),
-            ..Closed::default()
-        })),
-        Message::Text(_) | Message::Binary(_) | Message::Frame(_) => None,
     }
 }

@@ -245,7 +245,8 @@ mod on_a_socket {
     use std::thread;
     use std::time::{Duration, Instant};
 
-    use keepalive::blocking::{Dial, Notice, Session, TextPings};
+    use keepalive::blocking::{Dial, Notice, Session};
+    use keepalive::tungstenite::TextPings;
     use keepalive::{Cause, CloseReason, Config};
     use tungstenite::{Error, Message};
 
@@ -280,15 +281,15 @@ mod on_a_socket {
     /// Greets at every open, until a pong comes. Returns what happened, messages
     /// one after the other as one.
     fn watch(url: &str) -> Vec<&'static str> {
-        let mut session = Session::client(a_fifth(), 1, |dial: &Dial| dial.connect(url))
-            .with_codec(TextPings::new("ping", "pong"));
+        let pings = TextPings::new("ping", "pong");
+        let mut session = Session::client_with(a_fifth(), pings, |dial: &Dial| dial.connect(url));
         let mut log = Vec::new();
         let mut last_message = None;
         while let Some(notice) = session.next() {
             last_message = session.heartbeat().last_received().or(last_message);
             let silence = last_message.map_or(Duration::MAX, |at: Instant| at.elapsed());
             let line = match notice {
-                Notice::Opened => {
+                Notice::Opened { .. } => {
                     session.send(Message::text(HELLO)).unwrap();
                     "open"
                 }
@@ -301,12 +302,14 @@ mod on_a_socket {
                     session.stop();
                     "pong"
                 }
-                Notice::Down { cause, .. } => {
+                Notice::Down(down) if matches!(down.cause, Cause::Stopped) => continue,
+                Notice::Down(down) => {
+                    let cause = down.cause;
                     assert!(matches!(cause, Cause::TimedOut(CloseReason::PongTimeout)));
                     assert!(silence >= INTERVAL + TIMEOUT, "{silence:?}");
                     "not received pong, close the websocket"
                 }
-                Notice::Connecting { attempt: 0 } | Notice::Stopped(_) => continue,
+                Notice::Connecting { attempt: 0 } | Notice::Stopped { .. } => continue,
                 Notice::Connecting { .. } => "reconnect",
                 other => panic!("unexpected: {other:?}"),
             };

@@ -16,8 +16,8 @@ use std::net::{TcpListener, TcpStream};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-use keepalive::blocking::{Dial, Link, Notice, Session, Wire};
-use keepalive::{Cause, CloseReason, Config, ConfigBuilder, State, StopReason};
+use keepalive::blocking::{Dial, Link, Notice, Session, Stream, TimeUp};
+use keepalive::{Cause, CloseReason, Config, ConfigBuilder, Plain, State, StopReason};
 use rustls::{ServerConnection, StreamOwned};
 use tungstenite::{Error, Message, WebSocket};
 
@@ -53,12 +53,12 @@ fn client<T: Send + 'static>(
     let server = tls.clone();
     let peer = thread::spawn(move || peer(server, listener));
     let connect: Box<Connect> = Box::new(move |dial| tls.dial(dial, port));
-    let session = Session::client(settings.build().unwrap(), 1, connect);
+    let session = Session::client(settings.build().unwrap(), connect);
     (session, peer)
 }
 
 type Connect = dyn FnMut(&Dial) -> Result<WebSocket<Secure>, Error>;
-type Client = Session<Secure, Box<Connect>>;
+type Client = Session<Secure, Plain, Box<Connect>>;
 
 fn accept(tls: &Tls, listener: &TcpListener) -> WebSocket<Served> {
     tls.accept(accept_tcp(listener))
@@ -67,12 +67,9 @@ fn accept(tls: &Tls, listener: &TcpListener) -> WebSocket<Served> {
 /// Looks for a notice, for a bounded time.
 fn wait_for<T>(session: &mut Client, mut pick: impl FnMut(Notice) -> Option<T>) -> T {
     let end = Instant::now() + peer::PATIENCE;
-    while let Some(notice) = session.next_before(end) {
+    while let Ok(Some(notice)) = session.next_before(end) {
         if let Some(found) = pick(notice) {
             return found;
-        }
-        if Instant::now() >= end {
-            break;
         }
     }
     panic!("never")
@@ -80,14 +77,14 @@ fn wait_for<T>(session: &mut Client, mut pick: impl FnMut(Notice) -> Option<T>) 
 
 fn wait_to_open(session: &mut Client) {
     wait_for(session, |notice| {
-        assert!(!matches!(notice, Notice::Down { .. }), "{notice:?}");
-        matches!(notice, Notice::Opened).then_some(())
+        assert!(!matches!(notice, Notice::Down(_)), "{notice:?}");
+        matches!(notice, Notice::Opened { .. }).then_some(())
     });
 }
 
 fn down(notice: Notice) -> Option<Cause<Error>> {
     match notice {
-        Notice::Down { cause, .. } => Some(cause),
+        Notice::Down(down) => Some(down.cause),
         _ => None,
     }
 }
@@ -96,14 +93,14 @@ fn down(notice: Notice) -> Option<Cause<Error>> {
 fn wait_for_message(session: &mut Client) -> Message {
     wait_for(session, |notice| match notice {
         Notice::Message(message) => Some(message),
-        Notice::Down { cause, .. } => panic!("down: {cause}"),
+        Notice::Down(down) => panic!("down: {}", down.cause),
         _ => None,
     })
 }
 
 fn assert_stopped(session: &mut Client) {
     let reason = wait_for(session, |notice| match notice {
-        Notice::Stopped(reason) => Some(reason),
+        Notice::Stopped { reason, .. } => Some(reason),
         _ => None,
     });
     assert_eq!(reason, StopReason::Requested);
@@ -130,7 +127,7 @@ fn an_ordinary_session_works() {
         (greeting.to_string(), code)
     });
     wait_to_open(&mut session);
-    assert_eq!(session.send(Message::text("hello")), Ok(()));
+    session.send(Message::text("hello")).unwrap();
     assert_eq!(wait_for_message(&mut session), Message::text("hello"));
     for _ in 0..3 {
         wait_for(&mut session, |notice| {
@@ -236,13 +233,13 @@ fn a_blocked_write_neither_hangs_nor_kills() {
     wait_to_open(&mut session);
     let begin = Instant::now();
     for length in LENGTHS {
-        assert_eq!(session.send(Message::binary(vec![0; length])), Ok(()));
+        session.send(Message::binary(vec![0; length])).unwrap();
     }
     assert!(begin.elapsed() < millis(900), "{:?}", begin.elapsed());
     while begin.elapsed() < millis(800) {
         let before = Instant::now();
         let notice = session.next_before(before + millis(10));
-        assert!(!matches!(notice, Some(Notice::Down { .. })), "{notice:?}");
+        assert!(!matches!(notice, Ok(Some(Notice::Down(_)))), "{notice:?}");
         assert!(before.elapsed() < millis(500), "{:?}", before.elapsed());
     }
     assert_eq!(wait_for_message(&mut session), Message::text("all there"));
@@ -263,7 +260,7 @@ fn a_peer_that_only_sends_is_alive_while_a_write_is_blocked() {
     session = session.with_stall_timeout(NEVER);
     wait_to_open(&mut session);
     let sent = session.send(Message::binary(vec![0; 16 << 20]));
-    assert_eq!(sent, Ok(()));
+    sent.unwrap();
     let begin = Instant::now();
     let mut messages = 0;
     while begin.elapsed() < millis(1500) {
@@ -321,10 +318,10 @@ fn half_a_frame_survives_a_timeout() {
     let message = loop {
         assert!(Instant::now() < end);
         match session.next_before(Instant::now() + millis(5)) {
-            Some(Notice::Message(message)) => break message,
-            Some(Notice::Down { cause, .. }) => panic!("down: {cause}"),
-            Some(_) => {}
-            None => timeouts += 1,
+            Ok(Some(Notice::Message(message))) => break message,
+            Ok(Some(Notice::Down(down))) => panic!("down: {}", down.cause),
+            Ok(notice) => assert!(notice.is_some()),
+            Err(TimeUp) => timeouts += 1,
         }
     };
     assert_eq!(message, Message::binary(&b"whole"[..]));
@@ -343,7 +340,7 @@ fn an_end_without_close_notify_is_told_once() {
     assert_eq!(error.kind(), io::ErrorKind::UnexpectedEof);
     assert_eq!(session.heartbeat().state(), State::Waiting);
     assert_eq!(session.heartbeat().attempt(), 1);
-    assert!(session.next_before(Instant::now() + millis(50)).is_none());
+    assert!(session.next_before(Instant::now() + millis(50)).is_err());
     peer.join().unwrap();
 }
 
@@ -356,30 +353,38 @@ fn an_end_with_close_notify_is_told_once() {
     });
     wait_to_open(&mut session);
     let cause = wait_for(&mut session, down);
-    assert!(matches!(cause, Cause::Closed(None)), "{cause:?}");
+    assert!(
+        matches!(cause, Cause::Closed { code: None, .. }),
+        "{cause:?}"
+    );
     assert_eq!(session.heartbeat().attempt(), 1);
-    assert!(session.next_before(Instant::now() + millis(50)).is_none());
+    assert!(session.next_before(Instant::now() + millis(50)).is_err());
     peer.join().unwrap();
 }
 
-/// A server's side: TLS over a [`Link`]'s wire, tungstenite over TLS.
+/// A server's side: TLS over a [`Link`]'s stream, tungstenite over TLS.
 #[test]
 fn an_accepted_socket_works() {
     // Only the server pings: the client's pings would be life, and spare it its own.
     let (mut session, peer) = client(settings().ping_interval(NEVER), |tls, listener| {
         let (socket, link) = accept_within(&tls, &listener, peer::PATIENCE).unwrap();
         let config = settings().build().unwrap();
-        let mut session = Session::accepted(config, 2, socket, link);
+        let mut session = Session::accepted(config, socket, link);
+        let opened = session.next();
+        assert!(matches!(opened, Some(Notice::Opened { .. })), "{opened:?}");
         session.send(Message::text("welcome")).unwrap();
         let end = Instant::now() + peer::PATIENCE;
-        let notices: Vec<_> = std::iter::from_fn(|| session.next_before(end)).collect();
+        let notices: Vec<_> = std::iter::from_fn(|| session.next_before(end).unwrap()).collect();
         let has_pong = notices.iter().any(|one| matches!(one, Notice::Pong { .. }));
         (has_pong, session.heartbeat().state())
     });
     wait_to_open(&mut session);
     assert_eq!(wait_for_message(&mut session), Message::text("welcome"));
     let end = Instant::now() + millis(500);
-    while session.next_before(end).is_some() {}
+    while session
+        .next_before(end)
+        .is_ok_and(|notice| notice.is_some())
+    {}
     session.stop();
     assert_stopped(&mut session);
     assert_eq!(peer.join().unwrap(), (true, State::Stopped));
@@ -401,15 +406,15 @@ fn an_accepted_handshake_that_hangs_is_given_up() {
     );
 }
 
-type Accepted = StreamOwned<ServerConnection, Wire<TcpStream>>;
+type Accepted = StreamOwned<ServerConnection, Stream>;
 
 fn accept_within(
     tls: &Tls,
     listener: &TcpListener,
     within: Duration,
 ) -> Result<(WebSocket<Accepted>, Link), Error> {
-    let link = Link::within(within);
-    let stream = tls.stream(link.wire(accept_tcp(listener)));
+    let link = Link::within(within)?;
+    let stream = tls.stream(link.stream(accept_tcp(listener))?);
     match tungstenite::accept(stream) {
         Ok(socket) => Ok((socket, link)),
         Err(tungstenite::HandshakeError::Failure(error)) => Err(error),

@@ -77,19 +77,30 @@ fn a_pause_with_a_sign_is_none() {
     assert_eq!(refused_with("-5"), no_hint());
 }
 
+fn closed(words: &str) -> Cause<Error> {
+    Cause::Closed {
+        code: Some(CloseCode(4000)),
+        words: words.to_owned(),
+    }
+}
+
 /// For those who report errors with what is behind them.
 #[test]
 fn a_cause_is_an_error() {
     let failed = Cause::Failed(Error::AlreadyClosed);
     assert_eq!(failed.to_string(), Error::AlreadyClosed.to_string());
     assert!(failed.source().is_some_and(|source| source.is::<Error>()));
+    let refused = Cause::Refused {
+        status: 403,
+        error: Error::AlreadyClosed,
+    };
+    assert_eq!(refused.to_string(), "refused with status 403");
+    assert!(refused.source().is_some_and(|source| source.is::<Error>()));
     for (cause, words) in [
-        (
-            Cause::Closed(Some(CloseCode(4000))),
-            "closed with code 4000",
-        ),
-        (Cause::Refused(403), "refused with status 403"),
+        (closed(""), "closed with code 4000"),
+        (closed("no more"), "closed with code 4000: no more"),
         (Cause::GivenUp, "given up"),
+        (Cause::Stalled, "nothing could be written for too long"),
     ] {
         let cause: Cause<Error> = cause;
         assert_eq!(cause.to_string(), words);

@@ -1,22 +1,18 @@
 //! How to reach a server: plain, or TLS by rustls.
 
 use std::io::{self, Read, Write};
-use std::net::TcpStream;
 use std::sync::Arc;
 
-use keepalive::blocking::{Dial, Wire};
+use keepalive::blocking::{self, Dial};
 use rustls::crypto::ring;
 use rustls::pki_types::ServerName;
 use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
-use tungstenite::client::uri_mode;
-use tungstenite::error::UrlError;
 use tungstenite::handshake::client::Request;
-use tungstenite::stream::Mode;
 use tungstenite::{Error, WebSocket};
 
 pub(crate) enum Stream {
-    Plain(Wire<TcpStream>),
-    Tls(Box<StreamOwned<ClientConnection, Wire<TcpStream>>>),
+    Plain(blocking::Stream),
+    Tls(Box<StreamOwned<ClientConnection, blocking::Stream>>),
 }
 
 /// The certificate authorities that Mozilla trusts.
@@ -34,19 +30,15 @@ pub(crate) fn dial(
     request: &Request,
     tls: &Arc<ClientConfig>,
 ) -> Result<WebSocket<Stream>, Error> {
-    let uri = request.uri();
-    let mode = uri_mode(uri)?;
-    let host = uri.host().ok_or(Error::Url(UrlError::NoHostName))?;
-    let stream = match mode {
-        Mode::Plain => Stream::Plain(dial.tcp(host, uri.port_u16().unwrap_or(80))?),
-        Mode::Tls => {
-            let wire = dial.tcp(host, uri.port_u16().unwrap_or(443))?;
-            let connection =
-                ClientConnection::new(tls.clone(), server_name(host)?).map_err(io::Error::other)?;
-            Stream::Tls(Box::new(StreamOwned::new(connection, wire)))
+    let (socket, _) = dial.connect_over(fresh(request), None, |stream, url| {
+        if url.scheme_str() != Some("wss") {
+            return Ok(Stream::Plain(stream));
         }
-    };
-    dial.handshake(fresh(request), stream)
+        let name = server_name(url.host().unwrap_or_default())?;
+        let tls = ClientConnection::new(tls.clone(), name).map_err(io::Error::other)?;
+        Ok(Stream::Tls(Box::new(StreamOwned::new(tls, stream))))
+    })?;
+    Ok(socket)
 }
 
 fn server_name(host: &str) -> io::Result<ServerName<'static>> {

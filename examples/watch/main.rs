@@ -44,7 +44,7 @@ fn run(args: &Args, config: Config) -> io::Result<ExitCode> {
     };
     let request = args.request(url).map_err(io::Error::other)?;
     let text = args.text.as_deref();
-    let watcher = Watcher::new(config, watch::seed(), request, tls, text);
+    let watcher = Watcher::new(config, request, tls, text);
     watch::run(watcher, args, &url.to_string())
 }
 

@@ -138,14 +138,16 @@ impl Down {
                 let timeout = text::setting(config.connect_timeout());
                 format!("no connection in {timeout}, give the dial up")
             }
-            Cause::Refused(status) => format!("the server refused with status {status}"),
+            Cause::Refused { status, .. } => format!("the server refused with status {status}"),
             Cause::Failed(error) if self.is_dial => format!("cannot connect: {}", bare(error)),
-            Cause::Closed(None) if self.is_dial => "cannot connect: the server hung up".to_owned(),
             Cause::Failed(error) => format!("connection lost: {}", bare(error)),
-            Cause::Closed(None) => "the connection ended without a close code".to_owned(),
-            Cause::Closed(Some(code)) => {
-                format!("the server closed with {code}{}", meaning(*code))
+            Cause::Closed { code: None, .. } => {
+                "the connection ended without a close code".to_owned()
             }
+            // The words are the server's, and do not go to a terminal.
+            Cause::Closed {
+                code: Some(code), ..
+            } => format!("the server closed with {code}{}", meaning(*code)),
             other => other.to_string(),
         }
     }
@@ -158,7 +160,10 @@ impl Down {
     /// 1006 is what the browsers call an end without a close code.
     fn code(&self) -> u16 {
         match self.cause {
-            Cause::Closed(Some(CloseCode(code))) => code,
+            Cause::Closed {
+                code: Some(CloseCode(code)),
+                ..
+            } => code,
             _ => 1006,
         }
     }
@@ -168,8 +173,8 @@ impl Down {
             Cause::TimedOut(CloseReason::PongTimeout) => "pong timeout",
             Cause::TimedOut(CloseReason::IdleTimeout) => "idle timeout",
             Cause::TimedOut(CloseReason::ConnectTimeout) => "connect timeout",
-            Cause::Closed(_) => "closed",
-            Cause::Refused(_) => "refused",
+            Cause::Closed { .. } => "closed",
+            Cause::Refused { .. } => "refused",
             _ => "failed",
         }
     }

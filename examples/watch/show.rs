@@ -15,7 +15,7 @@ use crate::seen::{Down, Seen, Sighting, Tone, is_verdict};
 use crate::server::{CHAT, Mood, Server};
 use crate::stats::Tally;
 use crate::text;
-use crate::watch::{local, seed};
+use crate::watch::local;
 use crate::watcher::Watcher;
 
 /// The article's settings run so many times as fast.
@@ -118,7 +118,7 @@ impl Show {
             .map_err(io::Error::other)?;
         Ok(Self {
             printer: Printer::new(json),
-            watcher: Watcher::new(config, seed(), request, tls, None),
+            watcher: Watcher::new(config, request, tls, None),
             server,
             config,
             tally: Tally::default(),

@@ -1,10 +1,7 @@
 //! Watches a server of the user's.
 
-use std::hash::{BuildHasher, RandomState};
 use std::io;
 use std::process::ExitCode;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -20,8 +17,11 @@ use crate::stats::Tally;
 use crate::text;
 use crate::watcher::Watcher;
 
-/// How long the session may run until it looks for the wish to stop.
-const SLICE: Duration = Duration::from_millis(50);
+/// As long as anybody waits for something to be seen.
+const LONG: Duration = Duration::from_secs(3600);
+
+/// What a goodbye may take beyond its time.
+const LATE: Duration = Duration::from_millis(100);
 
 /// What the main thread waits for. The session has a thread of its own, so that a
 /// dial that hangs delays neither Ctrl-C nor the end of the time.
@@ -30,7 +30,7 @@ enum News {
     Interrupt,
 }
 
-pub(crate) fn run(watcher: Watcher, args: &Args, name: &str) -> io::Result<ExitCode> {
+pub(crate) fn run(mut watcher: Watcher, args: &Args, name: &str) -> io::Result<ExitCode> {
     let (sender, news) = mpsc::channel();
     let interrupts = sender.clone();
     ctrlc::set_handler(move || {
@@ -48,26 +48,21 @@ pub(crate) fn run(watcher: Watcher, args: &Args, name: &str) -> io::Result<ExitC
         started: Instant::now(),
     };
     watch.print_head()?;
-    let stop = Arc::new(AtomicBool::new(false));
-    let wish = stop.clone();
+    let handle = watcher.handle();
     thread::Builder::new()
         .name("session".to_owned())
-        .spawn(move || observe(watcher, &wish, &sender))?;
+        .spawn(move || observe(watcher, &sender))?;
     let code = watch.follow(&news)?;
-    stop.store(true, Ordering::Relaxed);
-    wait_for_goodbye(&news);
+    if handle.stop().is_ok() {
+        wait_for_goodbye(&news);
+    }
     watch.print_summary()?;
     Ok(code)
 }
 
-fn observe(mut watcher: Watcher, stop: &AtomicBool, news: &Sender<News>) {
-    let mut is_stopping = false;
+fn observe(mut watcher: Watcher, news: &Sender<News>) {
     loop {
-        if !is_stopping && stop.load(Ordering::Relaxed) {
-            is_stopping = true;
-            watcher.stop();
-        }
-        if let Some(sighting) = watcher.next_before(Instant::now() + SLICE) {
+        if let Some(sighting) = watcher.next_before(Instant::now() + LONG) {
             let is_last = matches!(sighting.seen, Seen::Stopped(_));
             if news.send(News::Seen(Box::new(sighting))).is_err() || is_last {
                 return;
@@ -78,7 +73,7 @@ fn observe(mut watcher: Watcher, stop: &AtomicBool, news: &Sender<News>) {
 
 /// Waits for the close handshake, but not for a dial that hangs.
 fn wait_for_goodbye(news: &Receiver<News>) {
-    let until = Instant::now() + CLOSE_TIMEOUT + 2 * SLICE;
+    let until = Instant::now() + CLOSE_TIMEOUT + LATE;
     while let Ok(news) = news.recv_timeout(until.saturating_duration_since(Instant::now())) {
         if matches!(news, News::Interrupt) {
             return;
@@ -186,9 +181,4 @@ fn give_up(seen: &mut Seen) -> bool {
 
 pub(crate) fn local() -> Value {
     json!(ZonedDateTime::now().strftime("%FT%T%.3f%:z").to_string())
-}
-
-/// A different one per run, or all watchers of a server act in lockstep.
-pub(crate) fn seed() -> u64 {
-    RandomState::new().hash_one(std::process::id())
 }

@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use keepalive::blocking::{Dial, Notice, ProtocolPings, Session};
-use keepalive::{Codec, Config, Incoming, Notice as Told, PingId, Planned};
+use keepalive::blocking::{Dial, Notice, Session};
+use keepalive::{Cause, Codec, Config, Handle, Incoming, Lost, PingId, Planned};
 use rustls::ClientConfig;
 use tungstenite::handshake::client::Request;
 use tungstenite::{Error, Message, Utf8Bytes, WebSocket};
@@ -16,8 +16,7 @@ use crate::seen::{Down, Late, Retry, Seen, Sighting};
 type Connector = Box<dyn FnMut(&Dial) -> Result<WebSocket<Stream>, Error> + Send>;
 
 pub(crate) struct Watcher {
-    session: Session<Stream, Connector, Pings>,
-    is_open: bool,
+    session: Session<Stream, Pings, Connector>,
     /// The last sign of life, or the beginning of the dial.
     alive: Instant,
     late: Late,
@@ -27,26 +26,21 @@ impl Watcher {
     /// Watches with pings of the protocol's, or with this text.
     pub(crate) fn new(
         config: Config,
-        seed: u64,
         request: Request,
         tls: Arc<ClientConfig>,
         text: Option<&str>,
     ) -> Self {
         let awaits = Arc::new(AtomicBool::new(false));
-        let pings = match text {
-            None => Pings::Protocol(ProtocolPings),
-            Some(text) => Pings::Text {
-                ping: text.into(),
-                awaits: awaits.clone(),
-            },
+        let pings = Pings {
+            text: text.map(Utf8Bytes::from),
+            awaits: awaits.clone(),
         };
         let connect: Connector = Box::new(move |budget| {
             awaits.store(false, Ordering::Relaxed);
             dial(budget, &request, &tls)
         });
         Self {
-            session: Session::client(config, seed, connect).with_codec(pings),
-            is_open: false,
+            session: Session::client_with(config, pings, connect),
             alive: Instant::now(),
             late: Late::default(),
         }
@@ -60,6 +54,10 @@ impl Watcher {
         self.session.stop();
     }
 
+    pub(crate) fn handle(&mut self) -> Handle<Message> {
+        self.session.handle()
+    }
+
     /// What is seen next, or `None` at `until`.
     pub(crate) fn next_before(&mut self, until: Instant) -> Option<Sighting> {
         loop {
@@ -71,8 +69,10 @@ impl Watcher {
             let at = Instant::now();
             let late = due.map_or(Duration::ZERO, |due| at.saturating_duration_since(due));
             self.look_for_life();
-            if let Some(seen) = notice.and_then(|notice| self.see(notice, at, late)) {
-                return Some(Sighting { at, seen });
+            if let Ok(notice) = notice {
+                if let Some(seen) = self.see(notice?, at, late) {
+                    return Some(Sighting { at, seen });
+                }
             }
             if at >= until {
                 return None;
@@ -94,36 +94,36 @@ impl Watcher {
 
     fn see(&mut self, notice: Notice, at: Instant, late: Duration) -> Option<Seen> {
         Some(match notice {
-            Told::Connecting { attempt } => {
+            Notice::Connecting { attempt } => {
                 self.is_alive(at);
                 Seen::Connecting { attempt }
             }
-            Told::Opened => {
-                self.is_open = true;
+            Notice::Opened { .. } => {
                 self.is_alive(at);
                 Seen::Opened
             }
-            Told::Message(message) => Seen::Message(message),
-            Told::Ping(id) => {
+            Notice::Message(message) => Seen::Message(message),
+            Notice::Ping(id) => {
                 self.late.add(late);
                 Seen::Ping { seq: id.sequence() }
             }
-            Told::Pong { id, round_trip } => Seen::Pong {
+            Notice::Pong { id, round_trip } => Seen::Pong {
                 seq: id.sequence(),
                 round_trip,
             },
-            Told::Down { cause, retry } => {
+            Notice::Down(down) if matches!(down.cause, Cause::Stopped) => return None,
+            Notice::Down(down) => {
                 self.late.add(late);
                 Seen::Down(Down {
-                    cause,
-                    is_dial: !std::mem::take(&mut self.is_open),
+                    cause: down.cause,
+                    is_dial: down.lost == Lost::Dial,
                     alive: self.alive,
                     late: self.late,
-                    retry: retry.map(|planned| from(at, planned)),
+                    retry: down.retry.map(|planned| from(at, planned)),
                 })
             }
-            Told::Rescheduled(planned) => Seen::Moved(from(at, planned)),
-            Told::Stopped(reason) => Seen::Stopped(reason.to_string()),
+            Notice::Rescheduled(planned) => Seen::Moved(from(at, planned)),
+            Notice::Stopped { reason, .. } => Seen::Stopped(reason.to_string()),
             _ => return None,
         })
     }
@@ -136,36 +136,27 @@ fn from(now: Instant, planned: Planned<Instant>) -> Retry {
     }
 }
 
-enum Pings {
-    Protocol(ProtocolPings),
-    /// The application's own pings; whatever comes next is the answer.
-    Text {
-        ping: Utf8Bytes,
-        awaits: Arc<AtomicBool>,
-    },
+/// The protocol's pings, or the application's own; then whatever comes next is the
+/// answer.
+struct Pings {
+    text: Option<Utf8Bytes>,
+    awaits: Arc<AtomicBool>,
 }
 
 impl Codec<Message> for Pings {
-    fn ping(&mut self, id: PingId) -> Message {
-        match self {
-            Self::Protocol(codec) => codec.ping(id),
-            Self::Text { ping, awaits } => {
-                awaits.store(true, Ordering::Relaxed);
-                Message::Text(ping.clone())
-            }
-        }
+    type Message = Message;
+
+    fn ping(&mut self, _: PingId) -> Option<Message> {
+        let text = self.text.clone()?;
+        self.awaits.store(true, Ordering::Relaxed);
+        Some(Message::Text(text))
     }
 
-    fn read(&mut self, message: &Message) -> Incoming<Message> {
-        match self {
-            Self::Text { awaits, .. } if message.is_text() || message.is_binary() => {
-                if awaits.swap(false, Ordering::Relaxed) {
-                    Incoming::AnyPong
-                } else {
-                    Incoming::Message
-                }
-            }
-            Self::Protocol(_) | Self::Text { .. } => ProtocolPings.read(message),
+    fn read(&mut self, message: Message) -> Incoming<Message, Message> {
+        if self.awaits.swap(false, Ordering::Relaxed) {
+            Incoming::AnyPong
+        } else {
+            Incoming::Message(message)
         }
     }
 }

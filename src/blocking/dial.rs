@@ -1,47 +1,53 @@
 use std::io::{self, Read, Write};
-use std::net::{IpAddr, SocketAddr, TcpStream, ToSocketAddrs};
-use std::sync::mpsc;
-use std::thread;
+use std::net::{SocketAddr, TcpStream};
+use std::task::Poll;
 use std::time::{Duration, Instant};
 
-use tungstenite::client::{IntoClientRequest, uri_mode};
-use tungstenite::error::UrlError;
+use tungstenite::client::IntoClientRequest;
 use tungstenite::handshake::HandshakeRole;
+use tungstenite::handshake::client::Response;
 use tungstenite::http::Uri;
-use tungstenite::stream::Mode;
+use tungstenite::protocol::WebSocketConfig;
 use tungstenite::{Error, HandshakeError, WebSocket};
 
-use super::wire::{Link, Socket, Wire};
+use super::link::Link;
+use super::race::{Race, Standing};
+use super::stream::Stream;
+use super::wait::Wait;
+use crate::dial::{Lookup, Requests, Target};
 
-/// One dial of a [`Session`](super::Session): its number, its deadline, and the
-/// way to put a socket under that deadline.
+/// One dial of a session: its number, its deadline, and the way to put a socket under
+/// that deadline.
 ///
 /// The deadline holds for everything together: name resolution, all addresses,
-/// TCP, TLS, and the WebSocket handshake.
+/// TCP, TLS, and the WebSocket handshake. What waits for one of these also ends when the
+/// session's handle ends the dial.
 #[derive(Debug)]
 pub struct Dial {
     link: Link,
-    deadline: Instant,
     attempt: u32,
 }
 
 impl Dial {
-    pub(super) fn new(deadline: Instant, attempt: u32) -> Self {
+    /// A dial on this wait, until then.
+    #[must_use]
+    pub fn new(wait: Wait, deadline: Instant, attempt: u32) -> Self {
         Self {
-            link: Link::until(deadline),
-            deadline,
+            link: Link::new(wait, deadline),
             attempt,
         }
     }
 
-    pub(super) const fn link(&self) -> &Link {
+    /// The other end of its stream.
+    #[must_use]
+    pub const fn link(&self) -> &Link {
         &self.link
     }
 
     /// When this dial has failed.
     #[must_use]
-    pub const fn deadline(&self) -> Instant {
-        self.deadline
+    pub fn deadline(&self) -> Instant {
+        self.link.deadline()
     }
 
     /// Which retry it is since the last stable connection; 0 for the first dial.
@@ -50,28 +56,28 @@ impl Dial {
         self.attempt
     }
 
-    /// Connects to the first address of this host that answers; each has an equal
-    /// share of the time that is left. `TCP_NODELAY` is set, for pings are small.
-    ///
-    /// A name is resolved on a thread of its own, since the system's resolver
-    /// knows no deadline; the thread ends when the resolver does.
+    /// Connects to the first address of this host that answers. `TCP_NODELAY` is set, for
+    /// pings are small.
     ///
     /// # Errors
     ///
-    /// `TimedOut` at the deadline; otherwise what the last address said.
-    pub fn tcp(&self, host: &str, port: u16) -> io::Result<Wire<TcpStream>> {
-        let addresses = resolve(host, port, self.deadline)?;
-        let socket = connect_any(&addresses, self.deadline)?;
-        socket.set_nodelay(true)?;
-        Ok(self.wire(socket))
+    /// `TimedOut` at the deadline, `ConnectionAborted` where the dial was ended from
+    /// outside; otherwise what the last address said.
+    pub fn tcp(&self, host: &str, port: u16) -> io::Result<Stream> {
+        let addresses = self.resolve(host, port)?;
+        self.first_of(addresses)
     }
 
-    /// Puts any other socket, in blocking mode, under the deadline.
-    pub fn wire<T: Socket>(&self, socket: T) -> Wire<T> {
-        self.link.wire(socket)
+    /// Puts a socket that is connected already under the deadline.
+    ///
+    /// # Errors
+    ///
+    /// The operating system's.
+    pub fn stream(&self, socket: TcpStream) -> io::Result<Stream> {
+        self.link.stream(socket)
     }
 
-    /// The WebSocket handshake on a [`Wire`], or on TLS over one.
+    /// The WebSocket handshake on a [`Stream`], or on TLS over one.
     ///
     /// # Errors
     ///
@@ -81,43 +87,127 @@ impl Dial {
         request: impl IntoClientRequest,
         stream: S,
     ) -> Result<WebSocket<S>, Error> {
-        let (socket, _) = tungstenite::client(request, stream).map_err(plain)?;
+        let (socket, _) = self.handshake_with(request, stream, None)?;
         Ok(socket)
     }
 
-    /// All of it for `ws://`. For `wss://` TLS of any library comes between
-    /// [`tcp`](Self::tcp) and [`handshake`](Self::handshake).
+    /// The same with limits for frames and messages. Gives the response, too.
+    ///
+    /// # Errors
+    ///
+    /// As [`handshake`](Self::handshake).
+    pub fn handshake_with<S: Read + Write>(
+        &self,
+        request: impl IntoClientRequest,
+        stream: S,
+        limits: Option<WebSocketConfig>,
+    ) -> Result<(WebSocket<S>, Response), Error> {
+        tungstenite::client::client_with_config(request, stream, limits).map_err(plain)
+    }
+
+    /// All of it for `ws://`; for `wss://` there is [`connect_over`](Self::connect_over).
+    ///
+    /// Three redirects are followed. `Authorization`, `Cookie` and `Proxy-Authorization`
+    /// do not go to another host or port.
     ///
     /// # Errors
     ///
     /// tungstenite's; a deadline that passes is `Io` with `TimedOut`.
-    pub fn connect(
+    pub fn connect(&self, request: impl IntoClientRequest) -> Result<WebSocket<Stream>, Error> {
+        let (socket, _) = self.connect_with(request, None)?;
+        Ok(socket)
+    }
+
+    /// The same with limits for frames and messages. Gives the response, too.
+    ///
+    /// # Errors
+    ///
+    /// As [`connect`](Self::connect).
+    pub fn connect_with(
         &self,
         request: impl IntoClientRequest,
-    ) -> Result<WebSocket<Wire<TcpStream>>, Error> {
-        let request = request.into_client_request()?;
-        let (host, port) = plain_address(request.uri())?;
-        let stream = self.tcp(host, port)?;
-        self.handshake(request, stream)
+        limits: Option<WebSocketConfig>,
+    ) -> Result<(WebSocket<Stream>, Response), Error> {
+        self.open(request, limits, Target::without_tls, |stream, _| Ok(stream))
+    }
+
+    /// The same for any URL, over a stream that `secure` makes of the one to the server:
+    /// the place for TLS of any kind.
+    ///
+    /// It is called again for each redirect that is followed, with the URL that this
+    /// stream leads to: the host to verify, and whether it is `wss` at all.
+    ///
+    /// # Errors
+    ///
+    /// As [`connect`](Self::connect), and those of `secure`.
+    pub fn connect_over<S: Read + Write>(
+        &self,
+        request: impl IntoClientRequest,
+        limits: Option<WebSocketConfig>,
+        secure: impl FnMut(Stream, &Uri) -> io::Result<S>,
+    ) -> Result<(WebSocket<S>, Response), Error> {
+        self.open(request, limits, Target::of, secure)
+    }
+
+    fn open<S: Read + Write>(
+        &self,
+        request: impl IntoClientRequest,
+        limits: Option<WebSocketConfig>,
+        target: fn(&Uri) -> Result<Target, Error>,
+        mut secure: impl FnMut(Stream, &Uri) -> io::Result<S>,
+    ) -> Result<(WebSocket<S>, Response), Error> {
+        let mut requests = Requests::new(request.into_client_request()?);
+        loop {
+            let request = requests.current().clone();
+            let Target { host, port, .. } = target(request.uri())?;
+            let stream = secure(self.tcp(&host, port)?, request.uri())?;
+            match self.handshake_with(request, stream, limits) {
+                Err(Error::Http(response)) => requests.redirect(response)?,
+                result => return result,
+            }
+        }
+    }
+
+    /// Connects to the first of these that answers; starts are staggered.
+    pub(super) fn first_of(&self, addresses: Vec<SocketAddr>) -> io::Result<Stream> {
+        let mut race = Race::new(addresses);
+        let mut now = self.link.check()?;
+        loop {
+            match race.run(self.link.wait(), now)? {
+                Standing::Won(mut socket) => {
+                    self.link.wait().deregister(&mut socket)?;
+                    keep_queue_short(&socket);
+                    return self.link.stream_of(socket);
+                }
+                Standing::Open(until) => now = self.link.connecting(until)?,
+            }
+        }
+    }
+
+    fn resolve(&self, host: &str, port: u16) -> io::Result<Vec<SocketAddr>> {
+        let host = host.trim_start_matches('[').trim_end_matches(']');
+        let (mut lookup, waker) = (Lookup::new(host, port), self.link.waker());
+        self.link.check()?;
+        loop {
+            match lookup.poll(&waker) {
+                Poll::Ready(found) => return found,
+                Poll::Pending => self.link.connecting(None)?,
+            };
+        }
     }
 }
 
 /// A server's WebSocket handshake on a socket that it accepted, within this time.
 ///
-/// Over TLS: put the socket under a [`Link::within`], TLS over that, and
-/// `tungstenite::accept` over TLS.
+/// Over TLS, or with `tungstenite::accept_hdr`: put the socket under a [`Link::within`]
+/// and do the handshake on its [`Stream`]. [`Link::give_up`] ends it from another thread.
 ///
 /// # Errors
 ///
 /// tungstenite's; a handshake that takes longer is `Io` with `TimedOut`.
-pub fn accept(
-    socket: TcpStream,
-    within: Duration,
-) -> Result<(WebSocket<Wire<TcpStream>>, Link), Error> {
-    socket.set_nonblocking(false)?;
-    socket.set_nodelay(true)?;
-    let link = Link::within(within);
-    let socket = tungstenite::accept(link.wire(socket)).map_err(plain)?;
+pub fn accept(socket: TcpStream, within: Duration) -> Result<(WebSocket<Stream>, Link), Error> {
+    let link = Link::within(within)?;
+    let socket = tungstenite::accept(link.stream(socket)?).map_err(plain)?;
     Ok((socket, link))
 }
 
@@ -128,121 +218,12 @@ fn plain<R: HandshakeRole>(error: HandshakeError<R>) -> Error {
     }
 }
 
-fn plain_address(uri: &Uri) -> Result<(&str, u16), Error> {
-    match uri_mode(uri)? {
-        Mode::Plain => {}
-        Mode::Tls => return Err(Error::Url(UrlError::TlsFeatureNotEnabled)),
-    }
-    let host = uri.host().ok_or(Error::Url(UrlError::NoHostName))?;
-    Ok((host, uri.port_u16().unwrap_or(80)))
+/// A ping that was handed to the system must not stand behind megabytes there. A system
+/// that cannot do this does without.
+#[cfg(any(target_os = "android", target_os = "linux"))]
+fn keep_queue_short(socket: &mio::net::TcpStream) {
+    let _ = socket2::SockRef::from(socket).set_tcp_notsent_lowat(16 << 10);
 }
 
-fn resolve(host: &str, port: u16, deadline: Instant) -> io::Result<Vec<SocketAddr>> {
-    let bare = host.trim_start_matches('[').trim_end_matches(']');
-    if let Ok(address) = bare.parse::<IpAddr>() {
-        return Ok(vec![SocketAddr::new(address, port)]);
-    }
-    let host = host.to_owned();
-    bounded(deadline, move || {
-        (host.as_str(), port)
-            .to_socket_addrs()
-            .map(Iterator::collect)
-    })
-}
-
-/// Does this on another thread, and waits for it until the deadline.
-fn bounded<T: Send + 'static>(
-    deadline: Instant,
-    work: impl FnOnce() -> io::Result<T> + Send + 'static,
-) -> io::Result<T> {
-    let (sender, receiver) = mpsc::sync_channel(1);
-    thread::Builder::new()
-        .name("resolve".to_owned())
-        .spawn(move || sender.send(work()))?;
-    let left = deadline.saturating_duration_since(Instant::now());
-    receiver
-        .recv_timeout(left)
-        .unwrap_or_else(|_| Err(timed_out("name resolution took too long")))
-}
-
-fn connect_any(addresses: &[SocketAddr], deadline: Instant) -> io::Result<TcpStream> {
-    let mut failure = io::Error::new(io::ErrorKind::NotFound, "the name has no address");
-    for (address, left) in addresses.iter().zip((1..=addresses.len()).rev()) {
-        let now = Instant::now();
-        if now >= deadline {
-            return Err(timed_out("connecting took too long"));
-        }
-        let share = (deadline - now) / u32::try_from(left).unwrap_or(u32::MAX);
-        match TcpStream::connect_timeout(address, share.max(Duration::from_millis(1))) {
-            Ok(socket) => return Ok(socket),
-            Err(error) => failure = error,
-        }
-    }
-    Err(failure)
-}
-
-fn timed_out(what: &'static str) -> io::Error {
-    io::Error::new(io::ErrorKind::TimedOut, what)
-}
-
-#[cfg(all(test, unix))]
-#[allow(clippy::unwrap_used)]
-mod tests {
-    use std::net::TcpListener;
-
-    use super::*;
-    use crate::blocking::peer::BlackHole;
-
-    fn good() -> (TcpListener, SocketAddr) {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let address = listener.local_addr().unwrap();
-        (listener, address)
-    }
-
-    #[test]
-    fn an_address_that_does_not_answer_has_its_share_only() {
-        let (hole, (_listener, good)) = (BlackHole::new(), good());
-        let begin = Instant::now();
-        let deadline = begin + Duration::from_secs(3);
-        let socket = connect_any(&[hole.address, hole.address, good], deadline).unwrap();
-        assert_eq!(socket.peer_addr().unwrap(), good);
-        let took = begin.elapsed();
-        assert!(took >= Duration::from_millis(1900), "{took:?}");
-        assert!(Instant::now() < deadline, "{took:?}");
-    }
-
-    #[test]
-    fn an_address_that_refuses_leaves_its_share_to_the_next() {
-        let (listener, refused) = good();
-        drop(listener);
-        let (_listener, good) = good();
-        let deadline = Instant::now() + Duration::from_secs(60);
-        let socket = connect_any(&[refused, good], deadline).unwrap();
-        assert_eq!(socket.peer_addr().unwrap(), good);
-        let error = connect_any(&[refused], deadline).unwrap_err();
-        assert_eq!(error.kind(), io::ErrorKind::ConnectionRefused);
-    }
-
-    #[test]
-    fn all_addresses_together_have_one_deadline() {
-        let hole = BlackHole::new();
-        let begin = Instant::now();
-        let deadline = begin + Duration::from_millis(300);
-        let error = connect_any(&[hole.address; 3], deadline).unwrap_err();
-        assert_eq!(error.kind(), io::ErrorKind::TimedOut);
-        assert!(begin.elapsed() < Duration::from_secs(2));
-        let error = connect_any(&[hole.address], deadline).unwrap_err();
-        assert_eq!(error.kind(), io::ErrorKind::TimedOut);
-    }
-
-    #[test]
-    fn a_resolver_that_hangs_does_not_hold_the_dial() {
-        let begin = Instant::now();
-        let deadline = begin + Duration::from_millis(100);
-        let (hang, hung) = mpsc::channel::<()>();
-        let error = bounded(deadline, move || Ok(hung.recv().is_ok())).unwrap_err();
-        assert_eq!(error.kind(), io::ErrorKind::TimedOut);
-        assert!(begin.elapsed() < Duration::from_secs(2));
-        drop(hang);
-    }
-}
+#[cfg(not(any(target_os = "android", target_os = "linux")))]
+const fn keep_queue_short(_: &mio::net::TcpStream) {}

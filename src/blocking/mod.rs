@@ -14,19 +14,18 @@
 //! #         let _ = echo.send(message);
 //! #     }
 //! # });
-//! let seed = 42; // a different one per client
-//! let mut session = Session::client(Config::default(), seed, |dial: &Dial| {
+//! let mut session = Session::client(Config::default(), |dial: &Dial| {
 //!     dial.connect(url.as_str())
 //! });
 //! while let Some(notice) = session.next() {
 //!     match notice {
-//!         Notice::Opened => session.send(Message::text("Hello Server!"))?,
+//!         Notice::Opened { .. } => session.send(Message::text("Hello Server!"))?,
 //!         Notice::Message(message) => {
 //!             assert_eq!(message, Message::text("Hello Server!"));
 //!             session.stop();
 //!         }
-//!         Notice::Down { cause, retry } => println!("{cause}; the next dial: {retry:?}"),
-//!         Notice::Stopped(reason) => println!("{reason}"),
+//!         Notice::Down(down) => println!("{}; the next dial: {:?}", down.cause, down.retry),
+//!         Notice::Stopped { reason, .. } => println!("{reason}"),
 //!         _ => {}
 //!     }
 //! }
@@ -35,27 +34,32 @@
 //!
 //! # TLS
 //!
-//! With any TLS library, between [`Dial::tcp`] and [`Dial::handshake`]:
-//! what has a deadline is the [`Wire`] below it. Here rustls:
+//! With any TLS library, over the [`Stream`], which has the deadline. Here rustls:
 //!
 //! ```
 //! use std::io;
-//! use std::net::TcpStream;
 //! use std::sync::Arc;
 //!
-//! use keepalive::blocking::{Dial, Wire};
+//! use keepalive::blocking::{Dial, Stream};
 //! use rustls::{ClientConfig, ClientConnection, StreamOwned};
 //! use tungstenite::{Error, WebSocket};
 //!
-//! type Tls = StreamOwned<ClientConnection, Wire<TcpStream>>;
+//! type Tls = StreamOwned<ClientConnection, Stream>;
 //!
 //! fn connect(dial: &Dial, config: &Arc<ClientConfig>) -> Result<WebSocket<Tls>, Error> {
-//!     let name = "example.org".try_into().map_err(io::Error::other)?;
-//!     let tls = ClientConnection::new(Arc::clone(config), name).map_err(io::Error::other)?;
-//!     let stream = StreamOwned::new(tls, dial.tcp("example.org", 443)?);
-//!     dial.handshake("wss://example.org/socket", stream)
+//!     let url = "wss://example.org/socket";
+//!     let (socket, _response) = dial.connect_over(url, None, |stream, url| {
+//!         let host = url.host().unwrap_or_default().to_owned();
+//!         let name = host.try_into().map_err(io::Error::other)?;
+//!         let tls = ClientConnection::new(Arc::clone(config), name).map_err(io::Error::other)?;
+//!         Ok(StreamOwned::new(tls, stream))
+//!     })?;
+//!     Ok(socket)
 //! }
 //! ```
+//!
+//! Without redirects, or with a stream of the application's own, it is
+//! [`Dial::tcp`] or [`Dial::stream`], and then [`Dial::handshake`].
 //!
 //! # Servers
 //!
@@ -80,11 +84,10 @@
 //! # });
 //! let (socket, _) = listener.accept()?;
 //! let (socket, link) = blocking::accept(socket, Duration::from_secs(10))?;
-//! let seed = 42;
-//! for notice in Session::accepted(Config::default(), seed, socket, link) {
+//! for notice in Session::accepted(Config::default(), socket, link) {
 //!     match notice {
 //!         Notice::Message(message) => println!("{message}"),
-//!         Notice::Stopped(reason) => println!("{reason}"),
+//!         Notice::Stopped { reason, .. } => println!("{reason}"),
 //!         _ => {}
 //!     }
 //! }
@@ -92,18 +95,22 @@
 //! # }
 //! ```
 
-mod connection;
+mod clock;
 mod dial;
-mod error;
+mod io;
+mod link;
 #[cfg(all(test, unix))]
 #[allow(clippy::unwrap_used)]
 #[path = "../../tests/support/peer.rs"]
 mod peer;
+mod race;
 mod session;
-mod wire;
+mod stream;
+mod wait;
 
-pub use crate::tungstenite::{ProtocolPings, TextPings};
+pub use crate::driver::Bytes;
 pub use dial::{Dial, accept};
-pub use error::SendError;
-pub use session::{Notice, Session};
-pub use wire::{Link, Socket, Wire};
+pub use link::Link;
+pub use session::{Notice, Session, TimeUp};
+pub use stream::Stream;
+pub use wait::Wait;

@@ -1,572 +1,394 @@
-use std::collections::VecDeque;
 use std::fmt;
-use std::io::{self, Read as IoRead, Write as IoWrite};
-use std::thread;
+use std::io::{Read, Write};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use tungstenite::{Error, Message, WebSocket};
 
-use super::connection::{Connection, End, Read};
 use super::dial::Dial;
-use super::error::SendError;
-use super::wire::Link;
-use crate::codec::{code_of, sendable};
-use crate::tungstenite::{ProtocolPings, ending};
+use super::io::{Io, Stage};
+use super::link::Link;
+use crate::driver::{self, Codec, Counts, Dialect as _, Driver, KeepingError, Plain, Step};
+use crate::tungstenite::Tungstenite;
 use crate::{
-    Action, Actions, Cause, CloseCode, CloseReason, Closed, Codec, Config, Ending, Epoch, Event,
-    Heartbeat, Incoming, Manner, PingId, State, stall, trace,
+    Backlog, Closed, Config, ConfigError, Desk, Goodbye, Handle, Heartbeat, SendError, system,
 };
 
 /// What a [`Session`] reports.
-pub type Notice = crate::Notice<Message, Error, Instant>;
+pub type Notice<M = Message> = driver::Notice<M, Message, Error, Instant>;
 
-/// How many notices may wait to be heard until a tick reads no more than one
-/// message.
-const READ_BATCH: usize = 64;
+/// The time that [`Session::next_before`] was given is up, and there is nothing to tell.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the time is up")]
+pub struct TimeUp;
 
-/// The longest wait where nothing is awaited.
-const LONGEST_WAIT: Duration = Duration::from_secs(60 * 60);
-
-const QUEUE_LIMIT: usize = 1 << 20;
-
-/// A WebSocket that is kept alive: pinged, watched, closed and dialled again, by
-/// the thread that asks for the next [`Notice`].
+/// A WebSocket that is kept alive: pinged, watched, closed and dialled again, by the
+/// thread that asks for the next [`Notice`].
 ///
 /// Everything happens inside [`next`](Iterator::next) and
-/// [`next_before`](Self::next_before); a session that is not asked does nothing,
-/// and one that is asked too rarely ticks late, which the heartbeat forgives
-/// once in a silence. One that is dropped abandons its connection, without a
-/// close handshake.
-pub struct Session<S, D = fn(&Dial) -> Result<WebSocket<S>, Error>, C = ProtocolPings> {
-    heartbeat: Heartbeat<Instant>,
-    connect: D,
-    codec: C,
-    connection: Option<Connection<S>>,
-    is_dial_due: bool,
-    can_dial: bool,
-    notices: VecDeque<Notice>,
-    queue_limit: usize,
-    stall_timeout: Option<Duration>,
+/// [`next_before`](Self::next_before); a session that is not asked does nothing, and one
+/// that is asked too rarely ticks late, which the heartbeat forgives once in a silence.
+/// One that is dropped abandons its connection: [`stop`](Self::stop) it first.
+///
+/// Other threads send and steer it by a [`handle`](Self::handle). What is for one
+/// connection (a login, a subscription) goes by [`send`](Self::send), ahead of what
+/// handles send.
+pub struct Session<S, K: Codec<Message> = Plain, C = fn(&Dial) -> Result<WebSocket<S>, Error>> {
+    driver: Driver<Tungstenite, K, Error, Instant>,
+    io: Io<S, C>,
+    is_time_up: bool,
 }
 
-impl<S, D> Session<S, D>
+impl<S, C> Session<S, Plain, C>
 where
-    S: IoRead + IoWrite,
-    D: FnMut(&Dial) -> Result<WebSocket<S>, Error>,
+    S: Read + Write,
+    C: FnMut(&Dial) -> Result<WebSocket<S>, Error>,
 {
-    /// A client. `connect` is called afresh for each dial, so it can sign a new
-    /// request or choose another server; it makes its socket with the [`Dial`],
-    /// which bounds it in time. It begins to dial at the first call for a notice.
-    ///
-    /// The seed decides every jitter: take a different seed per client, or they act in
-    /// lockstep.
-    pub fn client(config: Config, seed: u64, connect: D) -> Self {
-        Self::new(config, seed, connect, true)
+    /// A client. `connect` is called afresh for each dial, so it can sign a new request
+    /// or choose another server; it makes its socket with the [`Dial`], which bounds it
+    /// in time. It begins to dial at the first call for a notice.
+    pub fn client(config: Config, connect: C) -> Self {
+        Self::client_with(config, Plain, connect)
     }
 }
 
-impl<S: IoRead + IoWrite> Session<S> {
-    /// A server's accepted socket, which is open; see [`accept`](super::accept).
-    /// The first loss is final: reconnecting is off, whatever the settings say.
-    pub fn accepted(config: Config, seed: u64, socket: WebSocket<S>, link: Link) -> Self {
+impl<S, K, C> Session<S, K, C>
+where
+    S: Read + Write,
+    K: Codec<Message>,
+    C: FnMut(&Dial) -> Result<WebSocket<S>, Error>,
+{
+    /// The same with a codec of the application's: other pings, or messages decoded.
+    pub fn client_with(config: Config, codec: K, connect: C) -> Self {
+        let driver = Driver::client(config, system::random(), Tungstenite::new(), codec);
+        let io = Io::new(connect, Stage::None);
+        Self::of(driver, io)
+    }
+}
+
+impl<S: Read + Write> Session<S> {
+    /// A server's accepted socket; see [`accept`](super::accept). The first loss is
+    /// final: reconnecting is off, whatever the settings say.
+    pub fn accepted(config: Config, socket: WebSocket<S>, link: Link) -> Self {
+        Self::accepted_with(config, Plain, socket, link)
+    }
+}
+
+impl<S: Read + Write, K: Codec<Message>> Session<S, K> {
+    /// The same with a codec of the application's.
+    pub fn accepted_with(config: Config, codec: K, socket: WebSocket<S>, link: Link) -> Self {
+        let driver = Driver::accepted(config, system::random(), Tungstenite::new(), codec);
         let never: fn(&Dial) -> Result<WebSocket<S>, Error> = |_| Err(Error::AlreadyClosed);
-        let mut session = Self::new(without_reconnect(config), seed, never, false);
-        session.open(socket, link, Instant::now());
-        session
+        let io = Io::new(never, Stage::Dialled(Ok((socket, link))));
+        Self::of(driver, io)
     }
 }
 
-impl<S, D> Session<S, D>
-where
-    S: IoRead + IoWrite,
-    D: FnMut(&Dial) -> Result<WebSocket<S>, Error>,
-{
-    fn new(config: Config, seed: u64, connect: D, can_dial: bool) -> Self {
+impl<S, K: Codec<Message>, C> Session<S, K, C> {
+    const fn of(driver: Driver<Tungstenite, K, Error, Instant>, io: Io<S, C>) -> Self {
         Self {
-            heartbeat: Heartbeat::new(config, seed),
-            connect,
-            codec: ProtocolPings,
-            connection: None,
-            is_dial_due: false,
-            can_dial,
-            notices: VecDeque::new(),
-            queue_limit: QUEUE_LIMIT,
-            stall_timeout: None,
-        }
-    }
-}
-
-impl<S, D, C> Session<S, D, C> {
-    /// Sets the codec; [`ProtocolPings`] by default.
-    pub fn with_codec<N: Codec<Message>>(self, codec: N) -> Session<S, D, N> {
-        Session {
-            heartbeat: self.heartbeat,
-            connect: self.connect,
-            codec,
-            connection: self.connection,
-            is_dial_due: self.is_dial_due,
-            can_dial: self.can_dial,
-            notices: self.notices,
-            queue_limit: self.queue_limit,
-            stall_timeout: self.stall_timeout,
+            driver,
+            io,
+            is_time_up: false,
         }
     }
 
-    /// How many bytes may wait behind a message that the socket does not take,
-    /// 64 for each message included; 1 MiB by default. What goes beyond is given
-    /// back by [`send`](Self::send).
+    /// The seed of every jitter, random by default: so that a test plays the same again.
     #[must_use]
-    pub const fn with_queue_limit(mut self, bytes: usize) -> Self {
-        self.queue_limit = bytes;
-        self
+    pub fn with_seed(self, seed: u64) -> Self {
+        let driver = self.driver.with_seed(seed);
+        Self { driver, ..self }
     }
 
-    /// For how long the system may take no byte of what is to be written until
-    /// the transport has failed (`Io` with `TimedOut`); by default the
-    /// `pong_timeout` of the settings in force.
+    /// As [`Driver::keeping`].
     ///
-    /// Like TCP's user timeout this is the transport's own end: a peer that sends
-    /// but never reads is alive, and would hold what is written for ever. Time in
-    /// which the session is not asked for a notice counts as 1 s at most.
+    /// # Errors
+    ///
+    /// As [`Driver::keeping`].
+    pub fn keeping(self, bytes: usize) -> Result<Self, KeepingError> {
+        let driver = self.driver.keeping(bytes)?;
+        Ok(Self { driver, ..self })
+    }
+
+    /// As [`Driver::with_queue_limit`].
     #[must_use]
-    pub const fn with_stall_timeout(mut self, timeout: Duration) -> Self {
-        self.stall_timeout = Some(timeout);
-        self
+    pub fn with_queue_limit(self, bytes: usize) -> Self {
+        let driver = self.driver.with_queue_limit(bytes);
+        Self { driver, ..self }
+    }
+
+    /// As [`Driver::with_stall_timeout`].
+    #[must_use]
+    pub fn with_stall_timeout(self, timeout: Duration) -> Self {
+        let driver = self.driver.with_stall_timeout(timeout);
+        Self { driver, ..self }
     }
 
     /// The state machine, to look at.
     pub const fn heartbeat(&self) -> &Heartbeat<Instant> {
-        &self.heartbeat
-    }
-}
-
-impl<S, D, C> Session<S, D, C>
-where
-    S: IoRead + IoWrite,
-    D: FnMut(&Dial) -> Result<WebSocket<S>, Error>,
-    C: Codec<Message>,
-{
-    /// Like [`next`](Iterator::next), but comes back at `until` at the latest, so
-    /// that the application can do work of its own on this thread: `None` then,
-    /// as well as after `Stopped`.
-    ///
-    /// A dial is not interrupted; it takes up to `connect_timeout`. A time that
-    /// has passed looks for what is there.
-    pub fn next_before(&mut self, until: Instant) -> Option<Notice> {
-        self.next_until(Some(until))
+        self.driver.heartbeat()
     }
 
-    /// Sends a message, or queues it behind one that the socket does not take at
-    /// once. It blocks for 5 ms at most.
-    ///
-    /// What was taken is never sent twice, and is lost where the connection is.
-    ///
-    /// # Errors
-    ///
-    /// The message, where there is no open connection, too much waits already, or
-    /// it could never be sent.
-    pub fn send(&mut self, message: Message) -> Result<(), SendError> {
-        match &mut self.connection {
-            Some(connection) if self.heartbeat.state() == State::Open => {
-                connection.send(message, self.queue_limit)?;
-                self.write();
-                Ok(())
-            }
-            _ => Err(SendError::Down(message)),
-        }
+    /// What happened so far.
+    pub const fn counts(&self) -> Counts {
+        self.driver.counts()
     }
 
     /// The WebSocket that is up, to look at.
-    pub fn socket(&self) -> Option<&WebSocket<S>> {
-        self.connection.as_ref().map(Connection::socket)
-    }
-
-    /// Ends it, with a close handshake where the connection is open, behind all
-    /// that is queued. A second call does not wait for the handshake.
-    pub fn stop(&mut self) {
-        self.step(Event::Stop, None, Instant::now());
-    }
-
-    /// Begins a new connection, whatever the state, but no sooner than 1 s after the
-    /// last dial began: a call for a notice dials. What is open is ended with a close
-    /// frame that has no code, if the socket takes it at once. A dial younger than 5 s
-    /// is that new connection.
-    pub fn reconnect_now(&mut self) {
-        self.step(Event::ReconnectNow, None, Instant::now());
-    }
-
-    /// Reports that the path may be another one now.
-    pub fn network_changed(&mut self) {
-        self.step(Event::NetworkChanged, None, Instant::now());
-    }
-
-    /// Reports that the application has what it connected for: it ends the wait for
-    /// `healthy_within`, and proves this connection as anything received does.
-    pub fn healthy(&mut self) {
-        self.step(Event::Healthy, None, Instant::now());
-    }
-
-    /// Gives up the connection that is open, if one is, as if the peer had closed it
-    /// so: the login was refused, for example. The peer hears the code, where it may
-    /// be sent and the socket takes it at once.
-    pub fn give_up(&mut self, closed: Closed) {
-        if self.heartbeat.state() == State::Open {
-            self.farewell(Some(sendable(closed.code)));
-            self.step(Event::GiveUp(closed), None, Instant::now());
+    pub const fn socket(&self) -> Option<&WebSocket<S>> {
+        match &self.io.stage {
+            Stage::Open(socket, _) => Some(socket),
+            _ => None,
         }
     }
 
-    /// Changes the settings while running.
-    pub fn reconfigure(&mut self, config: Config) {
-        let config = if self.can_dial {
-            config
-        } else {
-            without_reconnect(config)
-        };
-        let actions = self.heartbeat.reconfigure(config, Instant::now());
-        self.act(actions, None);
+    /// A handle for other threads and tasks: it sends, and steers the session. While the
+    /// session waits, in [`next`](Iterator::next) or for a dial, it hears at once.
+    pub fn handle(&mut self) -> Handle<Message> {
+        self.handle_of(Backlog::default())
     }
 
-    fn next_until(&mut self, until: Option<Instant>) -> Option<Notice> {
-        let mut has_turned = false;
-        // Notices that nobody has collected must not delay a ping.
-        if !self.notices.is_empty() && self.heartbeat.state() == State::Open {
-            self.tick_if_due(Instant::now());
+    /// The same, where the first handle is one of this backlog.
+    pub fn handle_of(&mut self, backlog: Backlog) -> Handle<Message> {
+        let dialect = *self.driver.dialect();
+        let size = move |message: &Message| dialect.size(message);
+        let check: fn(&Config) -> Result<(), ConfigError> = |_| Ok(());
+        self.io.patience = None;
+        let drops_backlog = &mut self.io.drops_backlog;
+        let desk = self.io.desk.get_or_insert_with(|| {
+            *drops_backlog = !backlog.outlives_connections();
+            Desk::new(size, backlog, check)
+        });
+        desk.handle()
+    }
+
+    /// Sends a message on the connection whose `Opened` was heard last, ahead of the
+    /// backlog: a login, a subscription. Never waits; it goes out at the next call for a
+    /// notice.
+    ///
+    /// # Errors
+    ///
+    /// As [`Driver::send`].
+    pub fn send(&mut self, message: Message) -> Result<(), SendError<Message>> {
+        self.driver.send(message)
+    }
+
+    /// As [`Driver::requeue`].
+    pub fn requeue(&mut self, messages: impl IntoIterator<Item = Message>) {
+        self.driver.requeue(messages);
+    }
+
+    /// As [`Driver::stop`].
+    pub fn stop(&mut self) {
+        let now = self.io.read_clock();
+        self.driver.stop(now);
+    }
+
+    /// As [`Driver::stop_with`].
+    pub fn stop_with(&mut self, goodbye: Goodbye) {
+        let now = self.io.read_clock();
+        self.driver.stop_with(goodbye, now);
+    }
+
+    /// As [`Driver::reconnect_now`].
+    pub fn reconnect_now(&mut self) {
+        let now = self.io.read_clock();
+        self.driver.reconnect_now(now);
+    }
+
+    /// As [`Driver::network_changed`].
+    pub const fn network_changed(&mut self) {
+        self.driver.network_changed();
+    }
+
+    /// As [`Driver::healthy`], of the connection whose `Opened` was heard last.
+    pub fn healthy(&mut self) -> bool {
+        let now = self.io.read_clock();
+        let epoch = self.driver.heard_epoch();
+        epoch.is_some_and(|epoch| self.driver.healthy(epoch, now))
+    }
+
+    /// As [`Driver::give_up`], of the connection whose `Opened` was heard last.
+    pub fn give_up(&mut self, closed: Closed) -> bool {
+        let now = self.io.read_clock();
+        let epoch = self.driver.heard_epoch();
+        epoch.is_some_and(|epoch| self.driver.give_up(epoch, closed, now))
+    }
+
+    /// As [`Driver::reconfigure`].
+    ///
+    /// # Errors
+    ///
+    /// As [`Driver::reconfigure`].
+    pub fn reconfigure(&mut self, config: Config) -> Result<(), KeepingError> {
+        let now = self.io.read_clock();
+        self.driver.reconfigure(config, now)
+    }
+}
+
+impl<S, K, C> Session<S, K, C>
+where
+    S: Read + Write,
+    K: Codec<Message>,
+    C: FnMut(&Dial) -> Result<WebSocket<S>, Error>,
+{
+    /// Like [`next`](Iterator::next), but comes back at `until` at the latest, so that
+    /// the application can do work of its own on this thread. `None` says that it is
+    /// over.
+    ///
+    /// A dial is not cut short by it: that takes up to `connect_timeout`, unless a
+    /// [`handle`](Self::handle) ends it. A time that has passed looks for what is there.
+    ///
+    /// # Errors
+    ///
+    /// [`TimeUp`], where there was nothing to tell in time.
+    pub fn next_before(&mut self, until: Instant) -> Result<Option<Notice<K::Message>>, TimeUp> {
+        self.is_time_up = false;
+        let notice = self.next_until(Some(until));
+        if self.is_time_up {
+            return Err(TimeUp);
+        }
+        Ok(notice)
+    }
+
+    /// To say in its result that the time is up would move each message once more.
+    #[inline]
+    fn next_until(&mut self, until: Option<Instant>) -> Option<Notice<K::Message>> {
+        self.io.look_at_the_clock();
+        if self.io.is_drained() {
+            let rest = self.driver.rest(&mut self.io);
+            self.io.patience = rest.map(|due| earlier(due, until));
         }
         loop {
-            if let Some(notice) = self.notices.pop_front() {
-                return Some(notice);
+            self.hear_handles();
+            let step = self.driver.run(&mut self.io);
+            self.publish();
+            match step {
+                Step::Message(message) => return Some(Notice::Message(message)),
+                Step::Told(notice) => return Some(notice),
+                Step::Over => return None,
+                Step::Idle(_) if self.dials() => {}
+                Step::Again | Step::Idle(_) if self.is_late(until) => {
+                    self.is_time_up = true;
+                    return None;
+                }
+                Step::Again => {}
+                Step::Idle(due) => self.io.patience = Some(earlier(due, until)),
             }
-            let now = Instant::now();
-            let is_late = has_turned && until.is_some_and(|until| until <= now);
-            match self.heartbeat.state() {
-                State::Stopped => return None,
-                _ if is_late => return None,
-                State::Idle => self.step(Event::Start, None, now),
-                _ => self.turn(now, until),
-            }
-            has_turned = true;
         }
     }
 
-    fn tick_if_due(&mut self, now: Instant) -> bool {
-        let is_due = self.heartbeat.deadline().is_some_and(|at| at <= now);
-        if !is_due || !self.read_all() && self.is_verdict_held(now) {
-            return false;
+    fn is_late(&mut self, until: Option<Instant>) -> bool {
+        until.is_some_and(|until| until <= self.io.last_time())
+    }
+
+    #[inline]
+    fn hear_handles(&mut self) {
+        if self.io.take_woken() {
+            // There may be something to write.
+            self.io.patience = None;
         }
-        // The tick has the time from before the reads: up to then everything was read
-        // that had come.
-        self.step(Event::Tick, None, now);
+        if self.io.desk.is_some() {
+            self.hear_desk();
+        }
+    }
+
+    fn hear_desk(&mut self) {
+        let waker = self.io.wait().ok().map(|(_, waker)| waker.clone());
+        let Some(desk) = &mut self.io.desk else {
+            return;
+        };
+        desk.note_thread();
+        if let Some(waker) = waker {
+            desk.register(&waker);
+        }
+        let wishes = desk.wishes();
+        if wishes.is_empty() {
+            return;
+        }
+        self.io.patience = None;
+        let now = self.io.read_clock();
+        for wish in wishes {
+            self.driver.grant(wish, now);
+        }
+    }
+
+    #[inline]
+    fn publish(&mut self) {
+        if let Some(desk) = &mut self.io.desk {
+            desk.publish(self.driver.heartbeat().state(), self.driver.heard_epoch());
+            desk.in_flight(self.driver.waiting());
+        }
+    }
+
+    /// Dials, where that is ordered. Whether it was.
+    fn dials(&mut self) -> bool {
+        let Stage::Ordered(attempt) = self.io.stage else {
+            return false;
+        };
+        let now = self.io.read_clock();
+        let deadline = self.driver.heartbeat().deadline().unwrap_or(now);
+        let wait = self.io.wait().map(|(wait, _)| wait.clone());
+        self.io.stage = match wait {
+            Ok(wait) => self.dial(&Dial::new(wait, deadline, attempt)),
+            Err(error) => Stage::Dialled(Err(Error::Io(error))),
+        };
+        self.io.read_clock();
         true
     }
 
-    /// What is left unread may be an answer. A flood holds a verdict for
-    /// `pong_timeout` at most.
-    fn is_verdict_held(&self, now: Instant) -> bool {
-        let longest = self.heartbeat.config().pong_timeout();
-        let verdict = self.heartbeat.verdict(now);
-        verdict.is_some_and(|due| now < crate::Instant::saturating_add(due, longest))
-    }
-
-    /// A tick, a dial, or a round of writing and reading.
-    fn turn(&mut self, now: Instant, until: Option<Instant>) {
-        if self.tick_if_due(now) {
-            return;
+    /// Dials; what handles want meanwhile may end it.
+    fn dial(&mut self, dial: &Dial) -> Stage<S> {
+        let under_way = Arc::new(Mutex::new(self.driver.under_way()));
+        if let Some(desk) = &self.io.desk {
+            let (handle, under_way) = (desk.handle(), Arc::clone(&under_way));
+            dial.link().on_wake(move || {
+                let mut under_way = under_way.lock().unwrap_or_else(PoisonError::into_inner);
+                under_way.hear(handle.take_wishes(), Instant::now())
+            });
         }
-        if self.is_dial_due {
-            return self.dial();
+        let result = (self.io.connect)(dial);
+        let mut under_way = under_way.lock().unwrap_or_else(PoisonError::into_inner);
+        for (wish, at) in under_way.take() {
+            self.driver.grant(wish, at);
         }
-        self.write();
-        if self.notices.is_empty() {
-            self.wait(until);
-        }
-    }
-
-    /// Reads, or sleeps, until something is due.
-    fn wait(&mut self, until: Option<Instant>) {
-        let write = self.connection.as_ref().and_then(Connection::next_write);
-        let due = [self.heartbeat.deadline(), until, write];
-        let now = Instant::now();
-        let wake = due.into_iter().flatten().min();
-        let wake = wake.unwrap_or_else(|| now + LONGEST_WAIT).max(now);
-        if self.connection.is_some() {
-            self.read(wake);
+        if under_way.goes_on() {
+            Stage::Dialled(result.map(|socket| (socket, dial.link().clone())))
         } else {
-            thread::sleep(wake.saturating_duration_since(now));
-        }
-    }
-
-    /// Whether nothing is left unread.
-    fn read_all(&mut self) -> bool {
-        let room = READ_BATCH.saturating_sub(self.notices.len());
-        (0..=room).any(|_| !self.read(Instant::now()))
-    }
-
-    /// Reads one message, or what there is of one by then. Whether there may be
-    /// more.
-    fn read(&mut self, until: Instant) -> bool {
-        let Some(connection) = &mut self.connection else {
-            return false;
-        };
-        let found = connection.read(until);
-        let received = connection.link().received();
-        self.note_received();
-        match found {
-            Read::Message(message) => {
-                self.heard(message, received.unwrap_or_else(Instant::now));
-                true
-            }
-            Read::Nothing => false,
-            Read::End(end) => {
-                self.end(end);
-                false
-            }
-        }
-    }
-
-    /// It is the bytes that are life, before they are a message.
-    fn note_received(&mut self) {
-        let connection = self.connection.as_ref();
-        if let Some(at) = connection.and_then(|connection| connection.link().take_received()) {
-            self.step(Event::Received, None, at);
-        }
-    }
-
-    fn heard(&mut self, message: Message, at: Instant) {
-        if matches!(message, Message::Close(_)) {
-            return self.closed_by_peer();
-        }
-        match self.codec.read(&message) {
-            Incoming::Message => {
-                self.step(Event::Message, None, at);
-                self.notices.push_back(Notice::Message(message));
-            }
-            Incoming::Pong(id) => self.pong(id, at),
-            Incoming::AnyPong => {
-                if let Some(id) = self.heartbeat.awaited_ping() {
-                    self.pong(id, at);
-                }
-            }
-            Incoming::Ping(answer) => {
-                if let Some(connection) = &mut self.connection {
-                    connection.answer(answer);
-                }
-                self.write();
-            }
-            // The answer to a protocol ping is in tungstenite's buffer.
-            Incoming::Control => self.write(),
-            Incoming::Closed(closed) => self.closed(closed),
-        }
-    }
-
-    fn pong(&mut self, id: PingId, at: Instant) {
-        let is_awaited = self.heartbeat.awaited_ping() == Some(id);
-        self.step(Event::Pong(id), None, at);
-        let round_trip = self.heartbeat.round_trip().filter(|_| is_awaited);
-        if let Some(round_trip) = round_trip.map(|measured| measured.last()) {
-            trace::pong(self.heartbeat.epoch(), id, round_trip);
-            self.notices.push_back(Notice::Pong { id, round_trip });
-        }
-    }
-
-    /// The peer's close frame. While open it is the end; while closing it answers
-    /// ours, and the end of the transport comes next.
-    fn closed_by_peer(&mut self) {
-        if self.heartbeat.state() == State::Open {
-            self.write();
-            let code = self
-                .connection
-                .as_ref()
-                .and_then(Connection::closed)
-                .flatten();
-            self.end(End::Closed(code));
-        }
-    }
-
-    fn write(&mut self) {
-        let Some(connection) = &mut self.connection else {
-            return;
-        };
-        let written = match connection.write() {
-            Ok(written) => written,
-            Err(error) => {
-                let end = connection.end(error);
-                return self.end(end);
-            }
-        };
-        let stalled = connection.link().stalled();
-        let now = Instant::now();
-        self.note_received();
-        if written.message {
-            self.step(Event::Sent, None, now);
-        }
-        if written.drained {
-            self.step(Event::Draining, None, now);
-        }
-        if let Some(id) = written.ping {
-            self.step(Event::PingSent(id), None, now);
-        }
-        if stalled >= self.stall_timeout() {
-            self.end(End::Failed(Error::Io(stall::error())));
-        }
-    }
-
-    fn stall_timeout(&self) -> Duration {
-        let default = self.heartbeat.config().pong_timeout();
-        self.stall_timeout.unwrap_or(default)
-    }
-
-    /// The transport is over.
-    fn end(&mut self, end: End) {
-        match end {
-            End::Closed(code) => self.closed(Closed {
-                code,
-                ..Closed::default()
-            }),
-            End::Failed(error) => {
-                self.connection = None;
-                let ending = ending(&error).of_connection();
-                let cause = ending.cause(error);
-                self.step(ending.event(), Some(cause), Instant::now());
-            }
-        }
-    }
-
-    /// The transport is over in an orderly way.
-    fn closed(&mut self, closed: Closed) {
-        self.connection = None;
-        let cause = Cause::Closed(closed.code);
-        self.step(Event::Closed(closed), Some(cause), Instant::now());
-    }
-
-    fn dial(&mut self) {
-        self.is_dial_due = false;
-        let epoch = self.heartbeat.epoch();
-        let deadline = self.heartbeat.deadline().unwrap_or_else(Instant::now);
-        let dial = Dial::new(deadline, self.heartbeat.attempt());
-        let result = (self.connect)(&dial);
-        let link = dial.link();
-        match result.and_then(|socket| bound(socket, link)) {
-            Ok(socket) => self.open(socket, link.clone(), Instant::now()),
-            Err(error) => self.dial_failed(epoch, error),
-        }
-    }
-
-    fn open(&mut self, socket: WebSocket<S>, link: Link, now: Instant) {
-        self.connection = Some(Connection::new(socket, link));
-        self.step(Event::Opened, None, now);
-        self.notices.push_back(Notice::Opened);
-    }
-
-    /// At the deadline it is the heartbeat that gives the dial up; its failure
-    /// then comes too late.
-    fn dial_failed(&mut self, epoch: Epoch, error: Error) {
-        let now = Instant::now();
-        if self.heartbeat.deadline().is_some_and(|at| at <= now) {
-            self.step(Event::Tick, None, now);
-        }
-        let ending = ending(&error);
-        let before = trace::Before::of(&self.heartbeat);
-        let actions = self.heartbeat.handle_from(epoch, ending.event(), now);
-        let cause = ending.cause_of_dial(error);
-        before.changed(&self.heartbeat, &actions, Some(&cause));
-        self.act(actions, Some(cause));
-    }
-
-    fn step(&mut self, event: Event, ended: Option<Cause<Error>>, now: Instant) {
-        let before = trace::Before::of(&self.heartbeat);
-        let actions = self.heartbeat.handle(event, now);
-        let reason = ended.as_ref().map(|cause| cause as &dyn fmt::Display);
-        before.changed(&self.heartbeat, &actions, reason);
-        self.act(actions, ended);
-    }
-
-    fn act(&mut self, actions: Actions<Instant>, ended: Option<Cause<Error>>) {
-        let attempt = self.heartbeat.attempt();
-        self.notices
-            .extend(Notice::of_step(&actions, ended, attempt));
-        for action in actions {
-            match action {
-                Action::Connect if self.can_dial => self.is_dial_due = true,
-                Action::Connect => {
-                    let cause = Some(Cause::NotDialled);
-                    self.step(Ending::Failed.event(), cause, Instant::now());
-                }
-                Action::SendPing(id) => self.ping(id),
-                Action::Close(reason) => self.close(reason),
-                Action::ScheduleReconnect { .. } | Action::ArmDeadline(_) | Action::Stopped(_) => {}
-            }
-        }
-    }
-
-    fn ping(&mut self, id: PingId) {
-        trace::ping(self.heartbeat.epoch(), id);
-        let message = self.codec.ping(id);
-        if let Some(connection) = &mut self.connection {
-            if let Err(error) = connection.ping(id, message) {
-                let end = connection.end(error);
-                return self.end(end);
-            }
-        }
-        self.write();
-    }
-
-    fn close(&mut self, reason: CloseReason) {
-        self.is_dial_due = false;
-        match reason.manner() {
-            Manner::Handshake => {
-                if let Some(connection) = &mut self.connection {
-                    connection.close();
-                    self.write();
-                }
-            }
-            Manner::Farewell => self.farewell(code_of(reason)),
-            Manner::Abandon => self.connection = None,
-        }
-    }
-
-    fn farewell(&mut self, code: Option<CloseCode>) {
-        if let Some(connection) = self.connection.take() {
-            connection.farewell(code);
+            Stage::None
         }
     }
 }
 
-impl<S, D, C> Iterator for Session<S, D, C>
+#[inline]
+fn earlier(due: Option<Instant>, until: Option<Instant>) -> Option<Instant> {
+    match until {
+        None => due,
+        until => [due, until].into_iter().flatten().min(),
+    }
+}
+
+impl<S, K, C> Iterator for Session<S, K, C>
 where
-    S: IoRead + IoWrite,
-    D: FnMut(&Dial) -> Result<WebSocket<S>, Error>,
-    C: Codec<Message>,
+    S: Read + Write,
+    K: Codec<Message>,
+    C: FnMut(&Dial) -> Result<WebSocket<S>, Error>,
 {
-    type Item = Notice;
+    type Item = Notice<K::Message>;
 
     /// The next notice; waits for it. `None` after `Stopped`, until
     /// [`reconnect_now`](Session::reconnect_now).
-    fn next(&mut self) -> Option<Notice> {
+    #[inline]
+    fn next(&mut self) -> Option<Self::Item> {
         self.next_until(None)
     }
 }
 
-impl<S, D, C> fmt::Debug for Session<S, D, C> {
+impl<S, K: Codec<Message>, C> fmt::Debug for Session<S, K, C> {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter
             .debug_struct("Session")
-            .field("heartbeat", &self.heartbeat)
+            .field("driver", &self.driver)
             .finish_non_exhaustive()
     }
-}
-
-fn without_reconnect(config: Config) -> Config {
-    let settings = config.to_builder().reconnect(false);
-    settings.build().unwrap_or(config)
-}
-
-fn bound<S>(socket: WebSocket<S>, link: &Link) -> Result<WebSocket<S>, Error> {
-    if link.is_bound() {
-        return Ok(socket);
-    }
-    Err(Error::Io(io::Error::new(
-        io::ErrorKind::InvalidInput,
-        "the connector did not make its socket with the dial",
-    )))
 }

@@ -6,14 +6,14 @@ use std::thread;
 use std::time::Instant;
 
 use keepalive::blocking::{self, Notice, Session};
-use keepalive::{Cause, CloseCode, CloseReason, State, StopReason};
+use keepalive::{Cause, CloseCode, CloseReason, Lost, State, StopReason};
 use tungstenite::{Error, Message};
 
 use crate::peer::{self, Lateness, millis};
 use crate::scenarios::{NOISE, TIMEOUT, settings};
 use crate::session::{next, wait_for};
 
-type Accepted = Session<blocking::Wire<TcpStream>>;
+type Accepted = Session<blocking::Stream>;
 
 /// A session with this client.
 fn session(client: impl FnOnce(TcpStream) + Send + 'static) -> Accepted {
@@ -23,14 +23,12 @@ fn session(client: impl FnOnce(TcpStream) + Send + 'static) -> Accepted {
     let socket = peer::accept_tcp(&listener);
     let (socket, link) = blocking::accept(socket, peer::PATIENCE).unwrap();
     // Reconnecting is on in these settings, and makes no sense here.
-    Session::accepted(settings().build().unwrap(), 1, socket, link)
+    Session::accepted(settings().build().unwrap(), socket, link)
 }
 
 fn rest(session: &mut Accepted) -> Vec<Notice> {
     let end = Instant::now() + peer::PATIENCE;
-    let notices = std::iter::from_fn(|| session.next_before(end)).collect();
-    assert!(Instant::now() < end, "no end of {notices:?}");
-    notices
+    std::iter::from_fn(|| session.next_before(end).expect("no end")).collect()
 }
 
 fn outline(session: &mut Accepted) -> Vec<String> {
@@ -44,8 +42,9 @@ fn outline(session: &mut Accepted) -> Vec<String> {
 fn short(notice: &Notice) -> String {
     match notice {
         Notice::Ping(_) | Notice::Pong { .. } => String::new(),
-        Notice::Down { cause, retry: None } => format!("down: {cause}"),
-        Notice::Stopped(reason) => format!("over: {reason}"),
+        Notice::Opened { .. } => "opened".to_owned(),
+        Notice::Down(down) => format!("down: {}, retry {:?}", down.cause, down.retry),
+        Notice::Stopped { reason, .. } => format!("over: {reason}"),
         other => format!("{other:?}"),
     }
 }
@@ -58,10 +57,10 @@ fn a_client_that_leaves_is_the_end() {
         socket.close(None).unwrap();
         peer::serve(&mut socket);
     });
-    assert_eq!(session.heartbeat().state(), State::Open);
-    let Some(Notice::Opened) = next(&mut session) else {
+    let Some(Notice::Opened { deaf: None, .. }) = next(&mut session) else {
         panic!()
     };
+    assert_eq!(session.heartbeat().state(), State::Open);
     session.send(Message::text("welcome")).unwrap();
     let Some(Notice::Message(message)) = next(&mut session) else {
         panic!()
@@ -69,7 +68,10 @@ fn a_client_that_leaves_is_the_end() {
     assert_eq!(message, Message::text("hello"));
     assert_eq!(
         outline(&mut session),
-        ["down: closed without a code", "over: closed without a code"]
+        [
+            "down: closed without a code, retry None",
+            "over: closed without a code"
+        ]
     );
     assert!(next(&mut session).is_none());
 }
@@ -83,7 +85,11 @@ fn a_mute_client_is_convicted() {
     let (begin, lateness) = (Instant::now(), Lateness::measure());
     assert_eq!(
         outline(&mut session),
-        ["Opened", "down: no pong in time", "over: no pong in time"]
+        [
+            "opened",
+            "down: no pong in time, retry None",
+            "over: no pong in time"
+        ]
     );
     let (took, late) = (begin.elapsed(), lateness.end());
     assert!(took >= TIMEOUT, "{took:?}");
@@ -100,11 +106,10 @@ fn a_stop_waits_for_the_clients_answer() {
         peer::serve(&mut socket);
     });
     session.stop();
-    let notices = rest(&mut session);
-    assert!(matches!(
-        notices[..],
-        [Notice::Opened, Notice::Stopped(StopReason::Requested)]
-    ));
+    assert_eq!(
+        outline(&mut session),
+        ["opened", "down: stopped, retry None", "over: stopped"]
+    );
 }
 
 #[test]
@@ -113,21 +118,23 @@ fn there_is_nobody_to_dial() {
         let (mut socket, _) = tungstenite::client("ws://localhost/", socket).unwrap();
         peer::serve(&mut socket);
     });
-    session.reconfigure(settings().build().unwrap());
+    session.reconfigure(settings().build().unwrap()).unwrap();
     session.reconnect_now();
     let notices = rest(&mut session);
     let [
-        Notice::Opened,
-        Notice::Connecting { .. },
-        Notice::Down {
-            cause: Cause::NotDialled,
-            retry: None,
+        Notice::Opened { .. },
+        Notice::Down(down),
+        Notice::Stopped {
+            reason: StopReason::Closed(None),
+            ..
         },
-        Notice::Stopped(StopReason::Error),
     ] = &notices[..]
     else {
         panic!("{notices:?}")
     };
+    assert_eq!(down.lost, Lost::Connection);
+    assert!(matches!(down.cause, Cause::Reconnected));
+    assert_eq!(down.retry, None);
 }
 
 #[test]
@@ -142,10 +149,13 @@ fn a_clients_code_is_told() {
         peer::serve(&mut socket);
     });
     let cause = wait_for(&mut session, "down", |notice| match notice {
-        Notice::Down { cause, retry: None } => Some(cause),
+        Notice::Down(down) if down.retry.is_none() => Some(down.cause),
         _ => None,
     });
-    assert!(matches!(cause, Cause::Closed(Some(CloseCode(4000)))));
+    let Cause::Closed { code, words } = cause else {
+        panic!("{cause:?}")
+    };
+    assert_eq!((code, words.as_str()), (Some(CloseCode(4000)), "bye"));
 }
 
 #[test]
@@ -167,11 +177,15 @@ fn a_second_stop_waits_for_nobody() {
         let (socket, _) = tungstenite::client("ws://localhost/", socket).unwrap();
         let _ = socket.into_inner().read_to_end(&mut Vec::new());
     });
+    assert!(matches!(next(&mut session), Some(Notice::Opened { .. })));
     let begin = Instant::now();
     session.stop();
     assert_eq!(session.heartbeat().state(), State::Closing);
     session.stop();
-    assert_eq!(outline(&mut session), ["Opened", "over: stopped"]);
+    assert_eq!(
+        outline(&mut session),
+        ["down: stopped, retry None", "over: stopped"]
+    );
     assert!(begin.elapsed() < millis(400));
     assert_eq!(CloseReason::Abort.to_string(), "aborted");
 }

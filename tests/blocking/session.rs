@@ -4,61 +4,57 @@ use std::net::TcpStream;
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
-use keepalive::blocking::{Dial, Link, Notice, SendError, Session, TextPings, Wire};
-use keepalive::{Cause, Codec, Config, Incoming, PingId, State, StopReason};
+use keepalive::blocking::{Dial, Link, Notice, Session, Stream, TimeUp};
+use keepalive::tungstenite::TextPings;
+use keepalive::{Cause, Codec, Config, Incoming, Lost, PingId, SendError, State, StopReason};
 use tungstenite::client::ClientRequestBuilder;
 use tungstenite::{Error, Message, WebSocket};
 
 use crate::peer::{self, Lateness, accept, millis, peer, serve};
 use crate::scenarios::{NOISE, settings};
 
-type Connect = dyn FnMut(&Dial) -> Result<WebSocket<Wire<TcpStream>>, Error> + Send;
+type Connect = dyn FnMut(&Dial) -> Result<WebSocket<Stream>, Error> + Send;
 
 /// Looks for a notice, for a bounded time.
-pub(crate) fn wait_for<S, D, C, T>(
-    session: &mut Session<S, D, C>,
+pub(crate) fn wait_for<S, K, C, T>(
+    session: &mut Session<S, K, C>,
     what: &str,
     mut pick: impl FnMut(Notice) -> Option<T>,
 ) -> T
 where
     S: std::io::Read + std::io::Write,
-    D: FnMut(&Dial) -> Result<WebSocket<S>, Error>,
-    C: Codec<Message>,
+    K: Codec<Message, Message = Message>,
+    C: FnMut(&Dial) -> Result<WebSocket<S>, Error>,
 {
     let end = Instant::now() + peer::PATIENCE;
-    while let Some(notice) = session.next_before(end) {
+    while let Ok(Some(notice)) = session.next_before(end) {
         if let Some(found) = pick(notice) {
             return found;
-        }
-        if Instant::now() >= end {
-            break;
         }
     }
     panic!("never {what}");
 }
 
 /// The next notice; `None` when it is over, which is soon.
-pub(crate) fn next<S, D, C>(session: &mut Session<S, D, C>) -> Option<Notice>
+pub(crate) fn next<S, K, C>(session: &mut Session<S, K, C>) -> Option<Notice>
 where
     S: std::io::Read + std::io::Write,
-    D: FnMut(&Dial) -> Result<WebSocket<S>, Error>,
-    C: Codec<Message>,
+    K: Codec<Message, Message = Message>,
+    C: FnMut(&Dial) -> Result<WebSocket<S>, Error>,
 {
     let end = Instant::now() + peer::PATIENCE;
-    let notice = session.next_before(end);
-    assert!(Instant::now() < end, "no end");
-    notice
+    session.next_before(end).expect("no end")
 }
 
 /// It ends because the application said so.
-fn assert_stops<S, D, C>(session: &mut Session<S, D, C>)
+fn assert_stops<S, K, C>(session: &mut Session<S, K, C>)
 where
     S: std::io::Read + std::io::Write,
-    D: FnMut(&Dial) -> Result<WebSocket<S>, Error>,
-    C: Codec<Message>,
+    K: Codec<Message, Message = Message>,
+    C: FnMut(&Dial) -> Result<WebSocket<S>, Error>,
 {
     let reason = wait_for(session, "stopped", |notice| match notice {
-        Notice::Stopped(reason) => Some(reason),
+        Notice::Stopped { reason, .. } => Some(reason),
         _ => None,
     });
     assert_eq!(reason, StopReason::Requested);
@@ -66,7 +62,7 @@ where
 }
 
 pub(crate) fn opened(notice: Notice) -> Option<()> {
-    matches!(notice, Notice::Opened).then_some(())
+    matches!(notice, Notice::Opened { .. }).then_some(())
 }
 
 pub(crate) fn message(notice: Notice) -> Option<Message> {
@@ -78,7 +74,7 @@ pub(crate) fn message(notice: Notice) -> Option<Message> {
 
 fn down(notice: Notice) -> Option<Cause<Error>> {
     match notice {
-        Notice::Down { cause, .. } => Some(cause),
+        Notice::Down(down) => Some(down.cause),
         _ => None,
     }
 }
@@ -88,26 +84,29 @@ fn sessions_are_send_when_their_parts_are() {
     fn is_send<T: Send>(_: &T) {}
     let url = "ws://localhost".to_owned();
     let config = Config::default();
-    is_send(&Session::client(config, 1, move |dial: &Dial| {
+    is_send(&Session::client(config, move |dial: &Dial| {
         dial.connect(url.as_str())
     }));
     let boxed: Box<Connect> = Box::new(|dial| dial.connect("ws://localhost"));
-    is_send(&Session::client(config, 1, boxed));
-    is_send(&Link::within(Duration::ZERO));
+    is_send(&Session::client(config, boxed));
+    is_send(&Link::within(Duration::ZERO).unwrap());
 }
 
 #[test]
 fn what_is_sent_while_down_comes_back() {
     let (url, server) = peer(|listener| serve(&mut accept(&listener)));
     let config = settings().build().unwrap();
-    let mut session = Session::client(config, 1, |dial: &Dial| dial.connect(url.as_str()));
+    let mut session = Session::client(config, |dial: &Dial| dial.connect(url.as_str()));
     let back = session.send(Message::text("early"));
-    assert_eq!(back, Err(SendError::Down(Message::text("early"))));
+    let Err(SendError::Down(back)) = back else {
+        panic!("{back:?}")
+    };
+    assert_eq!(back, Message::text("early"));
     wait_for(&mut session, "opened", opened);
-    assert_eq!(session.send(Message::text("now")), Ok(()));
+    session.send(Message::text("now")).unwrap();
     session.stop();
     let error = session.send(Message::text("late")).unwrap_err();
-    assert_eq!(error.to_string(), "the connection is not open");
+    assert!(matches!(error, SendError::Stopped(_)), "{error}");
     assert_eq!(error.into_message(), Message::text("late"));
     assert_stops(&mut session);
     server.join().unwrap();
@@ -120,17 +119,20 @@ fn the_application_works_between_notices() {
         .ping_interval(Duration::from_secs(20))
         .build()
         .unwrap();
-    let mut session = Session::client(config, 1, |dial: &Dial| dial.connect(url.as_str()));
+    let mut session = Session::client(config, |dial: &Dial| dial.connect(url.as_str()));
     wait_for(&mut session, "opened", opened);
     for _ in 0..5 {
         let begin = Instant::now();
-        assert!(session.next_before(begin + millis(100)).is_none());
+        assert_eq!(
+            session.next_before(begin + millis(100)).unwrap_err(),
+            TimeUp
+        );
         let took = begin.elapsed();
         assert!(took >= millis(95) && took < millis(100) + NOISE, "{took:?}");
     }
     // A time that has passed looks once and does not wait.
     let begin = Instant::now();
-    assert!(session.next_before(begin).is_none());
+    assert_eq!(session.next_before(begin).unwrap_err(), TimeUp);
     assert!(begin.elapsed() < NOISE);
 }
 
@@ -145,18 +147,25 @@ fn a_queue_that_is_full_gives_the_message_back() {
         .pong_timeout(Duration::from_secs(20))
         .build()
         .unwrap();
-    let mut session = Session::client(config, 1, |dial: &Dial| dial.connect(url.as_str()))
-        .with_queue_limit(10_000);
+    let mut session =
+        Session::client(config, |dial: &Dial| dial.connect(url.as_str())).with_queue_limit(10_000);
     wait_for(&mut session, "opened", opened);
-    // More than the kernel takes: this one is under way, whatever its size.
-    assert_eq!(session.send(Message::binary(vec![0; 32 << 20])), Ok(()));
+    // More than the kernel takes, and than the limit: it goes alone.
+    session.send(Message::binary(vec![0; 32 << 20])).unwrap();
     let part = || Message::binary(vec![1; 3000]);
-    for _ in 0..3 {
-        assert_eq!(session.send(part()), Ok(()));
-    }
     let begin = Instant::now();
     for _ in 0..100 {
-        assert_eq!(session.send(part()), Err(SendError::Full(part())));
+        let Err(SendError::Full {
+            message,
+            size: 3000,
+            used,
+            limit: 10_000,
+        }) = session.send(part())
+        else {
+            panic!("it was taken")
+        };
+        assert_eq!((message, used), (part(), 32 << 20));
+        let _ = session.next_before(begin);
     }
     assert!(begin.elapsed() < NOISE, "{:?}", begin.elapsed());
 }
@@ -179,12 +188,13 @@ fn a_stop_sends_what_is_queued_first() {
         .close_timeout(Duration::from_secs(20))
         .build()
         .unwrap();
-    let mut session = Session::client(config, 1, |dial: &Dial| dial.connect(url.as_str()))
+    let mut session = Session::client(config, |dial: &Dial| dial.connect(url.as_str()))
+        .with_queue_limit(usize::MAX)
         .with_stall_timeout(Duration::from_secs(20));
     wait_for(&mut session, "opened", opened);
     let lengths = [16 << 20, 1, 2, 3, 100_000, 4];
     for length in lengths {
-        assert_eq!(session.send(Message::binary(vec![0; length])), Ok(()));
+        session.send(Message::binary(vec![0; length])).unwrap();
     }
     session.stop();
     assert_stops(&mut session);
@@ -204,7 +214,7 @@ fn a_stop_sends_what_is_queued_first_a_little_at_a_time() {
             .count()
     });
     let config = settings().close_timeout(Duration::from_secs(20));
-    let mut session = Session::client(config.build().unwrap(), 1, |dial: &Dial| {
+    let mut session = Session::client(config.build().unwrap(), |dial: &Dial| {
         let mut socket = dial.connect(url.as_str())?;
         socket.set_config(|config| {
             config.write_buffer_size = 0;
@@ -216,7 +226,7 @@ fn a_stop_sends_what_is_queued_first_a_little_at_a_time() {
     .with_stall_timeout(Duration::from_secs(20));
     wait_for(&mut session, "opened", opened);
     for _ in 0..COUNT {
-        assert_eq!(session.send(Message::binary(vec![0; 100_000])), Ok(()));
+        session.send(Message::binary(vec![0; 100_000])).unwrap();
     }
     session.stop();
     assert_stops(&mut session);
@@ -237,8 +247,10 @@ fn text_pings_are_answered_by_text() {
         pings
     });
     let config = settings().build().unwrap();
-    let mut session = Session::client(config, 1, |dial: &Dial| dial.connect(url.as_str()))
-        .with_codec(TextPings::new("ping", "pong"));
+    let mut session =
+        Session::client_with(config, TextPings::new("ping", "pong"), |dial: &Dial| {
+            dial.connect(url.as_str())
+        });
     for _ in 0..3 {
         let id = wait_for(&mut session, "a pong", |notice| match notice {
             Notice::Pong { id, .. } => Some(id),
@@ -266,8 +278,10 @@ fn a_text_ping_of_the_peers_is_answered_and_not_shown() {
         .ping_interval(Duration::from_secs(20))
         .build()
         .unwrap();
-    let mut session = Session::client(config, 1, |dial: &Dial| dial.connect(url.as_str()))
-        .with_codec(TextPings::new("ping", "pong"));
+    let mut session =
+        Session::client_with(config, TextPings::new("ping", "pong"), |dial: &Dial| {
+            dial.connect(url.as_str())
+        });
     assert_eq!(
         wait_for(&mut session, "thanks", message),
         Message::text("thanks")
@@ -281,19 +295,22 @@ fn a_text_ping_of_the_peers_is_answered_and_not_shown() {
 struct JsonPings;
 
 impl Codec<Message> for JsonPings {
-    fn ping(&mut self, id: PingId) -> Message {
+    type Message = Message;
+
+    fn ping(&mut self, id: PingId) -> Option<Message> {
         let id = u64::from_be_bytes(id.to_bytes());
-        Message::text(serde_json::json!({ "ping": id }).to_string())
+        let text = serde_json::json!({ "ping": id }).to_string();
+        Some(Message::text(text))
     }
 
-    fn read(&mut self, message: &Message) -> Incoming<Message> {
+    fn read(&mut self, message: Message) -> Incoming<Message, Message> {
         let Ok(text) = message.to_text() else {
-            return Incoming::Message;
+            return Incoming::Message(message);
         };
         let value: serde_json::Value = serde_json::from_str(text).unwrap_or_default();
         match value["pong"].as_u64() {
             Some(id) => Incoming::Pong(PingId::from_bytes(id.to_be_bytes())),
-            None => Incoming::Message,
+            None => Incoming::Message(message),
         }
     }
 }
@@ -313,7 +330,7 @@ fn a_codec_of_the_users_carries_the_id() {
     });
     let config = settings().build().unwrap();
     let mut session =
-        Session::client(config, 1, |dial: &Dial| dial.connect(url.as_str())).with_codec(JsonPings);
+        Session::client_with(config, JsonPings, |dial: &Dial| dial.connect(url.as_str()));
     let mut sent = None;
     let (id, round_trip) = wait_for(&mut session, "a pong", |notice| match notice {
         Notice::Ping(id) => {
@@ -331,10 +348,14 @@ fn a_codec_of_the_users_carries_the_id() {
 fn reconnecting_now_abandons_and_dials_in_every_state() {
     let (url, _server) = peer(|listener| peer::serve_all(&listener));
     let config = settings().build().unwrap();
-    let mut session = Session::client(config, 1, |dial: &Dial| dial.connect(url.as_str()));
+    let mut session = Session::client(config, |dial: &Dial| dial.connect(url.as_str()));
     session.reconnect_now(); // Idle
     wait_for(&mut session, "opened", opened);
     session.reconnect_now(); // Open
+    wait_for(&mut session, "down", |notice| match notice {
+        Notice::Down(down) => matches!(down.cause, Cause::Reconnected).then_some(()),
+        _ => None,
+    });
     assert!(session.socket().is_none());
     wait_for(&mut session, "opened", opened);
     session.stop();
@@ -342,7 +363,7 @@ fn reconnecting_now_abandons_and_dials_in_every_state() {
     wait_for(&mut session, "opened", opened);
     session.stop();
     wait_for(&mut session, "stopped", |notice| {
-        matches!(notice, Notice::Stopped(_)).then_some(())
+        matches!(notice, Notice::Stopped { .. }).then_some(())
     });
     assert!(next(&mut session).is_none());
     session.reconnect_now(); // Stopped
@@ -357,21 +378,27 @@ fn stopping_works_while_waiting_and_before_the_start() {
         .first_spread(Duration::from_secs(60))
         .build()
         .unwrap();
-    let mut session = Session::client(slow, 3, |dial: &Dial| dial.connect(dead));
+    let mut session = Session::client(slow, |dial: &Dial| dial.connect(dead));
     wait_for(&mut session, "down", down);
     assert_eq!(session.heartbeat().state(), State::Waiting);
     session.stop();
     assert!(matches!(
         next(&mut session),
-        Some(Notice::Stopped(StopReason::Requested))
+        Some(Notice::Stopped {
+            reason: StopReason::Requested,
+            ..
+        })
     ));
     assert!(next(&mut session).is_none());
 
-    let mut session = Session::client(slow, 3, |dial: &Dial| dial.connect(dead));
+    let mut session = Session::client(slow, |dial: &Dial| dial.connect(dead));
     session.stop();
     assert!(matches!(
         next(&mut session),
-        Some(Notice::Stopped(StopReason::Requested))
+        Some(Notice::Stopped {
+            reason: StopReason::Requested,
+            ..
+        })
     ));
     assert!(next(&mut session).is_none());
 }
@@ -385,7 +412,7 @@ fn a_change_of_network_pings_at_once_and_moves_a_dial() {
         .build()
         .unwrap();
     let mut dead = false;
-    let mut session = Session::client(config, 1, |dial: &Dial| {
+    let mut session = Session::client(config, |dial: &Dial| {
         let url = if dead {
             "ws://127.0.0.1:1/"
         } else {
@@ -400,7 +427,10 @@ fn a_change_of_network_pings_at_once_and_moves_a_dial() {
         matches!(notice, Notice::Pong { .. }).then_some(())
     });
     session.reconnect_now();
-    wait_for(&mut session, "down", down);
+    wait_for(&mut session, "a dial that fails", |notice| match notice {
+        Notice::Down(down) => (down.lost == Lost::Dial).then_some(()),
+        _ => None,
+    });
     session.network_changed();
     let planned = wait_for(&mut session, "a new plan", |notice| match notice {
         Notice::Rescheduled(planned) => Some(planned),
@@ -414,11 +444,11 @@ fn a_change_of_network_pings_at_once_and_moves_a_dial() {
 fn settings_change_while_running() {
     let (url, _server) = peer(|listener| serve(&mut accept(&listener)));
     let slow = settings().ping_interval(Duration::from_secs(60));
-    let mut session = Session::client(slow.build().unwrap(), 1, |dial: &Dial| {
+    let mut session = Session::client(slow.build().unwrap(), |dial: &Dial| {
         dial.connect(url.as_str())
     });
     wait_for(&mut session, "opened", opened);
-    session.reconfigure(settings().build().unwrap());
+    session.reconfigure(settings().build().unwrap()).unwrap();
     wait_for(&mut session, "a pong", |notice| {
         matches!(notice, Notice::Pong { .. }).then_some(())
     });
@@ -436,10 +466,10 @@ fn an_application_that_was_away_reads_before_it_judges() {
         .late_tolerance(Duration::from_secs(3600))
         .build()
         .unwrap();
-    let mut session = Session::client(config, 1, |dial: &Dial| dial.connect(url.as_str()));
+    let mut session = Session::client(config, |dial: &Dial| dial.connect(url.as_str()));
     for _ in 0..3 {
         wait_for(&mut session, "a ping", |notice| {
-            assert!(!matches!(notice, Notice::Down { .. }), "{notice:?}");
+            assert!(!matches!(notice, Notice::Down(_)), "{notice:?}");
             matches!(notice, Notice::Ping(_)).then_some(())
         });
         std::thread::sleep(millis(500));
@@ -466,13 +496,13 @@ fn a_slow_application_does_not_hold_the_pings() {
         longest
     });
     let config = settings().send_interval(Some(millis(200)));
-    let mut session = Session::client(config.build().unwrap(), 1, |dial: &Dial| {
+    let mut session = Session::client(config.build().unwrap(), |dial: &Dial| {
         dial.connect(url.as_str())
     });
     let lateness = Lateness::measure();
     for _ in 0..100 {
         wait_for(&mut session, "more", |notice| {
-            assert!(!matches!(notice, Notice::Down { .. }), "{notice:?}");
+            assert!(!matches!(notice, Notice::Down(_)), "{notice:?}");
             message(notice)
         });
         std::thread::sleep(millis(50));
@@ -500,7 +530,7 @@ fn a_request_of_the_users_is_signed_afresh_for_each_dial() {
             drop(tungstenite::accept_hdr(socket, read).unwrap());
         }
     });
-    let mut session = Session::client(settings().build().unwrap(), 1, |dial: &Dial| {
+    let mut session = Session::client(settings().build().unwrap(), |dial: &Dial| {
         let attempt = dial.attempt().to_string();
         let request = ClientRequestBuilder::new(url.parse()?).with_header("X-Attempt", attempt);
         assert!(dial.deadline() > Instant::now());
@@ -517,12 +547,13 @@ fn a_url_that_needs_tls_fails_with_a_reason() {
     for (url, reason) in [
         (
             "wss://127.0.0.1:1/",
-            "URL error: TLS support not compiled in",
+            "URL error: Unable to connect to wss://127.0.0.1:1: `wss://` needs TLS, which \
+             `connect` does not have: use `connect_over` with a TLS library",
         ),
         ("http://127.0.0.1:1/", "URL error: URL scheme not supported"),
     ] {
         let config = settings().build().unwrap();
-        let mut session = Session::client(config, 1, |dial: &Dial| dial.connect(url));
+        let mut session = Session::client(config, |dial: &Dial| dial.connect(url));
         assert_eq!(wait_for(&mut session, "down", down).to_string(), reason);
     }
 }
@@ -536,7 +567,7 @@ fn a_socket_that_was_not_made_with_the_dial_is_refused() {
         .trim_start_matches("ws://")
         .trim_end_matches('/')
         .to_owned();
-    let mut session = Session::client(settings().build().unwrap(), 1, |_: &Dial| {
+    let mut session = Session::client(settings().build().unwrap(), |_: &Dial| {
         let (socket, _) = tungstenite::client(&url, TcpStream::connect(&address)?).unwrap();
         Ok(socket)
     });

@@ -58,13 +58,13 @@ fn child_watches() {
         .late_tolerance(Duration::from_secs(24 * 60 * 60))
         .build()
         .unwrap();
-    let mut session = Session::client(config, 1, |dial: &Dial| dial.connect(url));
+    let mut session = Session::client(config, |dial: &Dial| dial.connect(url));
     let end = Instant::now() + peer::PATIENCE;
-    while let Some(notice) = session.next_before(end) {
+    while let Ok(Some(notice)) = session.next_before(end) {
         match notice {
             Notice::Ping(_) if is_busy == "1" => thread::sleep(millis(400)),
             Notice::Message(_) => return peer::tell("fine"),
-            Notice::Down { cause, .. } => return peer::tell(&format!("down: {cause}")),
+            Notice::Down(down) => return peer::tell(&format!("down: {}", down.cause)),
             _ => {}
         }
     }

@@ -2,13 +2,12 @@
 
 use std::cell::RefCell;
 use std::io::{self, ErrorKind, Read, Write};
-use std::net::TcpStream;
 use std::rc::Rc;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use keepalive::blocking::{Dial, Link, Notice, SendError, Session, Socket, Wire};
-use keepalive::{Cause, Codec, Incoming, PingId};
+use keepalive::blocking::{Dial, Notice, Session, Stream};
+use keepalive::{Cause, Codec, Incoming, PingId, SendError, Unsendable};
 use socket2::SockRef;
 use tungstenite::{Error, Message};
 
@@ -18,164 +17,17 @@ use crate::session::{message, opened, wait_for};
 
 const NEVER: Duration = Duration::from_secs(3600);
 
-/// A socket on a system that is not this one.
-struct Odd {
-    socket: TcpStream,
-    /// What a timeout is called there.
-    timeout: ErrorKind,
-    /// How many calls a signal cuts short before one goes through.
-    signals: u32,
-    cut: u32,
-    shortest: Rc<RefCell<Duration>>,
-}
-
-impl Odd {
-    fn call(
-        &mut self,
-        call: impl FnOnce(&mut TcpStream) -> io::Result<usize>,
-    ) -> io::Result<usize> {
-        if self.cut < self.signals {
-            self.cut += 1;
-            return Err(ErrorKind::Interrupted.into());
-        }
-        self.cut = 0;
-        call(&mut self.socket).map_err(|error| match error.kind() {
-            ErrorKind::WouldBlock | ErrorKind::TimedOut => self.timeout.into(),
-            _ => error,
-        })
-    }
-
-    fn note(&self, timeout: Duration) {
-        let mut shortest = self.shortest.borrow_mut();
-        *shortest = timeout.min(*shortest);
-    }
-}
-
-impl Read for Odd {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        self.call(|socket| socket.read(buffer))
-    }
-}
-
-impl Write for Odd {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.call(|socket| socket.write(bytes))
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
-impl Socket for Odd {
-    fn set_read_timeout(&self, timeout: Duration) -> io::Result<()> {
-        self.note(timeout);
-        self.socket.set_read_timeout(Some(timeout))
-    }
-
-    fn set_write_timeout(&self, timeout: Duration) -> io::Result<()> {
-        self.note(timeout);
-        self.socket.set_write_timeout(Some(timeout))
-    }
-}
-
-/// How it goes on such a system, for a few pings.
-fn on_an_odd_system(timeout: ErrorKind, signals: u32) {
-    let (url, _server) = peer(|listener| serve(&mut accept(&listener)));
-    let shortest = Rc::new(RefCell::new(NEVER));
-    let mut session = Session::client(settings().build().unwrap(), 1, |dial: &Dial| {
-        let socket = TcpStream::connect(&url[5..url.len() - 1])?;
-        let odd = Odd {
-            socket,
-            timeout,
-            signals,
-            cut: 0,
-            shortest: Rc::clone(&shortest),
-        };
-        dial.handshake(url.as_str(), dial.wire(odd))
-    });
-    for _ in 0..3 {
-        wait_for(&mut session, "a pong", |notice| match notice {
-            Notice::Pong { .. } => Some(()),
-            Notice::Down { cause, .. } => panic!("{timeout:?}, {signals} signals: {cause}"),
-            _ => None,
-        });
-        let _ = session.next_before(Instant::now());
-    }
-    assert!(*shortest.borrow() >= millis(1));
-}
-
-#[test]
-fn no_timeout_is_zero() {
-    on_an_odd_system(ErrorKind::WouldBlock, 0);
-}
-
-#[test]
-fn a_timeout_is_no_end_by_either_name() {
-    on_an_odd_system(ErrorKind::TimedOut, 0);
-}
-
-#[test]
-fn a_signal_is_no_end() {
-    on_an_odd_system(ErrorKind::WouldBlock, 2);
-}
-
-/// A silent socket whose timeouts come late by an eighth, as on Linux.
-#[derive(Default)]
-struct Coarse(RefCell<Vec<Duration>>);
-
-impl Read for Coarse {
-    fn read(&mut self, _: &mut [u8]) -> io::Result<usize> {
-        let timeout = *self.0.borrow().last().unwrap();
-        thread::sleep(timeout + timeout / 8);
-        Err(ErrorKind::WouldBlock.into())
-    }
-}
-
-impl Write for Coarse {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
-impl Socket for Coarse {
-    fn set_read_timeout(&self, timeout: Duration) -> io::Result<()> {
-        self.0.borrow_mut().push(timeout);
-        Ok(())
-    }
-
-    fn set_write_timeout(&self, _: Duration) -> io::Result<()> {
-        Ok(())
-    }
-}
-
-#[test]
-fn a_long_wait_ends_in_time_though_the_system_is_late_by_an_eighth() {
-    let deadline = Instant::now() + millis(800);
-    let mut wire = Link::within(millis(800)).wire(Coarse::default());
-    let error = wire.read(&mut [0]).unwrap_err();
-    assert_eq!(error.kind(), ErrorKind::TimedOut);
-    assert!(Instant::now() >= deadline);
-    let asked = wire.get_ref().0.borrow();
-    assert!(asked[0] + asked[0] / 8 <= millis(800), "{asked:?}");
-    assert!(asked.len() < 8, "{asked:?}");
-}
-
 /// A TLS library of its own ideas: notes what its reads run into, and may call it
 /// otherwise.
 struct Layer {
-    wire: Wire<TcpStream>,
+    stream: Stream,
     seen: Rc<RefCell<Vec<ErrorKind>>>,
     renamed: Option<ErrorKind>,
 }
 
 impl Read for Layer {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        self.wire.read(buffer).map_err(|error| {
+        self.stream.read(buffer).map_err(|error| {
             self.seen.borrow_mut().push(error.kind());
             self.renamed.map_or(error, io::Error::from)
         })
@@ -184,11 +36,11 @@ impl Read for Layer {
 
 impl Write for Layer {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.wire.write(bytes)
+        self.stream.write(bytes)
     }
 
     fn flush(&mut self) -> io::Result<()> {
-        self.wire.flush()
+        self.stream.flush()
     }
 }
 
@@ -202,12 +54,11 @@ fn a_deadline_is_timed_out_while_connecting_and_would_block_afterwards() {
     let seen = Rc::new(RefCell::new(Vec::new()));
     let mut session = Session::client(
         settings().connect_timeout(millis(200)).build().unwrap(),
-        1,
         |dial: &Dial| {
-            let wire = dial.tcp("127.0.0.1", url[15..url.len() - 1].parse().unwrap())?;
+            let stream = dial.tcp("127.0.0.1", url[15..url.len() - 1].parse().unwrap())?;
             let seen = Rc::clone(&seen);
             let layer = Layer {
-                wire,
+                stream,
                 seen,
                 renamed: None,
             };
@@ -217,7 +68,7 @@ fn a_deadline_is_timed_out_while_connecting_and_would_block_afterwards() {
     wait_for(&mut session, "opened", opened);
     assert_eq!(*seen.borrow(), [ErrorKind::TimedOut]);
     seen.borrow_mut().clear();
-    assert!(session.next_before(Instant::now() + millis(50)).is_none());
+    assert!(session.next_before(Instant::now() + millis(50)).is_err());
     assert!(!seen.borrow().is_empty());
     assert!(
         seen.borrow()
@@ -235,10 +86,10 @@ fn an_interrupted_handshake_is_a_dial_that_failed() {
         .connect_timeout(millis(300))
         .late_tolerance(NEVER);
     let mut failures = Vec::new();
-    let mut session = Session::client(config.build().unwrap(), 1, |dial: &Dial| {
-        let wire = dial.tcp("127.0.0.1", url[15..url.len() - 1].parse().unwrap())?;
+    let mut session = Session::client(config.build().unwrap(), |dial: &Dial| {
+        let stream = dial.tcp("127.0.0.1", url[15..url.len() - 1].parse().unwrap())?;
         let layer = Layer {
-            wire,
+            stream,
             seen: Rc::default(),
             renamed: Some(ErrorKind::WouldBlock),
         };
@@ -248,8 +99,8 @@ fn an_interrupted_handshake_is_a_dial_that_failed() {
     });
     let begin = Instant::now();
     wait_for(&mut session, "down", |notice| match notice {
-        Notice::Down { .. } => Some(()),
-        Notice::Opened => panic!(),
+        Notice::Down(_) => Some(()),
+        Notice::Opened { .. } => panic!(),
         _ => None,
     });
     assert!(begin.elapsed() < millis(300) + NOISE);
@@ -269,11 +120,11 @@ fn a_drip_does_not_hold_a_read() {
             }
         });
         let config = settings().ping_interval(NEVER / 2).build().unwrap();
-        let mut session = Session::client(config, 1, |dial: &Dial| dial.connect(url.as_str()));
+        let mut session = Session::client(config, |dial: &Dial| dial.connect(url.as_str()));
         wait_for(&mut session, "opened", opened);
         for _ in 0..3 {
             let begin = Instant::now();
-            assert!(session.next_before(begin + millis(100)).is_none());
+            assert!(session.next_before(begin + millis(100)).is_err());
             let took = begin.elapsed();
             assert!(took < millis(100) + NOISE, "{pause:?}: {took:?}");
         }
@@ -291,10 +142,10 @@ fn a_slow_drain_does_not_hold_a_write() {
         }
     });
     let config = settings().pong_timeout(NEVER).build().unwrap();
-    let mut session = Session::client(config, 1, |dial: &Dial| dial.connect(url.as_str()));
+    let mut session = Session::client(config, |dial: &Dial| dial.connect(url.as_str()));
     wait_for(&mut session, "opened", opened);
     let begin = Instant::now();
-    assert_eq!(session.send(Message::binary(vec![0; 64 << 20])), Ok(()));
+    session.send(Message::binary(vec![0; 64 << 20])).unwrap();
     let took = begin.elapsed();
     println!("64 MiB were taken in {took:?}");
     assert!(took < NOISE, "{took:?}");
@@ -325,13 +176,13 @@ fn a_ping_behind_a_big_message_counts_from_its_flush() {
         .pong_timeout(millis(1600))
         .build()
         .unwrap();
-    let mut session = Session::client(config, 1, |dial: &Dial| dial.connect(url.as_str()))
-        .with_stall_timeout(NEVER);
+    let mut session =
+        Session::client(config, |dial: &Dial| dial.connect(url.as_str())).with_stall_timeout(NEVER);
     wait_for(&mut session, "opened", opened);
-    assert_eq!(session.send(Message::binary(vec![0; LENGTH])), Ok(()));
+    session.send(Message::binary(vec![0; LENGTH])).unwrap();
     let round_trip = wait_for(&mut session, "a pong", |notice| match notice {
         Notice::Pong { round_trip, .. } => Some(round_trip),
-        Notice::Down { cause, .. } => panic!("{cause}"),
+        Notice::Down(down) => panic!("{}", down.cause),
         _ => None,
     });
     println!("the round trip from the flush was {round_trip:?}");
@@ -355,37 +206,41 @@ fn the_answer_to_a_ping_leaves_at_once() {
     let (url, server) = peer(|listener| {
         let mut socket = accept(&listener);
         socket.send(Message::Ping("are you there?".into())).unwrap();
-        let begin = Instant::now();
         while !matches!(socket.read().unwrap(), Message::Pong(_)) {}
-        begin.elapsed()
+        // It goes on.
+        socket
     });
     let config = settings().ping_interval(NEVER).build().unwrap();
-    let mut session = Session::client(config, 1, |dial: &Dial| dial.connect(url.as_str()));
+    let mut session = Session::client(config, |dial: &Dial| dial.connect(url.as_str()));
     wait_for(&mut session, "opened", opened);
     thread::sleep(millis(100));
-    assert!(session.next_before(Instant::now()).is_none());
+    let told = session.next_before(Instant::now());
+    assert!(told.is_err(), "{told:?}");
     thread::sleep(millis(300));
     assert!(server.is_finished());
-    server.join().unwrap();
+    drop(server.join().unwrap());
 }
 
 #[test]
-fn a_control_frame_that_is_too_long_never_leaves() {
+fn control_frames_are_not_the_applications_to_send() {
     let (url, _server) = peer(|listener| serve(&mut accept(&listener)));
     let config = settings().build().unwrap();
-    let mut session = Session::client(config, 1, |dial: &Dial| dial.connect(url.as_str()));
+    let mut session = Session::client(config, |dial: &Dial| dial.connect(url.as_str()));
     wait_for(&mut session, "opened", opened);
     for message in [
         Message::Ping(vec![0; 126].into()),
         Message::Pong(vec![0; 126].into()),
+        Message::Ping(vec![0; 8].into()),
+        Message::Close(None),
     ] {
-        let refused = Err(SendError::TooLong(message.clone()));
-        assert_eq!(session.send(message), refused);
+        let refused = session.send(message.clone());
+        let why = Unsendable::Control;
+        assert!(matches!(&refused, Err(SendError::Unsendable { why: said, .. }) if *said == why));
+        assert_eq!(refused.unwrap_err().into_message(), message);
     }
-    assert_eq!(session.send(Message::Ping(vec![0; 125].into())), Ok(()));
     let id = wait_for(&mut session, "a pong", |notice| match notice {
         Notice::Pong { id, .. } => Some(id),
-        Notice::Down { cause, .. } => panic!("{cause}"),
+        Notice::Down(down) => panic!("{}", down.cause),
         _ => None,
     });
     assert_eq!(id.to_bytes().len(), 8);
@@ -394,12 +249,14 @@ fn a_control_frame_that_is_too_long_never_leaves() {
 struct LongPings;
 
 impl Codec<Message> for LongPings {
-    fn ping(&mut self, _: PingId) -> Message {
-        Message::Ping(vec![0; 126].into())
+    type Message = Message;
+
+    fn ping(&mut self, _: PingId) -> Option<Message> {
+        Some(Message::Ping(vec![0; 126].into()))
     }
 
-    fn read(&mut self, _: &Message) -> Incoming<Message> {
-        Incoming::Message
+    fn read(&mut self, message: Message) -> Incoming<Message, Message> {
+        Incoming::Message(message)
     }
 }
 
@@ -408,9 +265,9 @@ fn a_ping_of_the_codecs_that_is_too_long_ends_it_with_a_reason() {
     let (url, _server) = peer(|listener| serve(&mut accept(&listener)));
     let config = settings().build().unwrap();
     let mut session =
-        Session::client(config, 1, |dial: &Dial| dial.connect(url.as_str())).with_codec(LongPings);
+        Session::client_with(config, LongPings, |dial: &Dial| dial.connect(url.as_str()));
     let cause = wait_for(&mut session, "down", |notice| match notice {
-        Notice::Down { cause, .. } => Some(cause),
+        Notice::Down(down) => Some(down.cause),
         _ => None,
     });
     assert!(
@@ -429,12 +286,14 @@ fn abandoning_takes_milliseconds() {
         Instant::now()
     });
     let config = settings().pong_timeout(NEVER).build().unwrap();
-    let mut session = Session::client(config, 1, |dial: &Dial| dial.connect(url.as_str()));
+    let mut session = Session::client(config, |dial: &Dial| dial.connect(url.as_str()));
     wait_for(&mut session, "opened", opened);
-    assert_eq!(session.send(Message::binary(vec![0; 32 << 20])), Ok(()));
+    session.send(Message::binary(vec![0; 32 << 20])).unwrap();
     let _ = session.next_before(Instant::now() + millis(100));
     let begin = Instant::now();
     session.reconnect_now();
+    let notice = session.next_before(begin);
+    assert!(matches!(notice, Ok(Some(Notice::Down(_)))), "{notice:?}");
     let took = begin.elapsed();
     println!("abandoned in {took:?}");
     assert!(took < millis(200), "{took:?}");
@@ -456,12 +315,13 @@ fn a_write_that_was_blocked_goes_on_soon() {
         serve(&mut socket);
     });
     let config = settings().ping_interval(NEVER).build().unwrap();
-    let mut session = Session::client(config, 1, |dial: &Dial| dial.connect(url.as_str()))
+    let mut session = Session::client(config, |dial: &Dial| dial.connect(url.as_str()))
+        .with_queue_limit(usize::MAX)
         .with_stall_timeout(NEVER);
     wait_for(&mut session, "opened", opened);
     let begin = Instant::now();
-    assert_eq!(session.send(Message::binary(vec![0; 8 << 20])), Ok(()));
-    assert_eq!(session.send(Message::text("the last one")), Ok(()));
+    session.send(Message::binary(vec![0; 8 << 20])).unwrap();
+    session.send(Message::text("the last one")).unwrap();
     assert_eq!(
         wait_for(&mut session, "thanks", message),
         Message::text("thanks")
@@ -494,15 +354,15 @@ fn a_slow_peer_is_not_convicted_while_it_drains() {
         let _ = socket.read_to_end(&mut Vec::new());
     });
     let config = settings().ping_interval(millis(50)).pong_timeout(TIMEOUT);
-    let mut session = Session::client(config.build().unwrap(), 1, |dial: &Dial| {
+    let mut session = Session::client(config.build().unwrap(), |dial: &Dial| {
         dial.connect(url.as_str())
     });
     wait_for(&mut session, "opened", opened);
     let begin = Instant::now();
-    assert_eq!(session.send(Message::binary(vec![0; LENGTH])), Ok(()));
+    session.send(Message::binary(vec![0; LENGTH])).unwrap();
     wait_for(&mut session, "a pong", |notice| match notice {
         Notice::Pong { .. } => Some(()),
-        Notice::Down { cause, .. } => panic!("{cause} after {:?}", begin.elapsed()),
+        Notice::Down(down) => panic!("{} after {:?}", down.cause, begin.elapsed()),
         _ => None,
     });
     let took = begin.elapsed();
@@ -526,7 +386,7 @@ fn a_pong_behind_many_messages_is_read_before_the_verdict() {
         let _ = socket.read_to_end(&mut Vec::new());
     });
     let config = settings().strict_pongs(true).late_tolerance(NEVER);
-    let mut session = Session::client(config.build().unwrap(), 1, |dial: &Dial| {
+    let mut session = Session::client(config.build().unwrap(), |dial: &Dial| {
         dial.connect(url.as_str())
     });
     wait_for(&mut session, "a pong", |notice| match notice {
@@ -535,7 +395,7 @@ fn a_pong_behind_many_messages_is_read_before_the_verdict() {
             None
         }
         Notice::Pong { .. } => Some(()),
-        Notice::Down { cause, .. } => panic!("{cause}"),
+        Notice::Down(down) => panic!("{}", down.cause),
         _ => None,
     });
 }

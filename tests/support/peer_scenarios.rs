@@ -7,8 +7,7 @@ use std::net::{TcpListener, TcpStream};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use keepalive::driver::{Cause, Notice};
-use keepalive::{CloseReason, Config, ConfigBuilder, StopReason, stop_when_refused};
+use keepalive::{Cause, CloseReason, Config, ConfigBuilder, Notice, StopReason, stop_when_refused};
 use tungstenite::protocol::CloseFrame;
 use tungstenite::{Error, Message};
 
@@ -89,9 +88,6 @@ pub trait Client {
     /// Its library still reads what has come when a write has failed.
     const READS_ON: bool = true;
 
-    /// It stands on the driver, where every `Opened` has its `Down`.
-    const TELLS_EVERY_DOWN: bool = true;
-
     /// Connects to this URL, tells the application what happens and does what it
     /// orders, until it is stopped or the application has quit. The application
     /// is asked for the first time before it begins. Returns all that was told.
@@ -123,7 +119,6 @@ pub enum Told {
 impl Told {
     /// What a notice tells, of a library whose messages are this long and whose
     /// errors have these words.
-    #[allow(dead_code, reason = "blocking is not on the driver")]
     pub fn of<M, W, E>(
         notice: Notice<M, W, E, Instant>,
         now: Instant,
@@ -167,54 +162,7 @@ impl Told {
             other => unreachable!("{other:?}"),
         }
     }
-
-    /// The same of a notice of the blocking adapter.
-    #[allow(dead_code, reason = "the runtimes are on the driver")]
-    pub fn of_blocking<M, E>(
-        notice: keepalive::Notice<M, E, Instant>,
-        now: Instant,
-        length: impl Fn(&M) -> usize,
-        words: impl Fn(&E) -> String,
-    ) -> Self
-    where
-        E: std::fmt::Debug,
-    {
-        use keepalive::{Cause, Notice};
-
-        let until = |at: Instant| at.saturating_duration_since(now);
-        match notice {
-            Notice::Connecting { attempt } => Self::Connecting(attempt),
-            Notice::Opened => Self::Opened,
-            Notice::Message(message) => Self::Message(length(&message)),
-            Notice::Ping(_) => Self::Ping,
-            Notice::Pong { .. } => Self::Pong,
-            Notice::Down { cause, retry } => Self::Down {
-                why: match cause {
-                    Cause::Closed(code) => Why::Closed(code.map(|code| code.0)),
-                    Cause::Failed(error) => match words(&error) {
-                        stalled if stalled == STALLED => Why::Stalled,
-                        words => Why::Failed(words),
-                    },
-                    Cause::Refused(status) => Why::Refused(status),
-                    Cause::TimedOut(reason) => Why::TimedOut(reason),
-                    Cause::GivenUp => Why::GivenUp,
-                    other => unreachable!("{other:?}"),
-                },
-                attempt: retry.map(|planned| planned.attempt),
-                delay: retry.map_or(Duration::ZERO, |planned| until(planned.at)),
-            },
-            Notice::Rescheduled(planned) => Self::Rescheduled {
-                attempt: planned.attempt,
-                delay: until(planned.at),
-            },
-            Notice::Stopped(reason) => Self::Stopped(reason),
-            _ => unreachable!(),
-        }
-    }
 }
-
-/// How the blocking adapter says it.
-const STALLED: &str = "IO error: no byte could be written for too long";
 
 /// The words of tungstenite's errors, but for those of the system, which are
 /// different everywhere.
@@ -324,26 +272,10 @@ fn words(why: &Why) -> String {
     }
 }
 
-/// What this client tells where the driver tells this line: one that has no `Down` for
-/// what the application ended tells only when the next dial is.
-fn as_told_by<C: Client>(line: &str) -> Option<String> {
-    let ended = ["stopped", "reconnected", LINGERED];
-    let ended = ended.map(|why| format!("down: {why}"));
-    let rest = ended.iter().find_map(|down| line.strip_prefix(&**down));
-    match rest {
-        Some(rest) if !C::TELLS_EVERY_DOWN => {
-            let attempt = rest.strip_prefix(", retry ")?;
-            Some(format!("moved: retry {attempt}"))
-        }
-        _ => Some(line.to_owned()),
-    }
-}
-
 const LINGERED: &str = "the close handshake took too long";
 
-fn assert_told<C: Client>(story: &Story, lines: &[&str]) {
-    let lines = lines.iter().filter_map(|line| as_told_by::<C>(line));
-    assert_eq!(story.outline(), lines.collect::<Vec<_>>());
+fn assert_told(story: &Story, lines: &[&str]) {
+    assert_eq!(story.outline(), lines);
 }
 
 pub const INTERVAL: Duration = Duration::from_millis(200);
@@ -415,8 +347,7 @@ pub fn a_quiet_peer_is_pinged_once_an_interval<C: Client>() {
     let told = [Connecting(0), Opened]
         .into_iter()
         .chain(pings)
-        .chain(C::TELLS_EVERY_DOWN.then_some(down))
-        .chain([over]);
+        .chain([down, over]);
     assert_eq!(
         story.all().cloned().collect::<Vec<_>>(),
         told.collect::<Vec<_>>()
@@ -839,7 +770,7 @@ fn stop_when_opened<C: Client>(url: &str, why: &str) -> Story {
         stop_where(*told == Told::Opened)
     });
     let down = format!("down: {why}");
-    assert_told::<C>(&story, &["connecting 0", "opened", &down, "over: stopped"]);
+    assert_told(&story, &["connecting 0", "opened", &down, "over: stopped"]);
     story
 }
 
@@ -859,11 +790,6 @@ fn stop_where(is_reached: bool) -> Order {
 
 /// What is told, line by line, and what the application orders then, and at first.
 fn dialogue<C: Client>(url: &str, first: Order, lines: &[(&str, Order)]) -> Story {
-    let lines = lines.iter().filter_map(|(line, order)| {
-        let line = as_told_by::<C>(line)?;
-        Some((line, order))
-    });
-    let lines: Vec<_> = lines.collect();
     let mut left = lines.iter();
     let config = unhurried()
         .connect_timeout(PATIENCE)
@@ -876,7 +802,7 @@ fn dialogue<C: Client>(url: &str, first: Order, lines: &[(&str, Order)]) -> Stor
             _ => Order::Quit,
         },
     });
-    let expected: Vec<_> = lines.iter().map(|(line, _)| line.clone()).collect();
+    let expected: Vec<_> = lines.iter().map(|(line, _)| *line).collect();
     assert_eq!(story.outline(), expected);
     story
 }
@@ -1214,7 +1140,7 @@ pub fn a_lost_connection_is_dialled_again<C: Client>() {
         Told::Message(_) => Order::Stop,
         _ => Order::Nothing,
     });
-    assert_told::<C>(
+    assert_told(
         &story,
         &[
             "connecting 0",
@@ -1334,7 +1260,7 @@ pub fn a_connection_can_be_given_up<C: Client>() {
         Told::Opened => Order::Stop,
         _ => Order::Nothing,
     });
-    assert_told::<C>(
+    assert_told(
         &story,
         &[
             "connecting 0",

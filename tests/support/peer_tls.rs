@@ -5,7 +5,7 @@ use std::io::{self, Read, Write};
 use std::net::TcpStream;
 use std::sync::Arc;
 
-use keepalive::blocking::{Dial, Wire};
+use keepalive::blocking::{Dial, Stream};
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
 use rustls::crypto::ring;
 use rustls::pki_types::{PrivateKeyDer, ServerName};
@@ -14,7 +14,7 @@ use rustls::{
 };
 use tungstenite::{Error, WebSocket};
 
-pub type Secure = StreamOwned<ClientConnection, Wire<TcpStream>>;
+pub type Secure = StreamOwned<ClientConnection, Stream>;
 pub type Served = StreamOwned<ServerConnection, TcpStream>;
 
 /// The two sides' settings.

@@ -1,0 +1,13 @@
+use crate::event::{Closed, Refused};
+
+/// How a connection or a dial ended, as its error says; see
+/// `Session::with_endings`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ending {
+    /// In an orderly way.
+    Closed(Closed),
+    /// The dial was answered, by a refusal.
+    Refused(Refused),
+    /// It failed.
+    Failed,
+}
