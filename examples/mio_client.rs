@@ -74,7 +74,7 @@ impl Bound for Transport {
             Stage::Open(socket) => match socket.read() {
                 Ok(message) => Read::Message(message),
                 Err(error) if is_blocked(&error) => Read::Nothing(as_of),
-                Err(error) => Read::End(match ending(&error) {
+                Err(error) => Read::end(match ending(&error) {
                     Ending::Closed(_) => End::Plain,
                     _ => End::Failed(error),
                 }),
@@ -85,7 +85,7 @@ impl Bound for Transport {
                     self.stage = Stage::Open(Box::new(socket));
                     Read::Opened
                 }
-                Err(error) => Read::End(match ending(&error) {
+                Err(error) => Read::end(match ending(&error) {
                     Ending::Refused(refused) => End::Refused(refused, error),
                     _ => End::Failed(error),
                 }),

@@ -11,7 +11,7 @@ use super::wait::Wait;
 use crate::driver::{Bytes, End, Order, Read, Transport};
 use crate::time::MILLISECOND;
 use crate::tungstenite::ending;
-use crate::{Desk, Ending};
+use crate::{Desk, Ending, Epoch, State};
 
 /// How many bytes tungstenite may hold until they are written.
 const BATCH: usize = 64 << 10;
@@ -178,11 +178,15 @@ impl<S: IoRead + IoWrite, C> Transport for Io<S, C> {
         }
     }
 
-    #[inline]
+    #[inline(always)]
     fn read(&mut self) -> Read<Message, Error, Instant> {
         let patience = self.patience.take();
         let Stage::Open(socket, link) = &mut self.stage else {
-            return self.begin(patience);
+            return match self.begin(patience) {
+                Some(Ok(())) => Read::Opened,
+                Some(Err(end)) => Read::end(end),
+                None => Read::Nothing(self.last_time()),
+            };
         };
         match patience {
             Some(until) => link.begin_to_wait(until),
@@ -197,7 +201,7 @@ impl<S: IoRead + IoWrite, C> Transport for Io<S, C> {
             Err(error) if is_blocked(&error, link) => {
                 Read::Nothing(link.drained().unwrap_or(self.opened))
             }
-            Err(error) => Read::End(match ending(&error) {
+            Err(error) => Read::end(match ending(&error) {
                 Ending::Closed(_) => End::Plain,
                 Ending::Refused(_) | Ending::Failed => End::Failed(error),
             }),
@@ -269,38 +273,46 @@ impl<S: IoRead + IoWrite, C> Transport for Io<S, C> {
         self.desk.as_mut().map(Desk::reclaim).unwrap_or_default()
     }
 
+    #[inline]
+    fn publish(&mut self, state: State, epoch: Option<Epoch>, waiting: usize) {
+        if let Some(desk) = &mut self.desk {
+            desk.publish(state, epoch);
+            desk.in_flight(waiting);
+        }
+    }
+
     fn system_time(&mut self) -> Option<Duration> {
         Some(crate::system::system_time())
     }
 }
 
 impl<S: IoRead + IoWrite, C> Io<S, C> {
-    /// What became of a dial, or of an accepted socket's handshake.
+    /// What became of a dial, or of an accepted socket's handshake, if anything did.
     #[inline(never)]
-    fn begin(&mut self, patience: Option<Option<Instant>>) -> Read<Message, Error, Instant> {
+    fn begin(&mut self, patience: Option<Option<Instant>>) -> Option<Result<(), End<Error>>> {
         match std::mem::replace(&mut self.stage, Stage::None) {
             Stage::Dialled(Ok((socket, link))) => {
                 if !link.open() {
-                    return Read::End(End::Failed(Error::Io(unbound())));
+                    return Some(Err(End::Failed(Error::Io(unbound()))));
                 }
                 self.now = link.read_clock();
                 self.stamp = link.stamp();
                 self.opened = self.now;
                 self.stage = Stage::Open(socket, link);
-                Read::Opened
+                Some(Ok(()))
             }
-            Stage::Dialled(Err(error)) => Read::End(match ending(&error) {
+            Stage::Dialled(Err(error)) => Some(Err(match ending(&error) {
                 Ending::Refused(refused) => End::Refused(refused, error),
                 // Nothing was there that could close.
                 Ending::Closed(closed) => End::FailedAs(error, closed),
                 Ending::Failed => End::Failed(error),
-            }),
+            })),
             stage @ (Stage::None | Stage::Ordered(_) | Stage::Open(..)) => {
                 self.stage = stage;
                 if let Some(until) = patience {
                     self.sleep(until);
                 }
-                Read::Nothing(self.last_time())
+                None
             }
         }
     }

@@ -36,6 +36,8 @@ pub struct TimeUp;
 pub struct Session<S, K: Codec<Message> = Plain, C = fn(&Dial) -> Result<WebSocket<S>, Error>> {
     driver: Driver<Tungstenite, K, Error, Instant>,
     io: Io<S, C>,
+    /// What the last call found, if it was not a message at once.
+    found: Option<Notice<K::Message>>,
     is_time_up: bool,
 }
 
@@ -89,6 +91,7 @@ impl<S, K: Codec<Message>, C> Session<S, K, C> {
         Self {
             driver,
             io,
+            found: None,
             is_time_up: false,
         }
     }
@@ -252,29 +255,40 @@ where
     }
 
     /// To say in its result that the time is up would move each message once more.
-    #[inline]
+    #[inline(always)]
     fn next_until(&mut self, until: Option<Instant>) -> Option<Notice<K::Message>> {
         self.io.look_at_the_clock();
         if self.io.is_drained() {
             let rest = self.driver.rest(&mut self.io);
             self.io.patience = rest.map(|due| earlier(due, until));
         }
+        self.hear_handles();
+        match self.driver.begin(&mut self.io) {
+            Some(message) => Some(Notice::Message(message)),
+            // By a place of its own, so that a message needs none.
+            None => {
+                self.go_on(until);
+                self.found.take()
+            }
+        }
+    }
+
+    #[inline(never)]
+    fn go_on(&mut self, until: Option<Instant>) {
         loop {
-            self.hear_handles();
-            let step = self.driver.run(&mut self.io);
-            self.publish();
-            match step {
-                Step::Message(message) => return Some(Notice::Message(message)),
-                Step::Told(notice) => return Some(notice),
-                Step::Over => return None,
+            match self.driver.run_on(&mut self.io) {
+                Step::Message(message) => return self.found = Some(Notice::Message(message)),
+                Step::Told(notice) => return self.found = Some(notice),
+                Step::Over => return,
                 Step::Idle(_) if self.dials() => {}
                 Step::Again | Step::Idle(_) if self.is_late(until) => {
                     self.is_time_up = true;
-                    return None;
+                    return;
                 }
                 Step::Again => {}
                 Step::Idle(due) => self.io.patience = Some(earlier(due, until)),
             }
+            self.hear_handles();
         }
     }
 
@@ -310,14 +324,6 @@ where
         let now = self.io.read_clock();
         for wish in wishes {
             self.driver.grant(wish, now);
-        }
-    }
-
-    #[inline]
-    fn publish(&mut self) {
-        if let Some(desk) = &mut self.io.desk {
-            desk.publish(self.driver.heartbeat().state(), self.driver.heard_epoch());
-            desk.in_flight(self.driver.waiting());
         }
     }
 

@@ -48,6 +48,10 @@ impl<W> Backlog<W> {
     }
 
     #[inline]
+    pub(super) fn is_empty(&self) -> bool {
+        self.ahead.is_empty()
+    }
+
     pub(super) fn take(&mut self) -> Option<W> {
         self.ahead.pop_front()
     }

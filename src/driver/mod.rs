@@ -169,6 +169,8 @@ pub struct Driver<D: Dialect, C: Codec<D::Message>, E, I> {
     has_network_changed: bool,
     /// There may be more to write than the last round did.
     has_more: bool,
+    /// What the last turn came to.
+    turned: Turn<I>,
     alive: Option<I>,
     opened: Option<I>,
     /// What the clock and the system's clock showed at the last tick.
@@ -298,6 +300,7 @@ where
             given_up: None,
             has_network_changed: false,
             has_more: false,
+            turned: Turn::Moved,
             alive: None,
             opened: None,
             looked: None,
@@ -376,6 +379,7 @@ where
 
     /// How many bytes of messages were taken from the application and have not left
     /// the transport's buffers, without the backlog.
+    #[inline]
     pub fn waiting(&self) -> usize {
         let connection = self.connection.as_ref();
         connection.map_or(0, |connection| {
@@ -387,6 +391,7 @@ where
     }
 
     /// The connection whose `Opened` was told last, if it is still up.
+    #[inline]
     pub fn heard_epoch(&self) -> Option<Epoch> {
         let connection = self.connection.as_ref()?;
         (connection.hearing != Hearing::No).then_some(connection.epoch)
@@ -545,8 +550,45 @@ where
     ///
     /// To run again after a notice is to have dealt with it: after
     /// [`Opened`](Notice::Opened) the backlog may go.
-    #[inline(always)]
     pub fn run<T>(&mut self, transport: &mut T) -> StepOf<D, C, E, I>
+    where
+        T: Transport<Message = D::Message, Error = E, Instant = I>,
+    {
+        match self.begin(transport) {
+            Some(message) => Step::Message(message),
+            None => self.run_on(transport),
+        }
+    }
+
+    /// The first turn of a run: most find a message, and nothing else to do. An adapter
+    /// that begins by this, and has its [`run_on`](Self::run_on) in a function of its own,
+    /// lets a message go to the application in registers.
+    #[inline(always)]
+    pub(crate) fn begin<T>(&mut self, transport: &mut T) -> Option<C::Message>
+    where
+        T: Transport<Message = D::Message, Error = E, Instant = I>,
+    {
+        let hearing = self.connection.as_ref().map(|open| open.hearing);
+        if hearing == Some(Hearing::Dealt) && self.is_done() {
+            self.turn(transport)
+        } else {
+            None
+        }
+    }
+
+    /// The rest of a run.
+    #[inline(never)]
+    pub(crate) fn run_on<T>(&mut self, transport: &mut T) -> StepOf<D, C, E, I>
+    where
+        T: Transport<Message = D::Message, Error = E, Instant = I>,
+    {
+        let step = self.turns(transport);
+        self.publish(transport);
+        step
+    }
+
+    #[inline]
+    fn turns<T>(&mut self, transport: &mut T) -> StepOf<D, C, E, I>
     where
         T: Transport<Message = D::Message, Error = E, Instant = I>,
     {
@@ -556,37 +598,51 @@ where
             }
         }
         for _ in 0..TURNS {
-            if !self.orders.is_empty() || !self.unheard.is_empty() {
+            match core::mem::replace(&mut self.turned, Turn::Moved) {
+                Turn::Idle(due) if self.is_done() => return Step::Idle(due),
+                Turn::Over if self.is_done() => return Step::Over,
+                Turn::Moved | Turn::Idle(_) | Turn::Over => {}
+            }
+            if !self.is_done() {
                 self.carry_out(transport);
                 if !self.unheard.is_empty() {
                     return self.tell(transport);
                 }
             }
-            let turn = if self.reads() {
-                match transport.read() {
-                    Read::Message(message) => {
-                        let now = transport.now();
-                        if let Some(message) = self.hear(message, now, transport) {
-                            self.go_on(transport, now, Unread::Perhaps);
-                            self.carry_out(transport);
-                            return Step::Message(message);
-                        }
-                        self.go_on(transport, now, Unread::Perhaps)
-                    }
-                    other => self.found(other, transport),
-                }
-            } else {
-                self.turn_without_read(transport)
-            };
-            match turn {
-                Turn::Moved => {}
-                Turn::Idle(due) if self.is_done() => return Step::Idle(due),
-                Turn::Over if self.is_done() => return Step::Over,
-                Turn::Idle(_) | Turn::Over => {}
+            if !self.reads() {
+                self.turned = self.turn_without_read(transport);
+            } else if let Some(message) = self.turn(transport) {
+                return Step::Message(message);
             }
         }
         self.carry_out(transport);
         Step::Again
+    }
+
+    /// One read, a tick, and some writes. The application's message, or what the turn
+    /// came to in `turned`: in one result they would share memory, and the message would
+    /// be moved in odd pieces.
+    #[inline(always)]
+    fn turn<T>(&mut self, transport: &mut T) -> Option<C::Message>
+    where
+        T: Transport<Message = D::Message, Error = E, Instant = I>,
+    {
+        self.turned = match transport.read() {
+            Read::Message(message) => {
+                let now = transport.now();
+                if let Some(message) = self.hear(message, now, transport) {
+                    self.go_on(transport, now, Unread::Perhaps);
+                    self.carry_out(transport);
+                    self.publish(transport);
+                    return Some(message);
+                }
+                self.go_on(transport, now, Unread::Perhaps)
+            }
+            Read::Nothing(as_of) => self.found_nothing(transport, as_of),
+            Read::Opened => self.found_open(transport),
+            Read::End(end) => self.found_end(*end, transport),
+        };
+        None
     }
 
     /// The same for an adapter that runs on while nobody asks for notices: they wait,
@@ -595,27 +651,26 @@ where
     where
         T: Transport<Message = D::Message, Error = E, Instant = I>,
     {
+        let step = self.turns_unheard(transport);
+        self.publish(transport);
+        step
+    }
+
+    fn turns_unheard<T>(&mut self, transport: &mut T) -> StepOf<D, C, E, I>
+    where
+        T: Transport<Message = D::Message, Error = E, Instant = I>,
+    {
         for _ in 0..TURNS {
             self.carry_out(transport);
-            let turn = if !self.reads() {
-                self.turn_without_read(transport)
+            if !self.reads() {
+                self.turned = self.turn_without_read(transport);
             } else if self.connection.is_some() && self.unheard.has_message() {
                 let now = transport.now();
-                self.go_on(transport, now, Unread::Ours)
-            } else {
-                match transport.read() {
-                    Read::Message(message) => {
-                        let now = transport.now();
-                        let message = self.hear(message, now, transport);
-                        if let Some(message) = message {
-                            self.unheard.push(Notice::Message(message));
-                        }
-                        self.go_on(transport, now, Unread::Perhaps)
-                    }
-                    other => self.found(other, transport),
-                }
-            };
-            match turn {
+                self.turned = self.go_on(transport, now, Unread::Ours);
+            } else if let Some(message) = self.turn(transport) {
+                self.unheard.push(Notice::Message(message));
+            }
+            match core::mem::replace(&mut self.turned, Turn::Moved) {
                 Turn::Idle(due) if self.orders.is_empty() => return Step::Idle(due),
                 Turn::Over if self.orders.is_empty() => return Step::Over,
                 Turn::Moved | Turn::Idle(_) | Turn::Over => {}
@@ -626,6 +681,7 @@ where
     }
 
     /// Whether nothing is to be carried out or told.
+    #[inline]
     fn is_done(&self) -> bool {
         self.orders.is_empty() && self.unheard.is_empty()
     }
@@ -640,9 +696,16 @@ where
     where
         T: Transport<Message = D::Message, Error = E, Instant = I>,
     {
-        if self.orders.is_empty() {
-            return;
+        if !self.orders.is_empty() {
+            self.carry_all_out(transport);
         }
+    }
+
+    #[inline(never)]
+    fn carry_all_out<T>(&mut self, transport: &mut T)
+    where
+        T: Transport<Message = D::Message, Error = E, Instant = I>,
+    {
         while let Some(order) = self.orders.next() {
             if let Order::Dial { attempt } = order {
                 self.counts.dials += 1;
@@ -650,6 +713,15 @@ where
             }
             transport.carry_out(order);
         }
+    }
+
+    #[inline]
+    fn publish<T>(&self, transport: &mut T)
+    where
+        T: Transport<Message = D::Message, Error = E, Instant = I>,
+    {
+        let (state, epoch) = (self.heartbeat.state(), self.heard_epoch());
+        transport.publish(state, epoch, self.waiting());
     }
 
     /// Tells the next notice; that others wait delays no ping.
@@ -716,38 +788,39 @@ where
         Turn::Moved
     }
 
-    /// What was read and is no message.
-    fn found<T>(&mut self, read: Read<D::Message, E, I>, transport: &mut T) -> Turn<I>
+    #[inline(never)]
+    fn found_open<T>(&mut self, transport: &mut T) -> Turn<I>
     where
         T: Transport<Message = D::Message, Error = E, Instant = I>,
     {
         let now = transport.now();
-        match read {
-            Read::Nothing(as_of) => self.found_nothing(transport, as_of, now),
-            Read::Opened => {
-                self.open(transport.bytes(), now);
-                Turn::Moved
-            }
-            Read::End(end) => {
-                // A dial that fails at its deadline was too slow.
-                if self.connection.is_none() && self.heartbeat.verdict(now).is_some() {
-                    self.tick(now, transport);
-                }
-                // Unless that was its end.
-                if self.orders.drop.is_none() {
-                    self.ended(end, now);
-                }
-                Turn::Moved
-            }
-            Read::Message(_) => Turn::Moved,
-        }
+        self.open(transport.bytes(), now);
+        Turn::Moved
     }
 
     #[inline(never)]
-    fn found_nothing<T>(&mut self, transport: &mut T, as_of: I, now: I) -> Turn<I>
+    fn found_end<T>(&mut self, end: End<E>, transport: &mut T) -> Turn<I>
     where
         T: Transport<Message = D::Message, Error = E, Instant = I>,
     {
+        let now = transport.now();
+        // A dial that fails at its deadline was too slow.
+        if self.connection.is_none() && self.heartbeat.verdict(now).is_some() {
+            self.tick(now, transport);
+        }
+        // Unless that was its end.
+        if self.orders.drop.is_none() {
+            self.ended(end, now);
+        }
+        Turn::Moved
+    }
+
+    #[inline(never)]
+    fn found_nothing<T>(&mut self, transport: &mut T, as_of: I) -> Turn<I>
+    where
+        T: Transport<Message = D::Message, Error = E, Instant = I>,
+    {
+        let now = transport.now();
         if let Some(connection) = &mut self.connection {
             // The bytes of a message that is not whole yet are life.
             if connection.has_read(transport.bytes()) {
@@ -1170,7 +1243,8 @@ enum Early {
     Abandon,
 }
 
-/// What one turn came to.
+/// What a turn came to that gave out no message.
+#[derive(Clone, Copy)]
 enum Turn<I> {
     Moved,
     Idle(Option<I>),

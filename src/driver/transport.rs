@@ -1,9 +1,10 @@
+use alloc::boxed::Box;
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::time::Duration;
 
-use crate::Instant;
 use crate::event::{Closed, Refused};
+use crate::{Epoch, Instant, State};
 
 /// The I/O below a [`Driver`](super::Driver): it dials, reads and writes, and reports
 /// what came of it. Nothing in it waits.
@@ -72,6 +73,13 @@ pub trait Transport {
         Vec::new()
     }
 
+    /// Where the heartbeat is, the connection whose `Opened` was told last, if it is
+    /// still up, and how many bytes [wait](super::Driver::waiting): for those who watch
+    /// from outside. Called at the end of each run.
+    fn publish(&mut self, state: State, epoch: Option<Epoch>, waiting: usize) {
+        let _ = (state, epoch, waiting);
+    }
+
     /// The system's clock, since any origin. Where it runs on by more than 10 s
     /// beyond [`now`](Self::now), the machine has slept, and the network may be
     /// another one.
@@ -108,8 +116,17 @@ pub enum Read<W, E, I> {
     Message(W),
     /// The dial succeeded: the connection is up.
     Opened,
-    /// The dial failed, or the connection is over.
-    End(End<E>),
+    /// The dial failed, or the connection is over. Boxed, since it is rare and large, and
+    /// messages come by the same way.
+    End(Box<End<E>>),
+}
+
+impl<W, E, I> Read<W, E, I> {
+    /// The dial failed, or the connection is over, in this way.
+    #[inline(always)]
+    pub fn end(end: End<E>) -> Self {
+        Self::End(Box::new(end))
+    }
 }
 
 /// How a dial or a connection ended.

@@ -52,9 +52,11 @@ where
         }
         // What most turns find: nothing to send.
         if let Ok(true) = transport.is_ready() {
-            match self.backlog.take().or_else(|| transport.backlog()) {
-                Some(message) => self.backlog.put_first(message),
-                None => return false,
+            if self.backlog.is_empty() {
+                let Some(message) = transport.backlog() else {
+                    return false;
+                };
+                self.backlog.put_first(message);
             }
         }
         self.write_out(transport, now)

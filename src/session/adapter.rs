@@ -1,5 +1,5 @@
+use alloc::vec::Vec;
 use core::fmt;
-use core::future::poll_fn;
 use core::marker::PhantomData;
 use core::pin::Pin;
 use core::task::{Context, Poll};
@@ -42,6 +42,8 @@ where
 {
     driver: Driver<D, K, Fault<C>, T::Instant>,
     io: Io<C, T, N, O>,
+    /// What the last poll found, if it was not a message at once.
+    found: Option<Told<C, T, K>>,
 }
 
 impl<C, T, D, K> Session<C, T, D, K>
@@ -68,6 +70,7 @@ where
     ) -> Self {
         Self {
             driver,
+            found: None,
             io: Io {
                 connect,
                 timer,
@@ -132,10 +135,11 @@ where
     where
         F: FnMut(&Fault<C>) -> Ending,
     {
-        let Self { driver, io } = self;
+        let Self { driver, io, .. } = self;
         let (before, outgoing) = (io.outgoing, endings);
         Session {
             driver,
+            found: None,
             io: Io {
                 connect: io.connect,
                 timer: io.timer,
@@ -159,9 +163,10 @@ where
         endings: impl FnOnce(N) -> N,
         outgoing: Outgoing<P>,
     ) -> Session<C, T, D, K, N, P> {
-        let Self { driver, io } = self;
+        let Self { driver, io, .. } = self;
         Session {
             driver,
+            found: None,
             io: Io {
                 connect: io.connect,
                 timer: io.timer,
@@ -319,49 +324,60 @@ where
 {
     /// The next notice; `None` after `Stopped`, until
     /// [`reconnect_now`](Self::reconnect_now). Dropping the future loses nothing.
-    pub async fn next(&mut self) -> Option<Told<C, T, K>> {
-        poll_fn(|context| self.poll_notice(context)).await
+    #[allow(clippy::should_implement_trait, reason = "as of an async iterator")]
+    pub fn next(&mut self) -> impl Future<Output = Option<Told<C, T, K>>> + Unpin {
+        Next(self)
     }
 
     /// Polls for the next notice.
-    #[inline]
+    #[inline(always)]
     pub fn poll_notice(&mut self, context: &mut Context<'_>) -> Poll<Option<Told<C, T, K>>> {
         #[cfg(feature = "std")]
         self.hear_handles(context);
+        let mut polled = Polled {
+            io: &mut self.io,
+            context,
+        };
+        match self.driver.begin(&mut polled) {
+            Some(message) => Poll::Ready(Some(Notice::Message(message))),
+            // What it finds goes through a place of its own: a result in memory would
+            // have each message written there and read back at once, which stalls.
+            None => self
+                .poll_on(context)
+                .map(|()| core::mem::take(&mut self.found)),
+        }
+    }
+
+    #[inline(never)]
+    fn poll_on(&mut self, context: &mut Context<'_>) -> Poll<()> {
         for _ in 0..RUNS {
             let mut polled = Polled {
                 io: &mut self.io,
                 context,
             };
-            let step = self.driver.run(&mut polled);
+            let step = self.driver.run_on(&mut polled);
+            let Io { alarm, timer, .. } = &mut self.io;
             match step {
                 Step::Message(message) => {
-                    self.publish();
-                    return Poll::Ready(Some(Notice::Message(message)));
+                    self.found = Some(Notice::Message(message));
+                    return Poll::Ready(());
                 }
                 Step::Told(notice) => {
-                    self.publish();
-                    return Poll::Ready(Some(notice));
+                    self.found = Some(notice);
+                    return Poll::Ready(());
                 }
-                Step::Over => {
-                    self.publish();
-                    return Poll::Ready(None);
-                }
+                Step::Over => return Poll::Ready(()),
                 Step::Again => {
-                    let Io { alarm, timer, .. } = &mut self.io;
                     alarm.look(timer, context);
                     break;
                 }
                 Step::Idle(due) => {
-                    self.publish();
-                    let Io { alarm, timer, .. } = &mut self.io;
                     if !alarm.wait(due, timer, context) {
                         return Poll::Pending;
                     }
                 }
             }
         }
-        self.publish();
         context.waker().wake_by_ref();
         Poll::Pending
     }
@@ -379,7 +395,6 @@ where
                 context,
             };
             let step = self.driver.run_unheard(&mut polled);
-            self.publish();
             match step {
                 Step::Over if !self.driver.has_notice() => return Poll::Ready(None),
                 Step::Over => return Poll::Pending,
@@ -406,21 +421,41 @@ where
         desk.register(context.waker());
         let wishes = desk.wishes();
         if !wishes.is_empty() {
-            let now = self.io.timer.now();
-            for wish in wishes {
-                self.driver.grant(wish, now);
-            }
+            self.grant(wishes);
         }
     }
 
-    #[inline]
-    fn publish(&mut self) {
-        #[cfg(feature = "std")]
-        if let Some(desk) = &mut self.io.desk {
-            let heartbeat = self.driver.heartbeat();
-            desk.publish(heartbeat.state(), self.driver.heard_epoch());
-            desk.in_flight(self.driver.waiting());
+    #[cfg(feature = "std")]
+    fn grant(&mut self, wishes: Vec<crate::Wish>) {
+        let now = self.io.timer.now();
+        for wish in wishes {
+            self.driver.grant(wish, now);
         }
+    }
+}
+
+/// The next notice of a session; `poll_fn` would not be inlined, and with it no message.
+struct Next<'a, C, T, D, K, N, O>(&'a mut Session<C, T, D, K, N, O>)
+where
+    C: Connect,
+    T: Timer,
+    D: Dialect<Message = Message<C>>,
+    K: Codec<Message<C>>;
+
+impl<C, T, D, K, N, O> Future for Next<'_, C, T, D, K, N, O>
+where
+    C: Connect,
+    T: Timer,
+    D: Dialect<Message = Message<C>>,
+    K: Codec<Message<C>>,
+    N: FnMut(&Fault<C>) -> Ending,
+    O: Stream<Item = Message<C>> + Unpin,
+{
+    type Output = Option<Told<C, T, K>>;
+
+    #[inline(always)]
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        self.0.poll_notice(context)
     }
 }
 

@@ -9,9 +9,9 @@ use futures_sink::Sink as _;
 
 use super::connect::{Connect, Transport};
 use super::timer::Timer;
-use crate::Ending;
 use crate::driver::{Bytes, End, Order, Read};
 use crate::time::MILLISECOND;
+use crate::{Ending, Epoch, State};
 
 pub(super) type Message<C> = <<C as Connect>::Socket as Transport>::Message;
 pub(super) type Fault<C> = <<C as Connect>::Socket as Transport>::Fault;
@@ -169,14 +169,15 @@ where
         if let Stage::Open(socket) = &mut self.io.stage {
             return match Pin::new(socket).poll_next(self.context) {
                 Poll::Ready(Some(Ok(message))) => Read::Message(message),
-                Poll::Ready(Some(Err(fault))) => Read::End(self.end(fault)),
-                Poll::Ready(None) => Read::End(End::Plain),
+                Poll::Ready(Some(Err(fault))) => Read::end(self.end(fault)),
+                Poll::Ready(None) => Read::end(End::Plain),
                 Poll::Pending => self.nothing(),
             };
         }
         self.begin()
     }
 
+    #[inline]
     fn is_ready(&mut self) -> Result<bool, Fault<C>> {
         match &mut self.io.stage {
             Stage::Open(socket) => done(Pin::new(socket).poll_ready(self.context)),
@@ -206,7 +207,7 @@ where
         }
     }
 
-    #[inline]
+    #[inline(always)]
     fn backlog(&mut self) -> Option<Message<C>> {
         #[cfg(feature = "std")]
         if let Some(message) = self.io.desk.as_mut().and_then(crate::Desk::pull) {
@@ -234,6 +235,17 @@ where
         Vec::new()
     }
 
+    #[inline]
+    fn publish(&mut self, state: State, epoch: Option<Epoch>, waiting: usize) {
+        #[cfg(feature = "std")]
+        if let Some(desk) = &mut self.io.desk {
+            desk.publish(state, epoch);
+            desk.in_flight(waiting);
+        }
+        #[cfg(not(feature = "std"))]
+        let _ = (state, epoch, waiting);
+    }
+
     fn system_time(&mut self) -> Option<Duration> {
         self.io.system_time.map(|system_time| system_time())
     }
@@ -255,7 +267,7 @@ where
                     self.io.stage = Stage::Open(socket);
                     Read::Opened
                 }
-                Poll::Ready(Err(fault)) => Read::End(self.end(fault)),
+                Poll::Ready(Err(fault)) => Read::end(self.end(fault)),
                 Poll::Pending => {
                     self.io.stage = Stage::Dialling(dial);
                     self.nothing()

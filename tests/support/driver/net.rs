@@ -672,16 +672,16 @@ impl Transport for Net {
                     return Read::Opened;
                 }
                 Item::Message(wire) => return Read::Message(wire),
-                Item::Plain => return Read::End(End::Plain),
+                Item::Plain => return Read::end(End::Plain),
                 Item::ClosedEnd(code) => {
                     let words = "an end with words".to_owned();
-                    return Read::End(End::Closed(closed(Some(code)), words));
+                    return Read::end(End::Closed(closed(Some(code)), words));
                 }
                 Item::Refused(status) => {
                     let error = Fault::Refusal(link.number);
-                    return Read::End(End::Refused(Refused::with_status(status), error));
+                    return Read::end(End::Refused(Refused::with_status(status), error));
                 }
-                Item::Failed(fault) => return Read::End(End::Failed(fault)),
+                Item::Failed(fault) => return Read::end(End::Failed(fault)),
             }
         }
         self.oracle.reads_nothing(seen, now);
