@@ -9,7 +9,7 @@ mod support {
 
 use core::time::Duration;
 
-use keepalive::{Closed, Config, ConfigBuilder, PingId, SendError, Unsendable};
+use keepalive::{Closed, Config, ConfigBuilder, PingId, Retry, SendError, Unsendable};
 use proptest::prelude::*;
 use support::driver::net::{Dial, Ends, LONGEST, Net, Peer, Pings, Talk, Wire};
 use support::driver::oracle::Oracle;
@@ -121,10 +121,11 @@ fn nothing_is_written_after_the_goodbye() {
 #[test]
 fn who_begins_anew_before_the_end_was_heard_hears_of_no_end() {
     let world = setup(|it| {
+        it.peers = vec![ends(s(3), Ends::Close(1000)), Peer::good()];
+        it.retry = Some(Retry::Stop);
         it.wishes = vec![
             (s(2), Wish::Listen(false)),
             (s(2), Wish::Queue(30)),
-            (s(2), Wish::Stop),
             (s(4), Wish::Queue(30)),
             (s(4), Wish::Reconnect),
             (s(6), Wish::Listen(true)),
@@ -219,15 +220,14 @@ fn orders_are_carried_out_before_a_message_is_told() {
 fn what_a_dial_would_hear_is_not_said_to_the_connection_before_it() {
     let world = setup(|it| {
         it.wishes = vec![
-            (s(20), Wish::Stop),
-            (s(20), Wish::Stop),
+            (s(20), Wish::GiveUp(Some(4003))),
             (s(20), Wish::Reconnect),
             (s(20), Wish::Sleep(s(6))),
             (s(20), Wish::Reconnect),
         ];
     })
     .run();
-    world.assert_log(&["26s drop None", "26s dial 0"]);
+    world.assert_log(&["26s drop Some(Close(Some(CloseCode(4003))", "26s dial"]);
 }
 
 /// Also where it was the last of the turns that are taken at a time.
@@ -496,6 +496,19 @@ mod what_goes_out {
     }
 
     /// They neither start a doubt nor renew the outbound watch.
+    /// A protocol ping of more than 125 bytes ends the connection, for example.
+    #[test]
+    fn pings_and_answers_of_the_codec_that_it_may_not_send_do_not_go() {
+        let world = setup(|it| {
+            it.pings = Pings::Forbidden;
+            it.peers = vec![Peer::that(|peer| peer.talks = Some((s(7), Talk::Asks)))];
+            it.wishes = vec![(ms(20_000), Wish::Queue(30)), (s(20), Wish::Stop)];
+        })
+        .run();
+        world.assert_log(&["out Ping", "told Pong", "out Ping", "out Close"]);
+        assert_eq!(world.count("out Control"), 0);
+    }
+
     #[test]
     fn answers_are_not_sent_messages() {
         let config = calm()
@@ -1117,19 +1130,62 @@ mod reading_and_judging {
         assert_eq!(world.count("PongTimeout"), 0);
     }
 
+    /// What holds a verdict for longer than `late_tolerance` makes it late, which the
+    /// machine forgives once.
+    fn holds_for_a_pong_timeout(peer: &Peer, busy: Duration) {
+        for (late, at) in [(s(5), "13."), (s(1), "18.")] {
+            let config = calm().strict_pongs(true).late_tolerance(late);
+            let world = Setup::that(config.build().unwrap(), |it| {
+                it.peers = vec![peer.clone()];
+                it.busy = busy;
+                it.until = s(25);
+            })
+            .run();
+            world.assert_right();
+            let log = &world.net.oracle.log;
+            let dropped = log.iter().find(|line| line.contains("drop")).unwrap();
+            assert!(dropped.starts_with(at), "{dropped}");
+            world.assert_log(&["out Ping", dropped, "TimedOut(PongTimeout)"]);
+        }
+    }
+
     #[test]
     fn a_flood_holds_a_verdict_for_a_pong_timeout_at_most() {
-        let config = calm().strict_pongs(true).build().unwrap();
+        let peer = Peer::that(|peer| {
+            peer.talks = Some((ms(150), Talk::Text));
+            peer.answers = None;
+        });
+        holds_for_a_pong_timeout(&peer, ms(160));
+    }
+
+    #[test]
+    fn so_does_one_message_that_has_no_end() {
+        for counts in [true, false] {
+            let peer = Peer::that(|peer| {
+                peer.floods = Some(s(4));
+                peer.answers = None;
+                peer.counts = counts;
+            });
+            holds_for_a_pong_timeout(&peer, s(0));
+        }
+    }
+
+    /// What counts is for how long it was read, not for how long it lay there.
+    #[test]
+    fn who_was_away_reads_for_that_long_before_it_judges() {
+        let config = calm().strict_pongs(true).pong_timeout(ms(700));
+        let config = config.late_tolerance(s(4)).build().unwrap();
         let world = Setup::that(config, |it| {
             it.peers = vec![Peer::that(|peer| {
-                peer.talks = Some((ms(90), Talk::Text));
-                peer.answers = None;
+                peer.talks = Some((ms(1740), Talk::Text));
+                peer.answers = Some(ms(600));
             })];
-            it.busy = ms(100);
-            it.until = s(16);
+            it.wishes = vec![(ms(5010), Wish::Sleep(s(3)))];
+            it.until = s(9);
         })
         .run();
-        world.assert_log(&["out Ping", "13.", "drop", "TimedOut(PongTimeout)"]);
+        world.assert_log(&["5.005s out Ping", "8.01s told Message", "8.01s told Pong"]);
+        assert_eq!(world.count("PongTimeout"), 0);
     }
 
     #[test]
@@ -1263,6 +1319,94 @@ mod goodbyes {
             "2s told Down",
             "2s told Stopped",
         ]);
+    }
+
+    /// Whatever it was doing when it was told to stop.
+    #[test]
+    fn who_was_told_to_stop_is_not_revived_before_the_end_is_told() {
+        let hangs = || vec![Peer::that(|peer| peer.dial = Dial::Hangs)];
+        let fails = || vec![Peer::that(|peer| peer.dial = Dial::Failed(ms(10)))];
+        let rude = || vec![Peer::that(|peer| peer.is_polite = false)];
+        for (peers, stop, reconnect) in [
+            (rude(), s(2), ms(2100)),
+            (hangs(), s(2), s(2)),
+            (fails(), ms(20), ms(20)),
+            (vec![Peer::good()], s(0), s(0)),
+            // It has ended, and nobody heard that.
+            (vec![ends(s(1), Ends::Close(1000))], s(2), s(3)),
+        ] {
+            let world = setup(|it| {
+                it.retry = peers[0].ends.map(|_| Retry::Stop);
+                it.peers = peers.clone();
+                it.wishes = vec![
+                    (s(0), Wish::Listen(false)),
+                    (stop, Wish::Stop),
+                    (reconnect, Wish::Reconnect),
+                    (s(7), Wish::Reconnect),
+                    (s(9), Wish::Listen(true)),
+                ];
+            })
+            .run();
+            world.assert_log(&["wish Reconnect", "wish Reconnect", "9s told Stopped"]);
+            assert!(world.count("told Opened") <= 1);
+        }
+    }
+
+    #[test]
+    fn once_the_end_was_told_it_may_begin_anew() {
+        let world = setup(|it| {
+            it.wishes = vec![
+                (s(2), Wish::Stop),
+                (s(3), Wish::Stop),
+                (s(4), Wish::Reconnect),
+                (s(6), Wish::Stop),
+            ];
+        })
+        .run();
+        world.assert_log(&["2.021s told Stopped", "4s dial 0", "6.021s told Stopped"]);
+    }
+
+    #[test]
+    fn a_stop_of_an_accepted_socket_before_it_was_read_says_goodbye() {
+        let world = setup(|it| {
+            it.is_accepted = true;
+            it.wishes = vec![(s(0), Wish::Stop), (s(0), Wish::Reconnect)];
+        })
+        .run();
+        world.assert_log(&[
+            "out Close(Some(CloseCode(1001))",
+            "told Opened",
+            "told Stopped",
+        ]);
+    }
+
+    #[test]
+    fn a_second_stop_of_an_accepted_socket_before_it_was_read_abandons_it() {
+        for first in [Wish::Reconnect, Wish::Stop] {
+            let world = setup(|it| {
+                it.is_accepted = true;
+                it.wishes = vec![
+                    (s(0), first),
+                    (s(0), Wish::Stop),
+                    (s(0), Wish::Stop),
+                    (s(0), Wish::Reconnect),
+                ];
+            })
+            .run();
+            world.assert_log(&["0ns in Opened", "0ns drop None", "told Opened", "told Down"]);
+            world.assert_log(&["cause: Stopped", "told Stopped"]);
+            assert_eq!(world.count("out "), 0);
+        }
+    }
+
+    #[test]
+    fn an_accepted_socket_that_is_to_reconnect_before_it_was_read_ends() {
+        let world = setup(|it| {
+            it.is_accepted = true;
+            it.wishes = vec![(s(0), Wish::Reconnect)];
+        })
+        .run();
+        world.assert_log(&["0ns in Opened", "0ns drop", "Reconnected", "told Stopped"]);
     }
 
     #[test]

@@ -151,7 +151,7 @@ pub struct Driver<D: Dialect, C: Codec<D::Message>, E, I> {
     heartbeat: Heartbeat<I>,
     /// The heartbeat's deadline.
     due: Option<I>,
-    /// A verdict waits until this, for what may lie unread.
+    /// Since when a verdict has waited for what may lie unread.
     held: Option<I>,
     dialect: D,
     codec: C,
@@ -161,6 +161,8 @@ pub struct Driver<D: Dialect, C: Codec<D::Message>, E, I> {
     unheard: Unheard<C::Message, D::Message, E, I>,
     backlog: Backlog<D::Message>,
     goodbye: Option<Goodbye>,
+    /// It was told to stop, and `Stopped` is yet to be told.
+    is_stopping: bool,
     /// What ends an accepted socket that has not been read yet.
     early: Option<Early>,
     /// What the peer hears of a connection that the application gives up.
@@ -294,6 +296,7 @@ where
             unheard: Unheard::new(),
             backlog: Backlog::new(),
             goodbye: None,
+            is_stopping: false,
             early: None,
             given_up: None,
             has_network_changed: false,
@@ -452,6 +455,7 @@ where
 
     fn say_goodbye(&mut self, goodbye: Option<Goodbye>, now: I) {
         self.goodbye = goodbye;
+        self.is_stopping |= self.heartbeat.state() != State::Stopped || self.unheard.has_end();
         if self.is_yet_to_open() {
             self.early = match self.early {
                 Some(Early::Stop) => Some(Early::Abandon),
@@ -466,7 +470,13 @@ where
     /// Begins a new connection, whatever the state, but no sooner than 1 s after the
     /// last dial began. A dial younger than 5 s is that new connection. A server's
     /// socket ends.
+    ///
+    /// What was told to [stop](Self::stop) is not revived: until `Stopped` was told,
+    /// nothing happens. After it, this begins anew.
     pub fn reconnect_now(&mut self, now: I) {
+        if self.is_stopping {
+            return;
+        }
         if self.can_dial {
             self.unheard.forget_end();
             self.step(Event::ReconnectNow, None, now);
@@ -689,6 +699,7 @@ where
                 down.unsent.extend(transport.dropped());
             }
             Notice::Stopped { unsent, .. } => {
+                self.is_stopping = false;
                 *unsent = self.backlog.take_all();
                 unsent.extend(transport.reclaim());
             }
@@ -773,13 +784,14 @@ where
     where
         T: Transport<Message = D::Message, Error = E, Instant = I>,
     {
-        self.held = None;
         let mut has_moved = !matches!(unread, Unread::NothingAsOf(_) | Unread::Ours);
         if self.due.is_some_and(|due| due <= now) {
             has_moved |= self.judge(transport, now, unread);
             if self.orders.drop.is_some() {
                 return Turn::Moved;
             }
+        } else {
+            self.held = None;
         }
         self.has_more = self.write(transport, now);
         if has_moved || self.has_more {
@@ -820,15 +832,16 @@ where
 
     /// When to run again at the latest.
     fn next_look(&self, now: I) -> Option<I> {
-        // A verdict that is held does not ask again by itself.
+        // A verdict that is held does not ask again by itself: the transport looks again.
         let due = self.due.filter(|&due| due > now);
+        let held = self.held.map(|_| now.saturating_add(MILLISECOND));
         let connection = self.connection.as_ref();
         let stall = connection.and_then(|connection| connection.stall.due(self.stall_timeout()));
         // The peer's close code may lie unread.
         let broken = connection.and_then(|connection| connection.broken.as_ref());
         let reads_on = broken.is_some() && !self.unheard.has_message();
         let soon = reads_on.then(|| now.saturating_add(MILLISECOND));
-        [due, self.held, stall, soon].into_iter().flatten().min()
+        [due, held, stall, soon].into_iter().flatten().min()
     }
 
     fn stall_timeout(&self) -> Duration {
@@ -836,8 +849,8 @@ where
         self.stall_timeout.unwrap_or(usual)
     }
 
-    /// Ticks, unless that would convict the peer while its answer may lie unread.
-    /// Whether it ticked.
+    /// Ticks, unless that would convict the peer while its answer may lie unread: for as
+    /// long as a pong may take, so that what never ends is no life. Whether it ticked.
     #[inline(never)]
     fn judge<T>(&mut self, transport: &mut T, now: I, unread: Unread<I>) -> bool
     where
@@ -847,17 +860,20 @@ where
         if let Some(due) = self.heartbeat.verdict(now) {
             let longest = self.heartbeat.config().pong_timeout();
             match unread {
-                Unread::Ours => return false,
-                Unread::Perhaps if now < due.saturating_add(longest) => return false,
-                Unread::Perhaps => {}
-                Unread::NothingAsOf(as_of) if as_of < due => {
-                    // The transport looks again until then.
-                    self.held = Some(now.saturating_add(MILLISECOND));
+                Unread::NothingAsOf(as_of) if as_of >= due => at = as_of,
+                Unread::Perhaps | Unread::NothingAsOf(_) => {
+                    let since = *self.held.get_or_insert(now);
+                    if now < since.saturating_add(longest) {
+                        return false;
+                    }
+                }
+                Unread::Ours => {
+                    self.held = None;
                     return false;
                 }
-                Unread::NothingAsOf(as_of) => at = as_of,
             }
         }
+        self.held = None;
         self.tick(at, transport);
         true
     }
@@ -904,7 +920,9 @@ where
                 Incoming::AnyPong => self.hear_any_pong(now),
                 Incoming::Ping(answer) => {
                     self.hear_control(now);
-                    if let Some(connection) = &mut self.connection {
+                    if let (Some(connection), Ok(_)) =
+                        (&mut self.connection, self.dialect.size(&answer))
+                    {
                         connection.answer = Some(answer);
                     }
                 }
@@ -970,6 +988,7 @@ where
         } else if let Some(connection) = &mut self.connection {
             // The library answers it, and takes nothing more.
             connection.needs_flush = true;
+            connection.heard.get_or_insert((closed, words));
             if connection.closing != Closing::Finished {
                 connection.closing = Closing::Said;
             }
@@ -1003,6 +1022,12 @@ where
     /// The transport says that the dial or the connection is over.
     #[inline(never)]
     fn ended(&mut self, end: End<E>, now: I) {
+        let heard = self.connection.as_mut();
+        if let Some((closed, words)) = heard.and_then(|connection| connection.heard.take()) {
+            // The end of a close handshake, which is nothing to decide about.
+            let cause = Cause::closed(closed, words);
+            return self.step(Event::Closed(closed), Some(cause), now);
+        }
         let broken = self.connection.as_mut();
         let broken = broken.and_then(|connection| connection.broken.take());
         let (mut closed, words) = match (end, broken) {
@@ -1147,11 +1172,16 @@ where
         self.dialect.goodbye(why, code, "")
     }
 
+    /// The codec's, where that is data and not too long, or the protocol's.
+    fn make_ping(&mut self, id: PingId) -> Option<D::Message> {
+        let own = self.codec.ping(id);
+        let own = own.filter(|message| self.dialect.size(message).is_ok());
+        own.or_else(|| self.dialect.ping(id))
+    }
+
     fn ping(&mut self, id: PingId, now: I) {
         trace::ping(self.heartbeat.epoch(), id);
-        let own = self.codec.ping(id);
-        let message = own.or_else(|| self.dialect.ping(id));
-        match (message, &mut self.connection) {
+        match (self.make_ping(id), &mut self.connection) {
             (Some(message), Some(connection)) => connection.ping = Some((id, message)),
             (Some(_), None) => {}
             (None, _) => {

@@ -236,6 +236,12 @@ impl<M, W, E, I> Unheard<M, W, E, I> {
         self.0.pop_front()
     }
 
+    /// Whether the end waits to be told.
+    pub(super) fn has_end(&self) -> bool {
+        let mut told = self.0.iter();
+        told.any(|told| matches!(told, Notice::Stopped { .. }))
+    }
+
     /// It is not over after all.
     pub(super) fn forget_end(&mut self) {
         self.0

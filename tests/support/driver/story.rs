@@ -144,6 +144,9 @@ fn peer(bytes: &mut Bytes<'_>) -> Peer {
         9 => Some((after, Ends::BrokenMute)),
         _ => None,
     };
+    if bytes.once_in(9) {
+        peer.floods = Some(bytes.millis(60));
+    }
     peer.counts = !bytes.once_in(4);
     peer.is_polite = !bytes.once_in(4);
     peer
@@ -184,6 +187,7 @@ pub fn setup(bytes: &[u8]) -> Setup {
         Pings::Protocol,
         Pings::Named,
         Pings::Nameless,
+        Pings::Forbidden,
     ]);
     setup.is_accepted = bytes.once_in(8);
     setup.retry = bytes.pick(&[None, None, None, Some(Retry::Backoff), Some(Retry::Stop)]);

@@ -432,11 +432,9 @@ impl<D: Drive> World<D> {
                 self.driver.stop(Some(goodbye), now);
             }
             Wish::Reconnect => {
-                if self.setup.is_accepted && state != State::Open {
-                    return;
+                if self.net.oracle.will_reconnect(state, now) {
+                    self.is_over = false;
                 }
-                self.net.oracle.will_reconnect(state, now);
-                self.is_over &= self.setup.is_accepted;
                 self.driver.driver().reconnect_now(now);
             }
             Wish::GiveUp(code) => {
