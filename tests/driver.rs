@@ -1189,6 +1189,28 @@ mod reading_and_judging {
     }
 
     #[test]
+    fn a_verdict_is_not_held_for_less_because_another_was() {
+        let config = calm().late_tolerance(s(5)).build().unwrap();
+        let world = Setup::that(config, |it| {
+            it.peers = vec![
+                Peer::that(|peer| peer.dial = Dial::Hangs),
+                Peer::that(|peer| peer.dial = Dial::Opens(s(0))),
+            ];
+            it.lags = true;
+            it.wishes = vec![
+                (ms(5900), Wish::Sleep(s(1))),
+                // Of the second dial, too, the verdict is due once it is looked at.
+                (ms(6000), Wish::Reconnect),
+                (ms(6000), Wish::Sleep(ms(6100))),
+            ];
+            it.until = s(15);
+        })
+        .run();
+        world.assert_log(&["13s dial 0", "13s in Opened"]);
+        assert_eq!(world.count("ConnectTimeout"), 0);
+    }
+
+    #[test]
     fn a_late_pong_while_traffic_flows_convicts_nobody() {
         let world = setup(|it| {
             it.peers = vec![Peer::that(|peer| {

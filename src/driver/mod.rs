@@ -820,14 +820,13 @@ where
             let now = transport.now();
             self.has_more = self.write(transport, now);
         }
+        // While a verdict is held, the transport looks again and again.
         let is_at_rest = !self.has_more
+            && self.held.is_none()
             && self.orders.is_empty()
             && self.unheard.is_empty()
             && self.connection.as_ref().is_some_and(Connection::is_at_rest);
-        is_at_rest.then(|| match self.held {
-            None => self.due,
-            held => [self.due, held].into_iter().flatten().min(),
-        })
+        is_at_rest.then_some(self.due)
     }
 
     /// When to run again at the latest.
@@ -1079,7 +1078,10 @@ where
 
     fn act(&mut self, actions: Actions<I>, ended: Option<Cause<E>>, now: I) {
         let Actions { close, next, .. } = actions;
-        self.due = self.heartbeat.deadline();
+        let due = self.heartbeat.deadline();
+        if due != core::mem::replace(&mut self.due, due) {
+            self.held = None;
+        }
         self.has_more = true;
         let planned = match next {
             Some(Action::ScheduleReconnect { at, attempt }) => Some(Planned { at, attempt }),
