@@ -470,6 +470,15 @@ impl Net {
             .min()
     }
 
+    /// It says so once.
+    pub fn has_woken(&mut self) {
+        self.wakes = false;
+        let now = self.now;
+        if let Some(link) = &mut self.link {
+            link.was_refused &= !link.is_ready_at(now);
+        }
+    }
+
     fn flush_link(&mut self) -> Result<bool, Fault> {
         let now = self.now;
         let Some(link) = &mut self.link else {

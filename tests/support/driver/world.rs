@@ -392,7 +392,7 @@ impl<D: Drive> World<D> {
             return false;
         }
         self.passes(next.max(began));
-        self.net.wakes = false;
+        self.net.has_woken();
         // The reactor turned when it began to wait; what came since it sees next.
         self.net.turned = if event == Some(next) { next } else { began };
         true
