@@ -104,6 +104,54 @@
 //! none is taken twice; `examples/orders.rs` does that. Its limit is also how much goes
 //! out without a confirmation: where connections break after a few kilobytes, a longer
 //! row would never be confirmed.
+//!
+//! # The rules
+//!
+//! Each is shown by tests in `tests/driver.rs`, and all of them hold whatever happens in
+//! `whatever_happens_the_contract_holds`, under an oracle that sees a driver from outside.
+//!
+//! | rule | test |
+//! | --- | --- |
+//! | orders are carried out before anything is told | `nobody_hears_of_a_loss_while_the_old_socket_is_open`, `orders_are_carried_out_before_a_message_is_told` |
+//! | notices that wait delay no ping | `notices_that_nobody_collects_delay_no_ping` |
+//! | the order of what goes out | `the_ping_the_answer_what_was_sent_the_backlog_and_the_goodbye`, `what_is_sent_at_the_opening_goes_ahead_of_the_backlog` |
+//! | the backlog waits until `Opened` was heard, and for `Healthy` | `nothing_of_the_backlog_before_the_opening_was_heard_and_the_next_asked_for`, `nor_before_the_login_which_itself_goes_as_answers_do` |
+//! | a `Down` gives back what was not handed over; the backlog stays, or is dropped | `what_was_sent_and_not_handed_over_is_given_back_and_the_backlog_stays`, `the_backlog_goes_with_the_connection_where_it_does_not_outlive_it` |
+//! | answers are not `Sent` | `answers_are_not_sent_messages` |
+//! | what cannot be sent is given back, and never goes | `what_cannot_be_sent_is_given_back_with_the_reason`, `pings_and_answers_of_the_codec_that_it_may_not_send_do_not_go` |
+//! | the limit covers what has not left our buffer | `the_limit_covers_what_has_not_left_our_buffer` |
+//! | what can go goes at once | `a_hundred_messages_go_at_once`, `what_had_no_room_goes_once_there_is_some` |
+//! | handed over, also where the write fails | `a_message_whose_write_fails_was_handed_over` |
+//! | nothing goes between a ping and its leaving | `while_a_ping_has_not_left_nothing_more_is_handed_over`, `what_waits_for_a_ping_to_leave_goes_once_it_has` |
+//! | a ping counts from when it left, or from bytes that did | `the_round_trip_counts_from_when_the_ping_has_left`, `our_own_backlog_is_not_the_peers_silence` |
+//! | each `Opened` has one `Down` | `every_opening_has_one_loss_whatever_ended_it` |
+//! | for how long it was deaf | `an_opening_says_for_how_long_the_application_was_deaf` |
+//! | the cause: code and words, the error, the timeout | `a_loss_has_the_peers_code_and_words`, `a_dial_that_fails_is` |
+//! | a code counts before a write error, that before a plain end | `a_close_code_counts_before_a_write_error_and_that_before_a_plain_end`, `a_write_error_is_told_at_once_where_nothing_else_is_there` |
+//! | a dial that we ended has no `Down` | `a_dial_that_was_ended_is_not_told_as_lost` |
+//! | an unheard dial is replaced by the next | `an_unheard_dial_is_replaced_by_the_next` |
+//! | a ping is told when it is handed over | `a_ping_is_told_when_it_is_handed_over` |
+//! | one message waits; then nothing is read or judged | `at_most_one_message_waits_then_reading_stops_and_no_verdict_is_spoken` |
+//! | unheard losses are one | `losses_that_nobody_heard_of_are_one`, `of_connections_that_nobody_heard_of_a_message_comes_before_their_loss` |
+//! | what comes with an end is no life | `what_comes_with_an_end_proves_nothing` |
+//! | `send`, `healthy`, `give_up` act on what was heard of | `concerns_the_connection_that_it_heard_of`, `not_the_one_that_is_up_and_was_not_heard_of`, `there_is_nothing_to_send_on_while_it_is_down_or_after_a_stop` |
+//! | a pong confirms what went before its ping | `a_pong_confirms_what_went_before_its_ping` |
+//! | 32 pings are remembered | `beyond_32_pings_without_an_answer_none_is_recorded` |
+//! | an answer without an id | `an_answer_without_an_id_is_to_the_oldest_ping`, `nor_to_any_while_the_awaited_one_is_queued` |
+//! | a close frame confirms nothing; a last ping does | `a_close_frame_that_crosses_ours_confirms_nothing`, `a_last_ping_goes_ahead_of_the_goodbye_and_its_pong_confirms`, `not_in_listen_only_nor_before_the_login` |
+//! | in doubt is what was handed over and not confirmed | `nothing_that_was_ever_sent_is_lost_whenever_it_is_cut`, `the_counts_say_what_happened` |
+//! | keeping | `a_loss_gives_back_what_is_in_doubt_in_order_and_it_is_sent_again_first`, `at_the_limit_nothing_more_goes_out_until_some_are_confirmed`, `it_needs_confirm_within_and_keeps_it`, `at_a_stop_what_is_in_doubt_is_given_back` |
+//! | stalls | `a_transport_that_takes_nothing_has_failed_although_the_peer_talks`, `a_transport_that_is_never_ready_has_failed_too`, `a_stall_is_found_in_its_time`, `time_away_counts_for_a_second_at_most`, `one_that_takes_bytes_has_not`, `without_a_count_of_bytes_progress_is_a_flush_or_a_message`, `one_that_takes_messages_has_not_where_bytes_are_not_counted`, `a_verdict_that_is_due_as_well_is_told` |
+//! | bytes are life, those of the handshake not | `bytes_are_life_where_they_are_counted_and_those_of_the_handshake_are_not` |
+//! | no verdict against unread data | `no_verdict_before_the_reactor_has_turned`, `who_was_away_reads_for_that_long_before_it_judges`, `who_was_not_listened_to_reads_for_that_long_again` |
+//! | nor for longer than `pong_timeout` | `a_flood_holds_a_verdict_for_a_pong_timeout_at_most`, `so_does_one_message_that_has_no_end` |
+//! | 1000, 1001, and other words | `a_client_says_1000_an_accepted_socket_1001_and_both_what_they_are_told`, `who_reconnects_says_no_code_and_who_gives_up_the_one_given` |
+//! | what was taken goes first, within `close_timeout` | `what_was_taken_goes_ahead_as_far_as_one_close_timeout_allows`, `without_a_connection_or_before_it_was_heard_the_backlog_is_given_back_at_once` |
+//! | nothing goes after a goodbye, ours or the peer's | `nothing_is_written_after_the_goodbye`, `who_heard_the_peers_goodbye_says_nothing_more` |
+//! | a second stop abandons | `a_second_stop_does_not_wait`, `a_second_stop_of_an_accepted_socket_before_it_was_read_abandons_it` |
+//! | what was stopped is not revived | `who_was_told_to_stop_is_not_revived_before_the_end_is_told`, `once_the_end_was_told_it_may_begin_anew` |
+//! | an accepted socket ends | `an_accepted_socket_that_is_to_reconnect_ends`, `an_accepted_socket_never_dials` |
+//! | a machine that slept | `a_clock_that_ran_on_by_more_than_10_s_is_a_change_of_network` |
 
 mod backlog;
 mod codec;
@@ -481,7 +529,7 @@ where
             self.unheard.forget_end();
             self.step(Event::ReconnectNow, None, now);
         } else if self.is_yet_to_open() {
-            self.early.get_or_insert(Early::Reconnect);
+            self.early = Some(Early::Reconnect);
         } else if self.heartbeat.state() == State::Open {
             let closed = Closed::default().retry(Retry::Stop);
             self.step(Event::GiveUp(closed), Some(Cause::Reconnected), now);
@@ -996,10 +1044,6 @@ where
 
     fn open(&mut self, bytes: Bytes, now: I) {
         self.step(Event::Opened, None, now);
-        if self.can_dial {
-            // That was for an earlier one.
-            self.goodbye = None;
-        }
         let epoch = self.heartbeat.epoch();
         let awaits_login = self.heartbeat.config().healthy_within().is_some();
         self.connection = Some(Connection::new(epoch, awaits_login, bytes));

@@ -300,6 +300,8 @@ pub struct Net {
     /// Something came at this instant.
     pub wakes: bool,
     pub queue: VecDeque<Wire>,
+    /// What is left of it does not outlive a connection.
+    pub drops_queue: bool,
     /// The system's clock less ours.
     pub slept: Option<Duration>,
     pub oracle: Oracle,
@@ -318,6 +320,7 @@ impl Net {
             turned: Duration::ZERO,
             wakes: false,
             queue: VecDeque::new(),
+            drops_queue: false,
             slept: None,
             oracle,
             serial: 0,
@@ -742,7 +745,11 @@ impl Transport for Net {
         }
         link.was_ready = link.is_ready_at(now);
         link.was_refused = !link.was_ready;
-        Ok(link.was_ready)
+        let is_ready = link.was_ready;
+        if !is_ready {
+            self.oracle.was_refused(now);
+        }
+        Ok(is_ready)
     }
 
     fn write(&mut self, message: Wire) -> Result<(), Fault> {
@@ -769,6 +776,10 @@ impl Transport for Net {
         match self.flush_link() {
             Ok(is_done) => {
                 self.oracle.flushed(is_done, now);
+                // It made room itself, so that nothing wakes it.
+                if let Some(link) = self.link.as_mut().filter(|_| is_done) {
+                    link.was_refused &= !link.is_ready_at(now);
+                }
                 Ok(is_done)
             }
             Err(fault) => {
@@ -789,6 +800,15 @@ impl Transport for Net {
         let next = self.queue.pop_front();
         self.oracle.takes_backlog(next.as_ref(), self.now);
         next
+    }
+
+    fn dropped(&mut self) -> Vec<Wire> {
+        if !self.drops_queue {
+            return Vec::new();
+        }
+        let dropped: Vec<_> = self.queue.drain(..).collect();
+        self.oracle.drops_backlog(&dropped);
+        dropped
     }
 
     fn reclaim(&mut self) -> Vec<Wire> {

@@ -137,6 +137,8 @@ pub struct Oracle {
     unheard: VecDeque<Expected>,
     texts: VecDeque<(usize, u64)>,
     line: VecDeque<u64>,
+    /// What of it was dropped with the loss that is to be told.
+    dropped_line: Vec<u64>,
     places: BTreeMap<u64, Place>,
     sizes: BTreeMap<u64, usize>,
     read_by_peers: BTreeSet<(usize, u64)>,
@@ -197,6 +199,7 @@ impl Oracle {
             unheard: VecDeque::new(),
             texts: VecDeque::new(),
             line: VecDeque::new(),
+            dropped_line: Vec::new(),
             places: BTreeMap::new(),
             sizes: BTreeMap::new(),
             read_by_peers: BTreeSet::new(),
@@ -629,6 +632,20 @@ impl Oracle {
         }
     }
 
+    pub fn was_refused(&mut self, now: Duration) {
+        if let Some(conn) = self.conn() {
+            if !conn.accepted.is_empty() {
+                conn.waits_since.get_or_insert(now);
+            }
+        }
+    }
+
+    pub fn drops_backlog(&mut self, dropped: &[Wire]) {
+        self.dropped_line = ids(dropped);
+        let dropped = &self.dropped_line;
+        self.line.retain(|id| !dropped.contains(id));
+    }
+
     pub fn peer_read(&mut self, _: usize, id: u64) {
         let number = self.conns.len().saturating_sub(1);
         self.read_by_peers.insert((number, id));
@@ -665,6 +682,7 @@ impl Oracle {
             "a write after the goodbye",
         );
         demand(conn.stops < 2, "a write after a second stop");
+        demand(conn.close.is_none(), "a write after the peer's goodbye");
         conn.waits_since.get_or_insert(now);
         if !conn.counts {
             conn.stalled = Duration::ZERO;
@@ -922,6 +940,7 @@ impl Oracle {
                 least += conn.at_most - conn.confirmed;
             }
         }
+        unsent.append(&mut self.dropped_line);
         let in_doubt = usize::try_from(down.in_doubt).unwrap_or(usize::MAX);
         self.demand(in_doubt >= least, "a false confirmation");
         self.demand(in_doubt <= most, "more is in doubt than was handed over");
@@ -1166,6 +1185,9 @@ impl Oracle {
         let has_text = !self.texts.is_empty();
         let listens = self.config.listen_only();
         let longest = self.config.pong_timeout();
+        let is_sendable = |id: &u64| self.sizes.get(id).is_some_and(|size| *size <= LONGEST);
+        let may_line = self.keeps.is_none() && self.line.iter().all(is_sendable);
+        let has_line = may_line && !self.line.is_empty();
         let mut wrong = Vec::new();
         if let (Some(conn), Some(link)) = (self.conn(), link) {
             if conn.stops > 1 {
@@ -1203,7 +1225,7 @@ impl Oracle {
                 && conn.goodbye.is_none()
                 && conn.close.is_none();
             if matches!(said, Said::Idle(_)) && can_write {
-                if !conn.accepted.is_empty() {
+                if !conn.accepted.is_empty() || (has_line && conn.takes_backlog()) {
                     wrong.push("it waits, and could send");
                 }
                 if conn.owed_ping.is_some() || conn.owed_answer.is_some() {

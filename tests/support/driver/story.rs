@@ -194,6 +194,7 @@ pub fn setup(bytes: &[u8]) -> Setup {
     setup.stall_timeout = bytes.pick(&[None, None, Some(ms(1500))]);
     setup.queue_limit = bytes.pick(&[None, Some(1000)]);
     setup.lags = bytes.once_in(3);
+    setup.drops_queue = bytes.once_in(6);
     setup.logins = usize::from(bytes.of(3));
     setup.healthy_after = bytes.pick(&[Some(ms(100)), Some(ms(0)), Some(ms(1000)), None]);
     setup.requeues = bytes.once_in(2);

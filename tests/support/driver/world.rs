@@ -86,6 +86,8 @@ pub struct Setup {
     pub queue_limit: Option<usize>,
     pub peers: Vec<Peer>,
     pub lags: bool,
+    /// Its backlog does not outlive a connection.
+    pub drops_queue: bool,
     /// How many messages it sends when it hears of an opening.
     pub logins: usize,
     /// It says that it is healthy so long after an opening.
@@ -111,6 +113,7 @@ impl Setup {
             queue_limit: None,
             peers: vec![Peer::good()],
             lags: false,
+            drops_queue: false,
             logins: 0,
             healthy_after: None,
             requeues: false,
@@ -173,6 +176,7 @@ impl Setup {
         oracle.is_accepted = self.is_accepted;
         let mut net = Net::new(self.peers.clone(), oracle);
         net.lags = self.lags;
+        net.drops_queue = self.drops_queue;
         let driver = sick(self.driver(&mut net));
         let mut wishes = self.wishes.clone();
         wishes.sort_by_key(|(at, _)| *at);
