@@ -1677,9 +1677,11 @@ mod goodbyes {
                 peer.ends = Some((s(3), Ends::Close(1001)));
             })];
             it.wishes = vec![
-                (s(1), Wish::Send(4000)),
+                (s(1), Wish::Send(2500)),
                 (s(2), Wish::Send(30)),
                 (s(2), Wish::Stop),
+                // Then there is room.
+                (ms(2900), Wish::Sleep(s(2))),
             ];
         })
         .run();
