@@ -1672,12 +1672,11 @@ mod goodbyes {
         let world = setup(|it| {
             it.peers = vec![Peer::that(|peer| {
                 peer.rate = Some(1000);
-                peer.system = 100;
                 peer.buffer = 1;
                 peer.ends = Some((s(3), Ends::Close(1001)));
             })];
             it.wishes = vec![
-                (s(1), Wish::Send(2500)),
+                (s(1), Wish::Send(7500)),
                 (s(2), Wish::Send(30)),
                 (s(2), Wish::Stop),
                 // Then there is room.

@@ -903,11 +903,10 @@ where
     where
         T: Transport<Message = D::Message, Error = E, Instant = I>,
     {
-        let mut at = now;
         if let Some(due) = self.heartbeat.verdict(now) {
             let longest = self.heartbeat.config().pong_timeout();
             match unread {
-                Unread::NothingAsOf(as_of) if as_of >= due => at = as_of,
+                Unread::NothingAsOf(as_of) if as_of >= due => {}
                 Unread::Perhaps | Unread::NothingAsOf(_) => {
                     let since = *self.held.get_or_insert(now);
                     if now < since.saturating_add(longest) {
@@ -921,7 +920,7 @@ where
             }
         }
         self.held = None;
-        self.tick(at, transport);
+        self.tick(now, transport);
         true
     }
 

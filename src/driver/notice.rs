@@ -327,7 +327,7 @@ mod tests {
             retry: None,
             unsent: vec![in_doubt as u32],
             in_doubt,
-            kept: Vec::new(),
+            kept: vec![in_doubt as u32],
         }))
     }
 
@@ -337,7 +337,14 @@ mod tests {
         core::iter::from_fn(|| unheard.pop())
             .map(|notice| match notice {
                 Notice::Opened { epoch, .. } => alloc::format!("opened {epoch}"),
-                Notice::Down(down) => alloc::format!("{:?} {:?}", down.lost, down.unsent),
+                Notice::Down(down) => {
+                    assert_eq!(down.kept, down.unsent);
+                    assert_eq!(
+                        down.in_doubt,
+                        down.kept.iter().map(|&one| u64::from(one)).sum()
+                    );
+                    alloc::format!("{:?} {:?}", down.lost, down.unsent)
+                }
                 other => alloc::format!("{other:?}"),
             })
             .collect()
