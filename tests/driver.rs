@@ -9,7 +9,7 @@ mod support {
 
 use core::time::Duration;
 
-use keepalive::{Closed, Config, ConfigBuilder, PingId, SendError, Unsendable};
+use keepalive::{Closed, Config, ConfigBuilder, PingId, Retry, SendError, Unsendable};
 use proptest::prelude::*;
 use support::driver::net::{Dial, Ends, LONGEST, Net, Peer, Pings, Talk, Wire};
 use support::driver::oracle::Oracle;
@@ -121,10 +121,11 @@ fn nothing_is_written_after_the_goodbye() {
 #[test]
 fn who_begins_anew_before_the_end_was_heard_hears_of_no_end() {
     let world = setup(|it| {
+        it.peers = vec![ends(s(3), Ends::Close(1000)), Peer::good()];
+        it.retry = Some(Retry::Stop);
         it.wishes = vec![
             (s(2), Wish::Listen(false)),
             (s(2), Wish::Queue(30)),
-            (s(2), Wish::Stop),
             (s(4), Wish::Queue(30)),
             (s(4), Wish::Reconnect),
             (s(6), Wish::Listen(true)),
@@ -219,15 +220,14 @@ fn orders_are_carried_out_before_a_message_is_told() {
 fn what_a_dial_would_hear_is_not_said_to_the_connection_before_it() {
     let world = setup(|it| {
         it.wishes = vec![
-            (s(20), Wish::Stop),
-            (s(20), Wish::Stop),
+            (s(20), Wish::GiveUp(Some(4003))),
             (s(20), Wish::Reconnect),
             (s(20), Wish::Sleep(s(6))),
             (s(20), Wish::Reconnect),
         ];
     })
     .run();
-    world.assert_log(&["26s drop None", "26s dial 0"]);
+    world.assert_log(&["26s drop Some(Close(Some(CloseCode(4003))", "26s dial"]);
 }
 
 /// Also where it was the last of the turns that are taken at a time.
@@ -496,6 +496,47 @@ mod what_goes_out {
     }
 
     /// They neither start a doubt nor renew the outbound watch.
+    /// A protocol ping of more than 125 bytes ends the connection, for example.
+    #[test]
+    fn pings_and_answers_of_the_codec_that_it_may_not_send_do_not_go() {
+        let world = setup(|it| {
+            it.pings = Pings::Forbidden;
+            it.peers = vec![Peer::that(|peer| peer.talks = Some((s(7), Talk::Asks)))];
+            it.wishes = vec![(ms(20_000), Wish::Queue(30)), (s(20), Wish::Stop)];
+        })
+        .run();
+        world.assert_log(&["out Ping", "told Pong", "out Ping", "out Close"]);
+        assert_eq!(world.count("out Control"), 0);
+    }
+
+    #[test]
+    fn the_backlog_goes_with_the_connection_where_it_does_not_outlive_it() {
+        for drops in [false, true] {
+            let world = setup(|it| {
+                it.peers = vec![
+                    Peer::that(|peer| {
+                        peer.rate = Some(10);
+                        peer.system = 10;
+                        peer.buffer = 1;
+                        peer.ends = Some((s(2), Ends::Failed));
+                    }),
+                    Peer::good(),
+                ];
+                it.drops_queue = drops;
+                it.wishes = vec![(s(1), Wish::Queue(30)), (s(1), Wish::Queue(30))];
+            })
+            .run();
+            let unsent = if drops {
+                "unsent: [Text { id: 2"
+            } else {
+                "unsent: []"
+            };
+            world.assert_log(&["out Text { id: 1", "told Down", "told Opened"]);
+            world.assert_log(&[unsent]);
+            assert_eq!(world.count("out Text { id: 2"), usize::from(!drops));
+        }
+    }
+
     #[test]
     fn answers_are_not_sent_messages() {
         let config = calm()
@@ -529,6 +570,32 @@ mod what_goes_out {
             };
             assert_eq!((message, why), (wire, Unsendable::Control));
         }
+    }
+
+    /// The reads have their turn after 32.
+    #[test]
+    fn a_hundred_messages_go_at_once() {
+        for wish in [Wish::Send(30), Wish::Queue(30)] {
+            let world = setup(|it| {
+                it.peers = vec![Peer::that(|peer| peer.buffer = 50_000)];
+                it.wishes = vec![(s(1), wish); 100];
+            })
+            .run();
+            world.assert_right();
+            assert_eq!(world.count("1s out Text"), 100);
+        }
+    }
+
+    /// Where a flush made room, nobody else says so.
+    #[test]
+    fn what_had_no_room_goes_once_there_is_some() {
+        let world = setup(|it| {
+            it.peers = vec![Peer::that(|peer| peer.buffer = 1)];
+            it.wishes = vec![(s(1), Wish::Send(30)); 3];
+        })
+        .run();
+        world.assert_right();
+        assert_eq!(world.count("1s out Text"), 3);
     }
 
     #[test]
@@ -693,6 +760,64 @@ mod what_is_told {
     }
 
     #[test]
+    fn a_write_error_is_told_at_once_where_nothing_else_is_there() {
+        let world = setup(|it| {
+            it.peers = vec![Peer::that(|peer| {
+                peer.ends = Some((s(2), Ends::BrokenMute));
+            })];
+            it.lags = true;
+            it.wishes = vec![
+                (ms(2500), Wish::Sleep(ms(100))),
+                (ms(2500), Wish::Queue(30)),
+            ];
+            it.until = s(4);
+        })
+        .run();
+        world.assert_log(&[
+            "2.6s a write fails",
+            "2.601s told Down(Down { lost: Connection, cause: Failed(Write(0))",
+        ]);
+    }
+
+    #[test]
+    fn an_unheard_dial_is_replaced_by_the_next() {
+        let world = setup(|it| {
+            it.peers = vec![Peer::that(|peer| peer.dial = Dial::Failed(ms(10)))];
+            it.wishes = vec![(s(0), Wish::Listen(false)), (s(9), Wish::Listen(true))];
+            it.until = s(9);
+        })
+        .run();
+        world.assert_log(&["dial 0", "dial 1", "dial 2", "9s told Connecting"]);
+        let told_until_then = |what: &str| {
+            let log = world.net.oracle.log.iter();
+            log.filter(|line| line.starts_with("9s told") && line.contains(what))
+                .count()
+        };
+        assert_eq!(told_until_then("Connecting"), 1);
+        assert_eq!(told_until_then("Down"), 1);
+    }
+
+    #[test]
+    fn the_counts_say_what_happened() {
+        let config = calm().max_missed(2).build().unwrap();
+        let mut world = Setup::that(config, |it| {
+            it.logins = 2;
+            it.peers = vec![
+                Peer::that(|peer| peer.ends = Some((s(6), Ends::Mute))),
+                Peer::that(|peer| peer.dial = Dial::Hangs),
+            ];
+            it.wishes = vec![(s(7), Wish::Send(30))];
+        })
+        .start(|driver| driver);
+        world.play_until(s(22));
+        let counts = world.driver.counts();
+        assert_eq!((counts.dials, counts.downs), (2, 1), "{counts:?}");
+        assert_eq!((counts.pings, counts.missed), (3, 2), "{counts:?}");
+        let messages = (counts.handed_over, counts.confirmed, counts.in_doubt);
+        assert_eq!(messages, (3, 2, 1), "{counts:?}");
+    }
+
+    #[test]
     fn a_dial_that_was_ended_is_not_told_as_lost() {
         for (at, wish) in [
             (s(1), Wish::Stop),
@@ -814,6 +939,25 @@ mod what_the_application_says {
         assert_eq!(world.driver.heard_epoch(), None);
     }
 
+    /// It hears of the first one while the second one is up.
+    #[test]
+    fn not_the_one_that_is_up_and_was_not_heard_of() {
+        let world = setup(|it| {
+            it.peers = vec![ends(s(1), Ends::Plain), Peer::good()];
+            it.wishes = vec![(s(0), Wish::Listen(false)), (s(3), Wish::Listen(true))];
+            it.logins = 1;
+            it.until = s(4);
+        })
+        .run();
+        world.assert_log(&[
+            "told Opened",
+            "told Down",
+            "told Opened",
+            "out Text { id: 2",
+        ]);
+        assert_eq!(world.count("out Text"), 1);
+    }
+
     #[test]
     fn there_is_nothing_to_send_on_while_it_is_down_or_after_a_stop() {
         let mut world = setup(|_| {}).start(|driver| driver);
@@ -877,6 +1021,31 @@ mod nothing_is_lost_in_silence {
         })
         .run();
         world.assert_log(&["in Message(AppPong", "told Pong", "in_doubt: 0"]);
+    }
+
+    #[test]
+    fn nor_to_any_while_the_awaited_one_is_queued() {
+        let config = calm().max_missed(2).build().unwrap();
+        let mut world = Setup::that(config, |it| {
+            it.pings = Pings::Nameless;
+            it.logins = 1;
+            it.peers = vec![Peer::that(|peer| {
+                peer.answers = Some(ms(4500));
+                peer.rate = Some(1000);
+                peer.system = 100;
+            })];
+            it.wishes = vec![(s(9), Wish::Queue(3000))];
+        })
+        .start(|driver| driver);
+        world.play_until(s(11));
+        world.assert_log(&[
+            "5.005s out AppPing",
+            "9s out Text",
+            "9.005s out AppPing",
+            "in Message(AppPong",
+        ]);
+        assert_eq!(world.driver.in_doubt(), 2);
+        assert_eq!(world.count("told Pong"), 0);
     }
 
     #[test]
@@ -1070,12 +1239,57 @@ mod stalls {
 
     #[test]
     fn a_verdict_that_is_due_as_well_is_told() {
+        for (lags, at) in [(false, "9.005s drop"), (true, "9.006s drop")] {
+            let world = stuck(|it| {
+                it.lags = lags;
+                it.peers[0].talks = None;
+                it.stall_timeout = Some(ms(6005));
+            })
+            .run();
+            world.assert_log(&[at, "TimedOut(PongTimeout)"]);
+        }
+    }
+
+    /// Also where nothing else wakes it.
+    #[test]
+    fn a_stall_is_found_in_its_time() {
         let world = stuck(|it| {
             it.peers[0].talks = None;
-            it.stall_timeout = Some(ms(6005));
+            it.stall_timeout = Some(s(3));
         })
         .run();
-        world.assert_log(&["9.005s drop", "TimedOut(PongTimeout)"]);
+        world.assert_log(&["6s told Down(Down { lost: Connection, cause: Stalled"]);
+    }
+
+    #[test]
+    fn a_transport_that_is_never_ready_has_failed_too() {
+        let world = setup(|it| {
+            it.peers = vec![Peer::that(|peer| {
+                peer.buffer = 0;
+                peer.talks = Some((s(1), Talk::Text));
+            })];
+            it.wishes = vec![(s(1), Wish::Send(30))];
+        })
+        .run();
+        world.assert_log(&["5s told Down(Down { lost: Connection, cause: Stalled"]);
+    }
+
+    #[test]
+    fn one_that_takes_messages_has_not_where_bytes_are_not_counted() {
+        let world = setup(|it| {
+            it.peers = vec![Peer::that(|peer| {
+                peer.counts = false;
+                peer.rate = Some(1000);
+                peer.system = 100;
+                peer.buffer = 50_000;
+                peer.talks = Some((s(1), Talk::Text));
+            })];
+            it.wishes = (4..44).map(|at| (ms(250) * at, Wish::Send(300))).collect();
+            it.until = s(12);
+        })
+        .run();
+        world.assert_right();
+        assert_eq!(world.count("Stalled"), 0);
     }
 }
 
@@ -1117,19 +1331,104 @@ mod reading_and_judging {
         assert_eq!(world.count("PongTimeout"), 0);
     }
 
+    /// What holds a verdict for longer than `late_tolerance` makes it late, which the
+    /// machine forgives once.
+    fn holds_for_a_pong_timeout(peer: &Peer, busy: Duration) {
+        for (late, at) in [(s(5), "13."), (s(1), "18.")] {
+            let config = calm().strict_pongs(true).late_tolerance(late);
+            let world = Setup::that(config.build().unwrap(), |it| {
+                it.peers = vec![peer.clone()];
+                it.busy = busy;
+                it.until = s(25);
+            })
+            .run();
+            world.assert_right();
+            let log = &world.net.oracle.log;
+            let dropped = log.iter().find(|line| line.contains("drop")).unwrap();
+            assert!(dropped.starts_with(at), "{dropped}");
+            world.assert_log(&["out Ping", dropped, "TimedOut(PongTimeout)"]);
+        }
+    }
+
     #[test]
     fn a_flood_holds_a_verdict_for_a_pong_timeout_at_most() {
-        let config = calm().strict_pongs(true).build().unwrap();
-        let world = Setup::that(config, |it| {
+        let peer = Peer::that(|peer| {
+            peer.talks = Some((ms(150), Talk::Text));
+            peer.answers = None;
+        });
+        holds_for_a_pong_timeout(&peer, ms(160));
+    }
+
+    #[test]
+    fn so_does_one_message_that_has_no_end() {
+        for counts in [true, false] {
+            let peer = Peer::that(|peer| {
+                peer.floods = Some(s(4));
+                peer.answers = None;
+                peer.counts = counts;
+            });
+            holds_for_a_pong_timeout(&peer, s(0));
+        }
+    }
+
+    /// What the application does not collect is not its time to read.
+    #[test]
+    fn who_was_not_listened_to_reads_for_that_long_again() {
+        let config = calm().strict_pongs(true).late_tolerance(s(60));
+        let world = Setup::that(config.build().unwrap(), |it| {
             it.peers = vec![Peer::that(|peer| {
-                peer.talks = Some((ms(90), Talk::Text));
+                peer.talks = Some((ms(150), Talk::Text));
                 peer.answers = None;
             })];
-            it.busy = ms(100);
-            it.until = s(16);
+            it.busy = ms(300);
+            it.wishes = vec![(s(11), Wish::Listen(false)), (s(21), Wish::Listen(true))];
+            it.until = s(27);
         })
         .run();
-        world.assert_log(&["out Ping", "13.", "drop", "TimedOut(PongTimeout)"]);
+        world.assert_log(&["out Ping", "wish Listen(false)", "wish Listen(true)"]);
+        let log = &world.net.oracle.log;
+        let dropped = log.iter().find(|line| line.contains("drop")).unwrap();
+        assert!(dropped.starts_with("25."), "{dropped}");
+    }
+
+    /// What counts is for how long it was read, not for how long it lay there.
+    #[test]
+    fn who_was_away_reads_for_that_long_before_it_judges() {
+        let config = calm().strict_pongs(true).pong_timeout(ms(700));
+        let config = config.late_tolerance(s(4)).build().unwrap();
+        let world = Setup::that(config, |it| {
+            it.peers = vec![Peer::that(|peer| {
+                peer.talks = Some((ms(1740), Talk::Text));
+                peer.answers = Some(ms(600));
+            })];
+            it.wishes = vec![(ms(5010), Wish::Sleep(s(3)))];
+            it.until = s(9);
+        })
+        .run();
+        world.assert_log(&["5.005s out Ping", "8.01s told Message", "8.01s told Pong"]);
+        assert_eq!(world.count("PongTimeout"), 0);
+    }
+
+    #[test]
+    fn a_verdict_is_not_held_for_less_because_another_was() {
+        let config = calm().late_tolerance(s(5)).build().unwrap();
+        let world = Setup::that(config, |it| {
+            it.peers = vec![
+                Peer::that(|peer| peer.dial = Dial::Hangs),
+                Peer::that(|peer| peer.dial = Dial::Opens(s(0))),
+            ];
+            it.lags = true;
+            it.wishes = vec![
+                (ms(5900), Wish::Sleep(s(1))),
+                // Of the second dial, too, the verdict is due once it is looked at.
+                (ms(6000), Wish::Reconnect),
+                (ms(6000), Wish::Sleep(ms(6100))),
+            ];
+            it.until = s(15);
+        })
+        .run();
+        world.assert_log(&["13s dial 0", "13s in Opened"]);
+        assert_eq!(world.count("ConnectTimeout"), 0);
     }
 
     #[test]
@@ -1265,6 +1564,133 @@ mod goodbyes {
         ]);
     }
 
+    /// Whatever it was doing when it was told to stop.
+    #[test]
+    fn who_was_told_to_stop_is_not_revived_before_the_end_is_told() {
+        let hangs = || vec![Peer::that(|peer| peer.dial = Dial::Hangs)];
+        let fails = || vec![Peer::that(|peer| peer.dial = Dial::Failed(ms(10)))];
+        let rude = || vec![Peer::that(|peer| peer.is_polite = false)];
+        for (peers, stop, reconnect) in [
+            (rude(), s(2), ms(2100)),
+            (hangs(), s(2), s(2)),
+            (fails(), ms(20), ms(20)),
+            (vec![Peer::good()], s(0), s(0)),
+            // It has ended, and nobody heard that.
+            (vec![ends(s(1), Ends::Close(1000))], s(2), s(3)),
+        ] {
+            let world = setup(|it| {
+                it.retry = peers[0].ends.map(|_| Retry::Stop);
+                it.peers = peers.clone();
+                it.wishes = vec![
+                    (s(0), Wish::Listen(false)),
+                    (stop, Wish::Stop),
+                    (reconnect, Wish::Reconnect),
+                    (s(7), Wish::Reconnect),
+                    (s(9), Wish::Listen(true)),
+                ];
+            })
+            .run();
+            world.assert_log(&["wish Reconnect", "wish Reconnect", "9s told Stopped"]);
+            assert!(world.count("told Opened") <= 1);
+        }
+    }
+
+    #[test]
+    fn once_the_end_was_told_it_may_begin_anew() {
+        let world = setup(|it| {
+            it.wishes = vec![
+                (s(2), Wish::Stop),
+                (s(3), Wish::Stop),
+                (s(4), Wish::Reconnect),
+                (s(6), Wish::Stop),
+            ];
+        })
+        .run();
+        world.assert_log(&["2.021s told Stopped", "4s dial 0", "6.021s told Stopped"]);
+    }
+
+    #[test]
+    fn a_stop_of_an_accepted_socket_before_it_was_read_says_goodbye() {
+        let world = setup(|it| {
+            it.is_accepted = true;
+            it.wishes = vec![(s(0), Wish::Stop), (s(0), Wish::Reconnect)];
+        })
+        .run();
+        world.assert_log(&[
+            "out Close(Some(CloseCode(1001))",
+            "told Opened",
+            "told Stopped",
+        ]);
+    }
+
+    #[test]
+    fn a_second_stop_of_an_accepted_socket_before_it_was_read_abandons_it() {
+        for first in [Wish::Reconnect, Wish::Stop] {
+            let world = setup(|it| {
+                it.is_accepted = true;
+                it.wishes = vec![
+                    (s(0), first),
+                    (s(0), Wish::Stop),
+                    (s(0), Wish::Stop),
+                    (s(0), Wish::Reconnect),
+                ];
+            })
+            .run();
+            world.assert_log(&["0ns in Opened", "0ns drop None", "told Opened", "told Down"]);
+            world.assert_log(&["cause: Stopped", "told Stopped"]);
+            assert_eq!(world.count("out "), 0);
+        }
+    }
+
+    #[test]
+    fn an_accepted_socket_that_is_to_reconnect_before_it_was_read_ends() {
+        let world = setup(|it| {
+            it.is_accepted = true;
+            it.wishes = vec![(s(0), Wish::Reconnect)];
+        })
+        .run();
+        world.assert_log(&["0ns in Opened", "0ns drop", "Reconnected", "told Stopped"]);
+    }
+
+    #[test]
+    fn an_accepted_socket_never_dials() {
+        let config = calm().reconnect(true).build().unwrap();
+        for wishes in [vec![], vec![(s(1), Wish::Reconfigure(config))]] {
+            let world = setup(|it| {
+                it.is_accepted = true;
+                it.peers = vec![ends(s(2), Ends::Plain)];
+                it.wishes = wishes;
+            })
+            .run();
+            world.assert_log(&["told Down", "told Stopped"]);
+            assert_eq!(world.count("dial"), 0);
+        }
+    }
+
+    #[test]
+    fn who_heard_the_peers_goodbye_says_nothing_more() {
+        let world = setup(|it| {
+            it.peers = vec![Peer::that(|peer| {
+                peer.rate = Some(1000);
+                peer.buffer = 1;
+                peer.ends = Some((s(3), Ends::Close(1001)));
+            })];
+            it.wishes = vec![
+                (s(1), Wish::Send(7500)),
+                (s(2), Wish::Send(30)),
+                (s(2), Wish::Stop),
+                // Then there is room.
+                (ms(2900), Wish::Sleep(s(2))),
+            ];
+        })
+        .run();
+        world.assert_log(&[
+            "in Message(Close",
+            "cause: Stopped, retry: None, unsent: [Text { id: 2",
+        ]);
+        assert_eq!(world.count("out "), 1);
+    }
+
     #[test]
     fn an_accepted_socket_that_is_to_reconnect_ends() {
         let world = setup(|it| {
@@ -1292,6 +1718,66 @@ mod woken {
             world.assert_right();
             assert_eq!(world.count("out Ping") > 0, is_news);
         }
+    }
+}
+
+#[cfg(feature = "tracing")]
+mod traced {
+    use std::io;
+    use std::sync::{Arc, Mutex};
+
+    use tracing_subscriber::fmt::MakeWriter;
+
+    use super::*;
+
+    #[derive(Clone, Default)]
+    struct Log(Arc<Mutex<Vec<u8>>>);
+
+    impl io::Write for Log {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0.lock().unwrap().extend(bytes);
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    impl<'a> MakeWriter<'a> for Log {
+        type Writer = Self;
+
+        fn make_writer(&'a self) -> Self {
+            self.clone()
+        }
+    }
+
+    /// The last line of a story that ends so.
+    fn last_of(setup: Setup) -> String {
+        let log = Log::default();
+        let subscriber = tracing_subscriber::fmt()
+            .with_writer(log.clone())
+            .with_ansi(false)
+            .without_time()
+            .finish();
+        tracing::subscriber::with_default(subscriber, || {
+            setup.run().assert_right();
+        });
+        let text = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
+        text.lines().last().unwrap().trim().to_owned()
+    }
+
+    #[test]
+    fn a_goodbye_that_was_answered_has_its_code() {
+        let last = last_of(setup(|it| it.wishes = vec![(s(2), Wish::StopWith(4000))]));
+        let end = "to=Stopped epoch=2 attempt=0 reason=closed with code 4000: until tomorrow";
+        assert!(last.ends_with(end), "{last}");
+        let mute = setup(|it| {
+            it.peers = vec![Peer::that(|peer| peer.is_polite = false)];
+            it.wishes = vec![(s(2), Wish::Stop), (s(3), Wish::Stop)];
+        });
+        let last = last_of(mute);
+        assert!(last.ends_with("reason=aborted"), "{last}");
     }
 }
 
@@ -1359,6 +1845,33 @@ fn nothing_that_was_ever_sent_is_lost_whenever_it_is_cut() {
         }
     }
     assert!(losses > 5000 && doubts > 500, "{losses} {doubts}");
+}
+
+/// The table of the rules in the docs of the driver.
+#[test]
+fn the_docs_name_only_tests_that_there_are() {
+    let docs = include_str!("../src/driver/mod.rs");
+    let rows = docs
+        .lines()
+        .skip_while(|line| *line != "//! | rule | test |");
+    let rows = rows.map_while(|line| line.strip_prefix("//! | ")).skip(2);
+    let tests: Vec<_> = include_str!("driver.rs")
+        .split("#[test]\n")
+        .skip(1)
+        .filter_map(|text| text.split_once("fn ")?.1.split_once('('))
+        .map(|(name, _)| name)
+        .collect();
+    let mut named = 0;
+    for row in rows {
+        let (rule, shown) = row.split_once(" | ").unwrap();
+        let names: Vec<_> = shown.split('`').skip(1).step_by(2).collect();
+        assert!(!names.is_empty(), "no test shows: {rule}");
+        for name in names {
+            assert!(tests.contains(&name), "there is no test {name}");
+            named += 1;
+        }
+    }
+    assert!(named > 50, "only {named} tests are named");
 }
 
 // Whatever happens.

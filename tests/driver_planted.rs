@@ -58,6 +58,13 @@ enum Bug {
     WritesAfterTheGoodbye,
     DialsTwice,
     FarewellOnReconnect,
+    SwallowsASecondStop,
+    DialsAfterAStop,
+    SaysAnythingInAPing,
+}
+
+impl Bug {
+    const LAST: Self = Self::SaysAnythingInAPing;
 }
 
 /// A driver with a bug in it.
@@ -75,7 +82,7 @@ struct Memory {
     has_failed: bool,
     has_said: bool,
     is_told: bool,
-
+    stops: u32,
     count: u64,
 }
 
@@ -177,6 +184,7 @@ impl Transport for Between<'_> {
                     None => Ok(()),
                 }
             }
+            (Bug::SaysAnythingInAPing, Wire::Ping(_)) => self.net.write(Wire::Control),
             (Bug::SaysTheWrongCode, Wire::Close(_, words)) => {
                 self.net.write(Wire::Close(Some(CloseCode(1001)), words))
             }
@@ -267,6 +275,9 @@ impl Sick {
             {
                 net.is_ready().unwrap();
                 net.write(Wire::Answer(1)).unwrap();
+            }
+            Bug::DialsAfterAStop if self.memory.stops > 0 && net.link.is_none() => {
+                net.carry_out(Order::Dial { attempt: 0 });
             }
             _ => {}
         }
@@ -389,6 +400,10 @@ impl Drive for Sick {
     }
 
     fn stop(&mut self, goodbye: Option<Goodbye>, now: Duration) {
+        self.memory.stops += 1;
+        if self.memory.stops > 1 && self.bug == Bug::SwallowsASecondStop {
+            return;
+        }
         match goodbye {
             Some(goodbye) => self.driver.stop_with(goodbye, now),
             None => self.driver.stop(now),
@@ -638,6 +653,19 @@ fn plants() -> Vec<(Bug, &'static str, Setup)> {
         (Bug::FarewellOnReconnect, "wrong farewell", {
             story(|it| it.wishes.push((s(4), Wish::Reconnect)))
         }),
+        (Bug::SwallowsASecondStop, "a second stop", {
+            story(|it| it.wishes.extend([(s(4), Wish::Stop), (s(4), Wish::Stop)]))
+        }),
+        (Bug::DialsAfterAStop, "a dial after a stop", {
+            story(|it| {
+                it.wishes = vec![
+                    (s(1), Wish::Listen(false)),
+                    (s(2), Wish::Stop),
+                    (s(4), Wish::Reconnect),
+                ];
+            })
+        }),
+        (Bug::SaysAnythingInAPing, "never sends", plain()),
     ]
 }
 
@@ -661,6 +689,14 @@ fn each_planted_bug_is_caught() {
         }
     }
     assert!(missed.is_empty(), "{missed:#?}");
+}
+
+#[test]
+fn each_bug_is_planted() {
+    let planted: Vec<_> = plants().iter().map(|(bug, ..)| *bug as usize).collect();
+    for number in 1..=Bug::LAST as usize {
+        assert!(planted.contains(&number), "the bug of number {number}");
+    }
 }
 
 #[test]

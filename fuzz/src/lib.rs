@@ -3,6 +3,7 @@
 //!
 //! - `operations`: the invariants of the contract, under the oracle of the tests.
 //! - `reference`: the heartbeat against the slow machine of the tests.
+//! - `driver`: the driver in virtual time, under the oracle of its tests.
 //! - `config`: settings as text and from the builder.
 //! - `codecs`: ids, messages, close codes and errors of tungstenite.
 //!
@@ -11,6 +12,8 @@
 //! `cargo +nightly fuzz run -s none operations` runs one until it finds something,
 //! `.ci/run fuzz` each for a minute, `FUZZ_SECONDS=3600 .ci/run fuzz` for an hour.
 
+#[path = "../../tests/support/driver/mod.rs"]
+pub mod driver;
 #[path = "../../tests/support/oracle.rs"]
 pub mod oracle;
 #[path = "../../tests/support/reference.rs"]

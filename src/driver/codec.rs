@@ -25,8 +25,8 @@ pub trait Dialect {
     /// frames; and for what is longer than the transport takes.
     fn size(&self, message: &Self::Message) -> Result<usize, Unsendable>;
 
-    /// The protocol's ping with this id; `None` where the library has none, as in
-    /// browsers. Then the codec has to have one, except in listen-only.
+    /// The protocol's ping with this id, its payload 125 bytes at most, as the protocol
+    /// demands; `None` where the library has none, as in browsers. Then the codec has to have one, except in listen-only.
     fn ping(&mut self, id: PingId) -> Option<Self::Message>;
 
     /// The close frame with this code and these words, or without any; `None` where
@@ -78,6 +78,9 @@ pub trait Codec<W> {
 
     /// The message that carries this ping; `None`, as by default, for the
     /// protocol's. An application-level ping may leave the id out.
+    ///
+    /// It is data: in place of what the application may not send by
+    /// [`Dialect::size`], such as a control frame, the protocol's ping goes.
     fn ping(&mut self, id: PingId) -> Option<W> {
         let _ = id;
         None
@@ -160,7 +163,8 @@ pub enum Incoming<W, M> {
     Pong(PingId),
     /// An answer that does not say to which ping: to the oldest that has none.
     AnyPong,
-    /// The peer's ping, and the answer to send. The application does not see it.
+    /// The peer's ping, and the answer to send: data, as [`Codec::ping`] is, or nothing
+    /// is sent. The application does not see it.
     Ping(W),
     /// The peer ends the connection, with these words.
     Closed(Closed, String),

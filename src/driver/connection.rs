@@ -1,10 +1,11 @@
 use alloc::collections::VecDeque;
+use alloc::string::String;
 use alloc::vec::Vec;
 
 use super::doubt::Doubt;
 use super::stall::Stall;
 use super::transport::Bytes;
-use crate::{Epoch, Instant, PingId};
+use crate::{Closed, Epoch, Instant, PingId};
 
 /// A connection that is up, and what is to go out on it.
 pub(super) struct Connection<W, E, I> {
@@ -28,6 +29,8 @@ pub(super) struct Connection<W, E, I> {
     pub(super) held_back: usize,
     /// Why nothing can be written any more, and as of when.
     pub(super) broken: Option<(E, I)>,
+    /// The peer's close frame, where it came while closing.
+    pub(super) heard: Option<(Closed, String)>,
     /// The bytes that the driver knows of.
     pub(super) known: Bytes,
     pub(super) stall: Stall<I>,
@@ -111,6 +114,7 @@ impl<W, E, I: Instant> Connection<W, E, I> {
             unleft: None,
             held_back: 0,
             broken: None,
+            heard: None,
             known,
             stall: Stall::none(),
         }

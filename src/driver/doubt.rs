@@ -171,8 +171,8 @@ mod tests {
         doubt.message(None);
         doubt.ping(id(2));
         assert_eq!(doubt.pong(id(2)), 2);
-        assert_eq!(doubt.pong(id(1)), 0);
         assert_eq!(doubt.oldest(), None);
+        assert_eq!(doubt.pong(id(1)), 0);
     }
 
     #[test]

@@ -104,6 +104,54 @@
 //! none is taken twice; `examples/orders.rs` does that. Its limit is also how much goes
 //! out without a confirmation: where connections break after a few kilobytes, a longer
 //! row would never be confirmed.
+//!
+//! # The rules
+//!
+//! Each is shown by tests in `tests/driver.rs`, and all of them hold whatever happens in
+//! `whatever_happens_the_contract_holds`, under an oracle that sees a driver from outside.
+//!
+//! | rule | test |
+//! | --- | --- |
+//! | orders are carried out before anything is told | `nobody_hears_of_a_loss_while_the_old_socket_is_open`, `orders_are_carried_out_before_a_message_is_told` |
+//! | notices that wait delay no ping | `notices_that_nobody_collects_delay_no_ping` |
+//! | the order of what goes out | `the_ping_the_answer_what_was_sent_the_backlog_and_the_goodbye`, `what_is_sent_at_the_opening_goes_ahead_of_the_backlog` |
+//! | the backlog waits until `Opened` was heard, and for `Healthy` | `nothing_of_the_backlog_before_the_opening_was_heard_and_the_next_asked_for`, `nor_before_the_login_which_itself_goes_as_answers_do` |
+//! | a `Down` gives back what was not handed over; the backlog stays, or is dropped | `what_was_sent_and_not_handed_over_is_given_back_and_the_backlog_stays`, `the_backlog_goes_with_the_connection_where_it_does_not_outlive_it` |
+//! | answers are not `Sent` | `answers_are_not_sent_messages` |
+//! | what cannot be sent is given back, and never goes | `what_cannot_be_sent_is_given_back_with_the_reason`, `pings_and_answers_of_the_codec_that_it_may_not_send_do_not_go` |
+//! | the limit covers what has not left our buffer | `the_limit_covers_what_has_not_left_our_buffer` |
+//! | what can go goes at once | `a_hundred_messages_go_at_once`, `what_had_no_room_goes_once_there_is_some` |
+//! | handed over, also where the write fails | `a_message_whose_write_fails_was_handed_over` |
+//! | nothing goes between a ping and its leaving | `while_a_ping_has_not_left_nothing_more_is_handed_over`, `what_waits_for_a_ping_to_leave_goes_once_it_has` |
+//! | a ping counts from when it left, or from bytes that did | `the_round_trip_counts_from_when_the_ping_has_left`, `our_own_backlog_is_not_the_peers_silence` |
+//! | each `Opened` has one `Down` | `every_opening_has_one_loss_whatever_ended_it` |
+//! | for how long it was deaf | `an_opening_says_for_how_long_the_application_was_deaf` |
+//! | the cause: code and words, the error, the timeout | `a_loss_has_the_peers_code_and_words`, `a_dial_that_fails_is` |
+//! | a code counts before a write error, that before a plain end | `a_close_code_counts_before_a_write_error_and_that_before_a_plain_end`, `a_write_error_is_told_at_once_where_nothing_else_is_there` |
+//! | a dial that we ended has no `Down` | `a_dial_that_was_ended_is_not_told_as_lost` |
+//! | an unheard dial is replaced by the next | `an_unheard_dial_is_replaced_by_the_next` |
+//! | a ping is told when it is handed over | `a_ping_is_told_when_it_is_handed_over` |
+//! | one message waits; then nothing is read or judged | `at_most_one_message_waits_then_reading_stops_and_no_verdict_is_spoken` |
+//! | unheard losses are one | `losses_that_nobody_heard_of_are_one`, `of_connections_that_nobody_heard_of_a_message_comes_before_their_loss` |
+//! | what comes with an end is no life | `what_comes_with_an_end_proves_nothing` |
+//! | `send`, `healthy`, `give_up` act on what was heard of | `concerns_the_connection_that_it_heard_of`, `not_the_one_that_is_up_and_was_not_heard_of`, `there_is_nothing_to_send_on_while_it_is_down_or_after_a_stop` |
+//! | a pong confirms what went before its ping | `a_pong_confirms_what_went_before_its_ping` |
+//! | 32 pings are remembered | `beyond_32_pings_without_an_answer_none_is_recorded` |
+//! | an answer without an id | `an_answer_without_an_id_is_to_the_oldest_ping`, `nor_to_any_while_the_awaited_one_is_queued` |
+//! | a close frame confirms nothing; a last ping does | `a_close_frame_that_crosses_ours_confirms_nothing`, `a_last_ping_goes_ahead_of_the_goodbye_and_its_pong_confirms`, `not_in_listen_only_nor_before_the_login` |
+//! | in doubt is what was handed over and not confirmed | `nothing_that_was_ever_sent_is_lost_whenever_it_is_cut`, `the_counts_say_what_happened` |
+//! | keeping | `a_loss_gives_back_what_is_in_doubt_in_order_and_it_is_sent_again_first`, `at_the_limit_nothing_more_goes_out_until_some_are_confirmed`, `it_needs_confirm_within_and_keeps_it`, `at_a_stop_what_is_in_doubt_is_given_back` |
+//! | stalls | `a_transport_that_takes_nothing_has_failed_although_the_peer_talks`, `a_transport_that_is_never_ready_has_failed_too`, `a_stall_is_found_in_its_time`, `time_away_counts_for_a_second_at_most`, `one_that_takes_bytes_has_not`, `without_a_count_of_bytes_progress_is_a_flush_or_a_message`, `one_that_takes_messages_has_not_where_bytes_are_not_counted`, `a_verdict_that_is_due_as_well_is_told` |
+//! | bytes are life, those of the handshake not | `bytes_are_life_where_they_are_counted_and_those_of_the_handshake_are_not` |
+//! | no verdict against unread data | `no_verdict_before_the_reactor_has_turned`, `who_was_away_reads_for_that_long_before_it_judges`, `who_was_not_listened_to_reads_for_that_long_again` |
+//! | nor for longer than `pong_timeout` | `a_flood_holds_a_verdict_for_a_pong_timeout_at_most`, `so_does_one_message_that_has_no_end` |
+//! | 1000, 1001, and other words | `a_client_says_1000_an_accepted_socket_1001_and_both_what_they_are_told`, `who_reconnects_says_no_code_and_who_gives_up_the_one_given` |
+//! | what was taken goes first, within `close_timeout` | `what_was_taken_goes_ahead_as_far_as_one_close_timeout_allows`, `without_a_connection_or_before_it_was_heard_the_backlog_is_given_back_at_once` |
+//! | nothing goes after a goodbye, ours or the peer's | `nothing_is_written_after_the_goodbye`, `who_heard_the_peers_goodbye_says_nothing_more` |
+//! | a second stop abandons | `a_second_stop_does_not_wait`, `a_second_stop_of_an_accepted_socket_before_it_was_read_abandons_it` |
+//! | what was stopped is not revived | `who_was_told_to_stop_is_not_revived_before_the_end_is_told`, `once_the_end_was_told_it_may_begin_anew` |
+//! | an accepted socket ends | `an_accepted_socket_that_is_to_reconnect_ends`, `an_accepted_socket_never_dials` |
+//! | a machine that slept | `a_clock_that_ran_on_by_more_than_10_s_is_a_change_of_network` |
 
 mod backlog;
 mod codec;
@@ -151,7 +199,7 @@ pub struct Driver<D: Dialect, C: Codec<D::Message>, E, I> {
     heartbeat: Heartbeat<I>,
     /// The heartbeat's deadline.
     due: Option<I>,
-    /// A verdict waits until this, for what may lie unread.
+    /// Since when a verdict has waited for what may lie unread.
     held: Option<I>,
     dialect: D,
     codec: C,
@@ -161,6 +209,8 @@ pub struct Driver<D: Dialect, C: Codec<D::Message>, E, I> {
     unheard: Unheard<C::Message, D::Message, E, I>,
     backlog: Backlog<D::Message>,
     goodbye: Option<Goodbye>,
+    /// It was told to stop, and `Stopped` is yet to be told.
+    is_stopping: bool,
     /// What ends an accepted socket that has not been read yet.
     early: Option<Early>,
     /// What the peer hears of a connection that the application gives up.
@@ -296,6 +346,7 @@ where
             unheard: Unheard::new(),
             backlog: Backlog::new(),
             goodbye: None,
+            is_stopping: false,
             early: None,
             given_up: None,
             has_network_changed: false,
@@ -457,6 +508,7 @@ where
 
     fn say_goodbye(&mut self, goodbye: Option<Goodbye>, now: I) {
         self.goodbye = goodbye;
+        self.is_stopping |= self.heartbeat.state() != State::Stopped || self.unheard.has_end();
         if self.is_yet_to_open() {
             self.early = match self.early {
                 Some(Early::Stop) => Some(Early::Abandon),
@@ -471,12 +523,18 @@ where
     /// Begins a new connection, whatever the state, but no sooner than 1 s after the
     /// last dial began. A dial younger than 5 s is that new connection. A server's
     /// socket ends.
+    ///
+    /// What was told to [stop](Self::stop) is not revived: until `Stopped` was told,
+    /// nothing happens. After it, this begins anew.
     pub fn reconnect_now(&mut self, now: I) {
+        if self.is_stopping {
+            return;
+        }
         if self.can_dial {
             self.unheard.forget_end();
             self.step(Event::ReconnectNow, None, now);
         } else if self.is_yet_to_open() {
-            self.early.get_or_insert(Early::Reconnect);
+            self.early = Some(Early::Reconnect);
         } else if self.heartbeat.state() == State::Open {
             let closed = Closed::default().retry(Retry::Stop);
             self.step(Event::GiveUp(closed), Some(Cause::Reconnected), now);
@@ -761,6 +819,7 @@ where
                 down.unsent.extend(transport.dropped());
             }
             Notice::Stopped { unsent, .. } => {
+                self.is_stopping = false;
                 *unsent = self.backlog.take_all();
                 unsent.extend(transport.reclaim());
             }
@@ -846,13 +905,14 @@ where
     where
         T: Transport<Message = D::Message, Error = E, Instant = I>,
     {
-        self.held = None;
         let mut has_moved = !matches!(unread, Unread::NothingAsOf(_) | Unread::Ours);
         if self.due.is_some_and(|due| due <= now) {
             has_moved |= self.judge(transport, now, unread);
             if self.orders.drop.is_some() {
                 return Turn::Moved;
             }
+        } else {
+            self.held = None;
         }
         self.has_more = self.write(transport, now);
         if has_moved || self.has_more {
@@ -881,27 +941,27 @@ where
             let now = transport.now();
             self.has_more = self.write(transport, now);
         }
+        // While a verdict is held, the transport looks again and again.
         let is_at_rest = !self.has_more
+            && self.held.is_none()
             && self.orders.is_empty()
             && self.unheard.is_empty()
             && self.connection.as_ref().is_some_and(Connection::is_at_rest);
-        is_at_rest.then(|| match self.held {
-            None => self.due,
-            held => [self.due, held].into_iter().flatten().min(),
-        })
+        is_at_rest.then_some(self.due)
     }
 
     /// When to run again at the latest.
     fn next_look(&self, now: I) -> Option<I> {
-        // A verdict that is held does not ask again by itself.
+        // A verdict that is held does not ask again by itself: the transport looks again.
         let due = self.due.filter(|&due| due > now);
+        let held = self.held.map(|_| now.saturating_add(MILLISECOND));
         let connection = self.connection.as_ref();
         let stall = connection.and_then(|connection| connection.stall.due(self.stall_timeout()));
         // The peer's close code may lie unread.
         let broken = connection.and_then(|connection| connection.broken.as_ref());
         let reads_on = broken.is_some() && !self.unheard.has_message();
         let soon = reads_on.then(|| now.saturating_add(MILLISECOND));
-        [due, self.held, stall, soon].into_iter().flatten().min()
+        [due, held, stall, soon].into_iter().flatten().min()
     }
 
     fn stall_timeout(&self) -> Duration {
@@ -909,29 +969,31 @@ where
         self.stall_timeout.unwrap_or(usual)
     }
 
-    /// Ticks, unless that would convict the peer while its answer may lie unread.
-    /// Whether it ticked.
+    /// Ticks, unless that would convict the peer while its answer may lie unread: for as
+    /// long as a pong may take, so that what never ends is no life. Whether it ticked.
     #[inline(never)]
     fn judge<T>(&mut self, transport: &mut T, now: I, unread: Unread<I>) -> bool
     where
         T: Transport<Message = D::Message, Error = E, Instant = I>,
     {
-        let mut at = now;
         if let Some(due) = self.heartbeat.verdict(now) {
             let longest = self.heartbeat.config().pong_timeout();
             match unread {
-                Unread::Ours => return false,
-                Unread::Perhaps if now < due.saturating_add(longest) => return false,
-                Unread::Perhaps => {}
-                Unread::NothingAsOf(as_of) if as_of < due => {
-                    // The transport looks again until then.
-                    self.held = Some(now.saturating_add(MILLISECOND));
+                Unread::NothingAsOf(as_of) if as_of >= due => {}
+                Unread::Perhaps | Unread::NothingAsOf(_) => {
+                    let since = *self.held.get_or_insert(now);
+                    if now < since.saturating_add(longest) {
+                        return false;
+                    }
+                }
+                Unread::Ours => {
+                    self.held = None;
                     return false;
                 }
-                Unread::NothingAsOf(as_of) => at = as_of,
             }
         }
-        self.tick(at, transport);
+        self.held = None;
+        self.tick(now, transport);
         true
     }
 
@@ -977,7 +1039,9 @@ where
                 Incoming::AnyPong => self.hear_any_pong(now),
                 Incoming::Ping(answer) => {
                     self.hear_control(now);
-                    if let Some(connection) = &mut self.connection {
+                    if let (Some(connection), Ok(_)) =
+                        (&mut self.connection, self.dialect.size(&answer))
+                    {
                         connection.answer = Some(answer);
                     }
                 }
@@ -1043,6 +1107,7 @@ where
         } else if let Some(connection) = &mut self.connection {
             // The library answers it, and takes nothing more.
             connection.needs_flush = true;
+            connection.heard.get_or_insert((closed, words));
             if connection.closing != Closing::Finished {
                 connection.closing = Closing::Said;
             }
@@ -1051,10 +1116,6 @@ where
 
     fn open(&mut self, bytes: Bytes, now: I) {
         self.step(Event::Opened, None, now);
-        if self.can_dial {
-            // That was for an earlier one.
-            self.goodbye = None;
-        }
         let epoch = self.heartbeat.epoch();
         let awaits_login = self.heartbeat.config().healthy_within().is_some();
         self.connection = Some(Connection::new(epoch, awaits_login, bytes));
@@ -1076,6 +1137,12 @@ where
     /// The transport says that the dial or the connection is over.
     #[inline(never)]
     fn ended(&mut self, end: End<E>, now: I) {
+        let heard = self.connection.as_mut();
+        if let Some((closed, words)) = heard.and_then(|connection| connection.heard.take()) {
+            // The end of a close handshake, which is nothing to decide about.
+            let cause = Cause::closed(closed, words);
+            return self.step(Event::Closed(closed), Some(cause), now);
+        }
         let broken = self.connection.as_mut();
         let broken = broken.and_then(|connection| connection.broken.take());
         let (mut closed, words) = match (end, broken) {
@@ -1127,7 +1194,10 @@ where
 
     fn act(&mut self, actions: Actions<I>, ended: Option<Cause<E>>, now: I) {
         let Actions { close, next, .. } = actions;
-        self.due = self.heartbeat.deadline();
+        let due = self.heartbeat.deadline();
+        if due != core::mem::replace(&mut self.due, due) {
+            self.held = None;
+        }
         self.has_more = true;
         let planned = match next {
             Some(Action::ScheduleReconnect { at, attempt }) => Some(Planned { at, attempt }),
@@ -1220,11 +1290,16 @@ where
         self.dialect.goodbye(why, code, "")
     }
 
+    /// The codec's, where that is data and not too long, or the protocol's.
+    fn make_ping(&mut self, id: PingId) -> Option<D::Message> {
+        let own = self.codec.ping(id);
+        let own = own.filter(|message| self.dialect.size(message).is_ok());
+        own.or_else(|| self.dialect.ping(id))
+    }
+
     fn ping(&mut self, id: PingId, now: I) {
         trace::ping(self.heartbeat.epoch(), id);
-        let own = self.codec.ping(id);
-        let message = own.or_else(|| self.dialect.ping(id));
-        match (message, &mut self.connection) {
+        match (self.make_ping(id), &mut self.connection) {
             (Some(message), Some(connection)) => connection.ping = Some((id, message)),
             (Some(_), None) => {}
             (None, _) => {

@@ -236,6 +236,12 @@ impl<M, W, E, I> Unheard<M, W, E, I> {
         self.0.pop_front()
     }
 
+    /// Whether the end waits to be told.
+    pub(super) fn has_end(&self) -> bool {
+        let mut told = self.0.iter();
+        told.any(|told| matches!(told, Notice::Stopped { .. }))
+    }
+
     /// It is not over after all.
     pub(super) fn forget_end(&mut self) {
         self.0
@@ -321,7 +327,7 @@ mod tests {
             retry: None,
             unsent: vec![in_doubt as u32],
             in_doubt,
-            kept: Vec::new(),
+            kept: vec![in_doubt as u32],
         }))
     }
 
@@ -331,7 +337,14 @@ mod tests {
         core::iter::from_fn(|| unheard.pop())
             .map(|notice| match notice {
                 Notice::Opened { epoch, .. } => alloc::format!("opened {epoch}"),
-                Notice::Down(down) => alloc::format!("{:?} {:?}", down.lost, down.unsent),
+                Notice::Down(down) => {
+                    assert_eq!(down.kept, down.unsent);
+                    assert_eq!(
+                        down.in_doubt,
+                        down.kept.iter().map(|&one| u64::from(one)).sum()
+                    );
+                    alloc::format!("{:?} {:?}", down.lost, down.unsent)
+                }
                 other => alloc::format!("{other:?}"),
             })
             .collect()

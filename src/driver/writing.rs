@@ -251,11 +251,11 @@ where
         if connection.closing == Closing::Begun && connection.doubt.in_doubt() > 0 && may_ping {
             connection.closing = Closing::Confirming;
             let id = PingId::new(connection.epoch, 0);
-            let own = self.codec.ping(id);
-            if let Some(message) = own.or_else(|| self.dialect.ping(id)) {
+            if let Some(message) = self.make_ping(id) {
                 return Some(Item::LastPing(id, message));
             }
         }
+        let connection = self.connection.as_mut()?;
         connection.closing = Closing::Said;
         let usual = if self.can_dial {
             CloseCode::NORMAL

@@ -58,7 +58,8 @@ impl Dialect for Frames {
 
     fn size(&self, message: &Msg) -> Result<usize, Unsendable> {
         match message {
-            Msg::Text(_) => Ok(4),
+            // The answers to the application's pings are its own to send.
+            Msg::Text(_) | Msg::Pong(_) => Ok(4),
             _ => Err(Unsendable::Control),
         }
     }

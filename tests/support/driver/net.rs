@@ -87,6 +87,7 @@ impl Dialect for Frames {
                 limit: LONGEST,
             }),
             Wire::Text { size, .. } => Ok(*size),
+            Wire::AppPing(_) | Wire::Answer(_) => Ok(message.size()),
             _ => Err(Unsendable::Control),
         }
     }
@@ -109,6 +110,8 @@ pub enum Pings {
     Nameless,
     /// And the library has none either.
     Nobodys,
+    /// What the application may not send; so are its answers.
+    Forbidden,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -121,7 +124,11 @@ impl Codec<Wire> for App {
     type Message = u64;
 
     fn ping(&mut self, id: PingId) -> Option<Wire> {
-        matches!(self.pings, Pings::Named | Pings::Nameless).then_some(Wire::AppPing(id))
+        match self.pings {
+            Pings::Named | Pings::Nameless => Some(Wire::AppPing(id)),
+            Pings::Forbidden => Some(Wire::Control),
+            Pings::Protocol | Pings::Nobodys => None,
+        }
     }
 
     fn read(&mut self, data: Wire) -> Incoming<Wire, u64> {
@@ -130,6 +137,7 @@ impl Codec<Wire> for App {
             Wire::AppPong { to, is_named: true } => Incoming::Pong(to),
             Wire::AppPong { .. } => Incoming::AnyPong,
             Wire::AppClose(code, words) => Incoming::Closed(closed(code), words),
+            Wire::Asks(_) if self.pings == Pings::Forbidden => Incoming::Ping(Wire::Control),
             Wire::Asks(number) => Incoming::Ping(Wire::Answer(number)),
             _ => Incoming::Control,
         }
@@ -166,6 +174,8 @@ pub struct Peer {
     /// From then on nothing leaves the system.
     pub stuck: Option<Duration>,
     pub ends: Option<(Duration, Ends)>,
+    /// From then on it sends one message that has no end, as fast as it is read.
+    pub floods: Option<Duration>,
     /// Whether bytes are counted.
     pub counts: bool,
     /// It answers a close frame.
@@ -224,6 +234,7 @@ impl Peer {
             buffer: 4096,
             stuck: None,
             ends: None,
+            floods: None,
             counts: true,
             is_polite: true,
         }
@@ -289,6 +300,8 @@ pub struct Net {
     /// Something came at this instant.
     pub wakes: bool,
     pub queue: VecDeque<Wire>,
+    /// What is left of it does not outlive a connection.
+    pub drops_queue: bool,
     /// The system's clock less ours.
     pub slept: Option<Duration>,
     pub oracle: Oracle,
@@ -307,6 +320,7 @@ impl Net {
             turned: Duration::ZERO,
             wakes: false,
             queue: VecDeque::new(),
+            drops_queue: false,
             slept: None,
             oracle,
             serial: 0,
@@ -323,7 +337,11 @@ impl Net {
         let serial = self.serial;
         self.wakes |= at <= self.now;
         if let Some(link) = &mut self.link {
-            link.inbox.insert((at, serial), item);
+            // Behind a message without an end there is none.
+            let is_behind = link.floods_from().is_some_and(|from| at >= from);
+            if !(is_behind && matches!(item, Item::Message(_) | Item::Bytes(_))) {
+                link.inbox.insert((at, serial), item);
+            }
         }
     }
 
@@ -413,7 +431,7 @@ impl Net {
         let Some((every, talk)) = peer.talks else {
             return;
         };
-        for turn in 1..=150 {
+        for turn in 1..=300 {
             let at = opened + every * turn;
             if end.is_some_and(|end| at >= end) {
                 break;
@@ -447,10 +465,21 @@ impl Net {
             .keys()
             .map(|&(at, _)| at)
             .find(|&at| at > self.seen());
-        [arrival, link.next_room(self.now)]
+        let flood = link.floods_from();
+        let flood = flood.map(|from| from.max(self.now + Duration::from_millis(50)));
+        [arrival, link.next_room(self.now), flood]
             .into_iter()
             .flatten()
             .min()
+    }
+
+    /// It says so once.
+    pub fn has_woken(&mut self) {
+        self.wakes = false;
+        let now = self.now;
+        if let Some(link) = &mut self.link {
+            link.was_refused &= !link.is_ready_at(now);
+        }
     }
 
     fn flush_link(&mut self) -> Result<bool, Fault> {
@@ -559,6 +588,10 @@ impl Peer {
 impl Link {
     fn stuck_at(&self) -> Option<Duration> {
         Some(self.opened? + self.peer.stuck?)
+    }
+
+    fn floods_from(&self) -> Option<Duration> {
+        Some(self.opened? + self.peer.floods?)
     }
 
     fn is_broken(&self, now: Duration) -> bool {
@@ -684,8 +717,18 @@ impl Transport for Net {
                 Item::Failed(fault) => return Read::end(End::Failed(fault)),
             }
         }
-        self.oracle.reads_nothing(seen, now);
-        Read::Nothing(seen)
+        let mut as_of = seen;
+        if let Some(link) = &mut self.link {
+            if let Some(from) = link.floods_from().filter(|from| *from <= seen) {
+                // There always is more.
+                as_of = from;
+                let bytes = 1000;
+                link.bytes.read += if link.peer.counts { bytes } else { 0 };
+                self.oracle.reads(&Item::Bytes(bytes), link, now);
+            }
+        }
+        self.oracle.reads_nothing(as_of, now);
+        Read::Nothing(as_of)
     }
 
     fn is_ready(&mut self) -> Result<bool, Fault> {
@@ -702,7 +745,11 @@ impl Transport for Net {
         }
         link.was_ready = link.is_ready_at(now);
         link.was_refused = !link.was_ready;
-        Ok(link.was_ready)
+        let is_ready = link.was_ready;
+        if !is_ready {
+            self.oracle.was_refused(now);
+        }
+        Ok(is_ready)
     }
 
     fn write(&mut self, message: Wire) -> Result<(), Fault> {
@@ -729,6 +776,10 @@ impl Transport for Net {
         match self.flush_link() {
             Ok(is_done) => {
                 self.oracle.flushed(is_done, now);
+                // It made room itself, so that nothing wakes it.
+                if let Some(link) = self.link.as_mut().filter(|_| is_done) {
+                    link.was_refused &= !link.is_ready_at(now);
+                }
                 Ok(is_done)
             }
             Err(fault) => {
@@ -749,6 +800,15 @@ impl Transport for Net {
         let next = self.queue.pop_front();
         self.oracle.takes_backlog(next.as_ref(), self.now);
         next
+    }
+
+    fn dropped(&mut self) -> Vec<Wire> {
+        if !self.drops_queue {
+            return Vec::new();
+        }
+        let dropped: Vec<_> = self.queue.drain(..).collect();
+        self.oracle.drops_backlog(&dropped);
+        dropped
     }
 
     fn reclaim(&mut self) -> Vec<Wire> {

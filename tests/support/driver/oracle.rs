@@ -84,6 +84,8 @@ struct Conn {
     confirmed: usize,
     at_most: usize,
     is_fuzzy: bool,
+    /// When something was looked for.
+    looks: Vec<Duration>,
     pings: Vec<Ping>,
     answered: usize,
     unleft: Option<PingId>,
@@ -95,7 +97,7 @@ struct Conn {
     last_pong: Option<Duration>,
     goodbye: Option<Wire>,
     is_finished: bool,
-    has_stopped: bool,
+    stops: u32,
     has_reconnected: bool,
     given_up: Option<Option<CloseCode>>,
     life: Duration,
@@ -135,6 +137,8 @@ pub struct Oracle {
     unheard: VecDeque<Expected>,
     texts: VecDeque<(usize, u64)>,
     line: VecDeque<u64>,
+    /// What of it was dropped with the loss that is to be told.
+    dropped_line: Vec<u64>,
     places: BTreeMap<u64, Place>,
     sizes: BTreeMap<u64, usize>,
     read_by_peers: BTreeSet<(usize, u64)>,
@@ -158,9 +162,19 @@ pub struct Oracle {
     last_life: Option<Duration>,
     last_opened: Option<Duration>,
     is_over: bool,
+    /// It was told to stop, and did not say yet that it has.
+    is_stopping: bool,
+    early: Early,
     handed_over: u64,
     machine_pings: u64,
     looked: Duration,
+}
+
+/// What an accepted socket was told before it was first read.
+#[derive(Clone, Copy, Debug, Default)]
+struct Early {
+    stops: u32,
+    reconnects: bool,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -185,6 +199,7 @@ impl Oracle {
             unheard: VecDeque::new(),
             texts: VecDeque::new(),
             line: VecDeque::new(),
+            dropped_line: Vec::new(),
             places: BTreeMap::new(),
             sizes: BTreeMap::new(),
             read_by_peers: BTreeSet::new(),
@@ -205,6 +220,8 @@ impl Oracle {
             last_life: None,
             last_opened: None,
             is_over: false,
+            is_stopping: false,
+            early: Early::default(),
             handed_over: 0,
             machine_pings: 0,
             looked: Duration::ZERO,
@@ -242,7 +259,7 @@ impl Oracle {
         let number = self.conns.len().saturating_sub(1);
         self.places.insert(id, Place::Accepted(number));
         match self.conn() {
-            Some(conn) if conn.is_told && !conn.has_stopped => conn.accepted.push_back(id),
+            Some(conn) if conn.is_told && !conn.has_stopped() => conn.accepted.push_back(id),
             _ => self.accuse("a send was taken for no connection that was heard of"),
         }
     }
@@ -262,31 +279,43 @@ impl Oracle {
 
     pub fn will_stop(&mut self, goodbye: Option<(CloseCode, String)>, state: State) {
         self.dial_asked = true;
+        self.is_stopping |= !self.is_over;
+        if self.is_accepted && state == State::Idle {
+            self.early.stops += 1;
+            self.goodbye = goodbye;
+            return;
+        }
         if !matches!(state, State::Open | State::Closing) {
             return;
         }
-        let is_first = self.conn().is_some_and(|conn| !conn.has_stopped);
+        let is_first = self.conn().is_some_and(|conn| !conn.has_stopped());
         if is_first {
             self.goodbye = goodbye;
         }
         if let Some(conn) = self.conn() {
-            conn.has_stopped = true;
+            conn.stops += 1;
         }
     }
 
-    pub fn will_reconnect(&mut self, state: State, now: Duration) {
+    /// Whether it is to. What was told to stop is not, until it said that it has.
+    pub fn will_reconnect(&mut self, state: State, now: Duration) -> bool {
+        if self.is_accepted && state == State::Idle {
+            self.early.reconnects = true;
+            return true;
+        }
+        if self.is_stopping || (self.is_accepted && state != State::Open) {
+            return false;
+        }
         let timeout = self.config.connect_timeout();
         self.reconnects.get_or_insert((now, timeout));
         self.dial_asked = true;
         // What began anew counts from 0.
         self.may_reset |= state == State::Stopped;
-        self.is_over &= self.is_accepted;
-        if !matches!(state, State::Open | State::Closing) {
-            return;
-        }
+        self.is_over = false;
         if let Some(conn) = self.conn() {
             conn.has_reconnected = true;
         }
+        true
     }
 
     /// The driver finds that when it next ticks.
@@ -335,6 +364,7 @@ impl Oracle {
             "a dial while the last one, or a connection, lives",
         );
         self.demand(!self.is_over, "a dial after the end");
+        self.demand(!self.is_stopping, "a dial after a stop");
         if let Some(last) = self.attempt.filter(|_| !self.may_reset) {
             let least = last + u32::from(self.was_lost);
             self.demand(attempt >= least, "the attempts began anew without a reason");
@@ -354,7 +384,7 @@ impl Oracle {
         let is_right = self.conn().is_some_and(|conn| {
             conn.is_finished = true;
             let is_said = conn.goodbye.is_some() || conn.close.is_some();
-            conn.has_stopped && is_said && conn.unleft.is_none()
+            conn.has_stopped() && is_said && conn.unleft.is_none()
         });
         self.demand(is_right, "the sending side was closed before the goodbye");
     }
@@ -393,7 +423,7 @@ impl Oracle {
         });
         let number = conn.number;
         let lived = conn.has_lived;
-        let asked = conn.has_reconnected || conn.has_stopped;
+        let asked = conn.has_reconnected || conn.has_stopped();
         self.is_open = false;
         self.may_reset |= lived;
         self.was_lost |= !asked;
@@ -437,6 +467,7 @@ impl Oracle {
             return self.opens(link.peer.counts, now);
         }
         let untold = self.texts.len();
+        let answers = self.pings != Pings::Forbidden;
         let Some(conn) = self.conn() else {
             if !matches!(item, Item::Bytes(_) | Item::Message(_)) {
                 (self.dial_loss, self.dial_ended) = (DialLoss::Sure, true);
@@ -444,6 +475,7 @@ impl Oracle {
             }
             return;
         };
+        conn.looks.push(now);
         let counts = conn.counts;
         let mut is_life = true;
         match item {
@@ -457,7 +489,7 @@ impl Oracle {
                 Wire::Pong(id) | Wire::AppPong { to: id, .. } => {
                     conn.hears_pong(*id, &link.answered, now);
                 }
-                Wire::Asks(number) => conn.owed_answer = Some(*number),
+                Wire::Asks(number) => conn.owed_answer = answers.then_some(*number),
                 Wire::Close(code, words) | Wire::AppClose(code, words) => {
                     is_life = false;
                     conn.close.get_or_insert((*code, words.clone()));
@@ -472,7 +504,7 @@ impl Oracle {
         if !matches!(item, Item::Bytes(_)) {
             conn.half = false;
         }
-        if is_life && !conn.has_stopped {
+        if is_life && !conn.has_stopped() {
             (conn.life, conn.life_order, conn.has_lived) = (now, order, true);
             self.last_life = Some(now);
         }
@@ -497,8 +529,9 @@ impl Oracle {
         let has_news = core::mem::take(&mut self.has_news);
         self.dial_asked |= has_news;
         if let Some(conn) = self.conn() {
+            conn.looks.push(now);
             conn.news |= has_news;
-            if core::mem::take(&mut conn.half) && !conn.has_stopped {
+            if core::mem::take(&mut conn.half) && !conn.has_stopped() {
                 (conn.life, conn.life_order, conn.has_lived) = (now, order, true);
                 self.last_life = Some(now);
             }
@@ -509,7 +542,7 @@ impl Oracle {
         let number = self.conns.len();
         let deaf = self.last_life.or(self.last_opened).map(|since| now - since);
         self.last_opened = Some(now);
-
+        let early = core::mem::take(&mut self.early);
         self.order += 1;
         self.conns.push(Conn {
             number,
@@ -527,6 +560,7 @@ impl Oracle {
             confirmed: 0,
             at_most: 0,
             is_fuzzy: self.pings == Pings::Nameless,
+            looks: Vec::new(),
             pings: Vec::new(),
             answered: 0,
             unleft: None,
@@ -538,8 +572,8 @@ impl Oracle {
             last_pong: None,
             goodbye: None,
             is_finished: false,
-            has_stopped: false,
-            has_reconnected: false,
+            stops: early.stops,
+            has_reconnected: early.reconnects && early.stops == 0,
             given_up: None,
             life: now,
             life_order: self.order,
@@ -598,6 +632,20 @@ impl Oracle {
         }
     }
 
+    pub fn was_refused(&mut self, now: Duration) {
+        if let Some(conn) = self.conn() {
+            if !conn.accepted.is_empty() {
+                conn.waits_since.get_or_insert(now);
+            }
+        }
+    }
+
+    pub fn drops_backlog(&mut self, dropped: &[Wire]) {
+        self.dropped_line = ids(dropped);
+        let dropped = &self.dropped_line;
+        self.line.retain(|id| !dropped.contains(id));
+    }
+
     pub fn peer_read(&mut self, _: usize, id: u64) {
         let number = self.conns.len().saturating_sub(1);
         self.read_by_peers.insert((number, id));
@@ -633,6 +681,8 @@ impl Oracle {
             conn.goodbye.is_none() && !is_finished,
             "a write after the goodbye",
         );
+        demand(conn.stops < 2, "a write after a second stop");
+        demand(conn.close.is_none(), "a write after the peer's goodbye");
         conn.waits_since.get_or_insert(now);
         if !conn.counts {
             conn.stalled = Duration::ZERO;
@@ -646,7 +696,7 @@ impl Oracle {
                 );
                 conn.unleft = Some(*id);
                 if id.sequence() == 0 {
-                    demand(conn.has_stopped, "a last ping without a stop");
+                    demand(conn.has_stopped(), "a last ping without a stop");
                     demand(
                         conn.accepted.is_empty(),
                         "the last ping overtook what was sent",
@@ -700,7 +750,7 @@ impl Oracle {
                 conn.handed.push(*id);
             }
             Wire::Close(code, words) => {
-                demand(conn.has_stopped, "a goodbye without a stop");
+                demand(conn.has_stopped(), "a goodbye without a stop");
                 demand(conn.owed_ping.is_none(), "the goodbye overtook the ping");
                 demand(
                     conn.owed_answer.is_none(),
@@ -799,6 +849,7 @@ impl Oracle {
                 let is_lost = self.dial_loss == DialLoss::Sure;
                 self.demand(!is_lost, "it ended before the loss of a dial was told");
                 self.is_over = true;
+                self.is_stopping = false;
             }
             _ => {}
         }
@@ -889,6 +940,7 @@ impl Oracle {
                 least += conn.at_most - conn.confirmed;
             }
         }
+        unsent.append(&mut self.dropped_line);
         let in_doubt = usize::try_from(down.in_doubt).unwrap_or(usize::MAX);
         self.demand(in_doubt >= least, "a false confirmation");
         self.demand(in_doubt <= most, "more is in doubt than was handed over");
@@ -951,7 +1003,7 @@ impl Oracle {
             Some(Wire::Close(said, words)) => words.is_empty() && *said == code.map(CloseCode),
             _ => false,
         };
-        if conn.has_stopped {
+        if conn.has_stopped() {
             let is_right = match cause {
                 Cause::Stopped => true,
                 Cause::TimedOut(reason) => *reason == CloseReason::CloseTimeout,
@@ -1096,7 +1148,11 @@ impl Oracle {
             return Err("a verdict too early");
         }
         let longest = shortest(|config| Some(config.pong_timeout()))?;
-        let is_flood = dropped.as_of.is_none() && dropped.at >= due + longest;
+        // Of two that were held the reason is the one of the first in the table.
+        let messages = shortest(Config::message_timeout).map(|timeout| conn.message + timeout);
+        let held = messages.unwrap_or(due).min(due);
+        let first = conn.looks.iter().find(|at| **at >= held);
+        let is_flood = first.is_some_and(|first| dropped.at >= *first + longest);
         if dropped.as_of.is_some_and(|as_of| as_of >= due) || is_flood {
             Ok(())
         } else {
@@ -1129,8 +1185,14 @@ impl Oracle {
         let has_text = !self.texts.is_empty();
         let listens = self.config.listen_only();
         let longest = self.config.pong_timeout();
+        let is_sendable = |id: &u64| self.sizes.get(id).is_some_and(|size| *size <= LONGEST);
+        let may_line = self.keeps.is_none() && self.line.iter().all(is_sendable);
+        let has_line = may_line && !self.line.is_empty();
         let mut wrong = Vec::new();
         if let (Some(conn), Some(link)) = (self.conn(), link) {
+            if conn.stops > 1 {
+                wrong.push("a second stop, and it lives");
+            }
             let handed = conn.handed.len() as u64;
             let exact = handed - conn.confirmed as u64;
             if views.in_doubt < handed - conn.at_most as u64 {
@@ -1163,19 +1225,19 @@ impl Oracle {
                 && conn.goodbye.is_none()
                 && conn.close.is_none();
             if matches!(said, Said::Idle(_)) && can_write {
-                if !conn.accepted.is_empty() {
+                if !conn.accepted.is_empty() || (has_line && conn.takes_backlog()) {
                     wrong.push("it waits, and could send");
                 }
                 if conn.owed_ping.is_some() || conn.owed_answer.is_some() {
                     wrong.push("it waits, and could ping or answer");
                 }
-                if conn.has_stopped && conn.accepted.is_empty() && !conn.takes_backlog() {
+                if conn.has_stopped() && conn.accepted.is_empty() && !conn.takes_backlog() {
                     wrong.push("it waits, and could say goodbye");
                 }
             }
             let silence = now.saturating_sub(conn.life.max(conn.drained));
             let config = conn.configs.last();
-            if let Some(config) = config.filter(|_| !has_text && !conn.has_stopped) {
+            if let Some(config) = config.filter(|_| !has_text && !conn.has_stopped()) {
                 let most = config.max_missed() + 2;
                 let bound = config.ping_interval() + config.pong_timeout() * most;
                 let bound = bound.max(config.idle_timeout());
@@ -1241,6 +1303,10 @@ impl Oracle {
 }
 
 impl Conn {
+    fn has_stopped(&self) -> bool {
+        self.stops > 0
+    }
+
     fn takes_backlog(&self) -> bool {
         self.is_dealt && !self.awaits_login
     }

@@ -144,6 +144,9 @@ fn peer(bytes: &mut Bytes<'_>) -> Peer {
         9 => Some((after, Ends::BrokenMute)),
         _ => None,
     };
+    if bytes.once_in(9) {
+        peer.floods = Some(bytes.millis(60));
+    }
     peer.counts = !bytes.once_in(4);
     peer.is_polite = !bytes.once_in(4);
     peer
@@ -184,12 +187,14 @@ pub fn setup(bytes: &[u8]) -> Setup {
         Pings::Protocol,
         Pings::Named,
         Pings::Nameless,
+        Pings::Forbidden,
     ]);
     setup.is_accepted = bytes.once_in(8);
     setup.retry = bytes.pick(&[None, None, None, Some(Retry::Backoff), Some(Retry::Stop)]);
     setup.stall_timeout = bytes.pick(&[None, None, Some(ms(1500))]);
     setup.queue_limit = bytes.pick(&[None, Some(1000)]);
     setup.lags = bytes.once_in(3);
+    setup.drops_queue = bytes.once_in(6);
     setup.logins = usize::from(bytes.of(3));
     setup.healthy_after = bytes.pick(&[Some(ms(100)), Some(ms(0)), Some(ms(1000)), None]);
     setup.requeues = bytes.once_in(2);

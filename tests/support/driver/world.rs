@@ -86,6 +86,8 @@ pub struct Setup {
     pub queue_limit: Option<usize>,
     pub peers: Vec<Peer>,
     pub lags: bool,
+    /// Its backlog does not outlive a connection.
+    pub drops_queue: bool,
     /// How many messages it sends when it hears of an opening.
     pub logins: usize,
     /// It says that it is healthy so long after an opening.
@@ -111,6 +113,7 @@ impl Setup {
             queue_limit: None,
             peers: vec![Peer::good()],
             lags: false,
+            drops_queue: false,
             logins: 0,
             healthy_after: None,
             requeues: false,
@@ -173,6 +176,7 @@ impl Setup {
         oracle.is_accepted = self.is_accepted;
         let mut net = Net::new(self.peers.clone(), oracle);
         net.lags = self.lags;
+        net.drops_queue = self.drops_queue;
         let driver = sick(self.driver(&mut net));
         let mut wishes = self.wishes.clone();
         wishes.sort_by_key(|(at, _)| *at);
@@ -392,7 +396,7 @@ impl<D: Drive> World<D> {
             return false;
         }
         self.passes(next.max(began));
-        self.net.wakes = false;
+        self.net.has_woken();
         // The reactor turned when it began to wait; what came since it sees next.
         self.net.turned = if event == Some(next) { next } else { began };
         true
@@ -432,11 +436,9 @@ impl<D: Drive> World<D> {
                 self.driver.stop(Some(goodbye), now);
             }
             Wish::Reconnect => {
-                if self.setup.is_accepted && state != State::Open {
-                    return;
+                if self.net.oracle.will_reconnect(state, now) {
+                    self.is_over = false;
                 }
-                self.net.oracle.will_reconnect(state, now);
-                self.is_over &= self.setup.is_accepted;
                 self.driver.driver().reconnect_now(now);
             }
             Wish::GiveUp(code) => {
