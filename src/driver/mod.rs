@@ -173,6 +173,7 @@ use core::time::Duration;
 use self::backlog::Backlog;
 use self::connection::{Closing, Connection, Hearing};
 use self::notice::Unheard;
+use self::stall::Stall;
 use crate::time::MILLISECOND;
 use crate::{
     Action, Actions, CloseCode, CloseReason, Closed, Config, Epoch, Event, Goodbye, Heartbeat,
@@ -199,8 +200,8 @@ pub struct Driver<D: Dialect, C: Codec<D::Message>, E, I> {
     heartbeat: Heartbeat<I>,
     /// The heartbeat's deadline.
     due: Option<I>,
-    /// Since when a verdict has waited for what may lie unread.
-    held: Option<I>,
+    /// For how long a verdict has waited for what may lie unread.
+    held: Stall<I>,
     dialect: D,
     codec: C,
     can_dial: bool,
@@ -337,7 +338,7 @@ where
         Self {
             heartbeat: Heartbeat::new(config, seed),
             due: None,
-            held: None,
+            held: Stall::none(),
             dialect,
             codec,
             can_dial,
@@ -685,14 +686,25 @@ where
     where
         T: Transport<Message = D::Message, Error = E, Instant = I>,
     {
+        let (message, now) = self.look(transport)?;
+        self.go_on(transport, now, Unread::Perhaps);
+        self.carry_out(transport);
+        self.publish(transport);
+        Some(message)
+    }
+
+    /// One read: the application's message, and when it came. Otherwise the turn is
+    /// complete.
+    #[inline(always)]
+    fn look<T>(&mut self, transport: &mut T) -> Option<(C::Message, I)>
+    where
+        T: Transport<Message = D::Message, Error = E, Instant = I>,
+    {
         self.turned = match transport.read() {
             Read::Message(message) => {
                 let now = transport.now();
                 if let Some(message) = self.hear(message, now, transport) {
-                    self.go_on(transport, now, Unread::Perhaps);
-                    self.carry_out(transport);
-                    self.publish(transport);
-                    return Some(message);
+                    return Some((message, now));
                 }
                 self.go_on(transport, now, Unread::Perhaps)
             }
@@ -725,8 +737,9 @@ where
             } else if self.connection.is_some() && self.unheard.has_message() {
                 let now = transport.now();
                 self.turned = self.go_on(transport, now, Unread::Ours);
-            } else if let Some(message) = self.turn(transport) {
+            } else if let Some((message, now)) = self.look(transport) {
                 self.unheard.push(Notice::Message(message));
+                self.turned = self.go_on(transport, now, Unread::Perhaps);
             }
             match core::mem::replace(&mut self.turned, Turn::Moved) {
                 Turn::Idle(due) if self.orders.is_empty() => return Step::Idle(due),
@@ -912,7 +925,7 @@ where
                 return Turn::Moved;
             }
         } else {
-            self.held = None;
+            self.held.end();
         }
         self.has_more = self.write(transport, now);
         if has_moved || self.has_more {
@@ -943,7 +956,7 @@ where
         }
         // While a verdict is held, the transport looks again and again.
         let is_at_rest = !self.has_more
-            && self.held.is_none()
+            && !self.held.is_on()
             && self.orders.is_empty()
             && self.unheard.is_empty()
             && self.connection.as_ref().is_some_and(Connection::is_at_rest);
@@ -954,7 +967,7 @@ where
     fn next_look(&self, now: I) -> Option<I> {
         // A verdict that is held does not ask again by itself: the transport looks again.
         let due = self.due.filter(|&due| due > now);
-        let held = self.held.map(|_| now.saturating_add(MILLISECOND));
+        let held = self.held.is_on().then(|| now.saturating_add(MILLISECOND));
         let connection = self.connection.as_ref();
         let stall = connection.and_then(|connection| connection.stall.due(self.stall_timeout()));
         // The peer's close code may lie unread.
@@ -981,18 +994,18 @@ where
             match unread {
                 Unread::NothingAsOf(as_of) if as_of >= due => {}
                 Unread::Perhaps | Unread::NothingAsOf(_) => {
-                    let since = *self.held.get_or_insert(now);
-                    if now < since.saturating_add(longest) {
+                    self.held.go_on(false, now);
+                    if !self.held.has_lasted(longest) {
                         return false;
                     }
                 }
                 Unread::Ours => {
-                    self.held = None;
+                    self.held.end();
                     return false;
                 }
             }
         }
-        self.held = None;
+        self.held.end();
         self.tick(now, transport);
         true
     }
@@ -1196,7 +1209,7 @@ where
         let Actions { close, next, .. } = actions;
         let due = self.heartbeat.deadline();
         if due != core::mem::replace(&mut self.due, due) {
-            self.held = None;
+            self.held.end();
         }
         self.has_more = true;
         let planned = match next {

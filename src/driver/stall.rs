@@ -3,7 +3,8 @@ use core::time::Duration;
 use crate::Instant;
 use crate::time::{MILLISECOND, SECOND};
 
-/// For how long the transport has taken nothing of what waits.
+/// For how long something has waited: what the transport takes nothing of, or a verdict
+/// for what may lie unread.
 pub(super) struct Stall<I> {
     looked: Option<I>,
     lasted: Duration,
@@ -21,7 +22,13 @@ impl<I: Instant> Stall<I> {
         }
     }
 
+    /// Whether something waits.
+    pub(super) const fn is_on(&self) -> bool {
+        self.looked.is_some()
+    }
+
     /// Nothing waits.
+    #[inline]
     pub(super) fn end(&mut self) {
         *self = Self::none();
     }

@@ -79,7 +79,7 @@ fn changes_of_state_are_traced_with_epoch_attempt_reason_and_round_trip() {
             pong.as_str(),
             "INFO keepalive: state from=Open to=Closing epoch=3 attempt=1 reason=stopped",
             "INFO keepalive: state from=Closing to=Stopped epoch=4 attempt=1 \
-             reason=closed without a code",
+             reason=closed with code 1000",
         ]
     );
 }

@@ -1101,6 +1101,34 @@ impl Oracle {
         reason: CloseReason,
         dropped: &Dropped,
     ) -> Result<(), &'static str> {
+        let due = self.runs_out(conn, reason)?;
+        if dropped.at < due {
+            return Err("a verdict too early");
+        }
+        let timeouts = conn.configs.iter().map(Config::pong_timeout);
+        let longest = timeouts.min().ok_or("no settings")?;
+        // Of those that were held the reason is the one of the first in the table.
+        let all = [
+            CloseReason::PongTimeout,
+            CloseReason::IdleTimeout,
+            CloseReason::MessageTimeout,
+            CloseReason::LoginTimeout,
+        ];
+        let others = all
+            .iter()
+            .filter_map(|&other| self.runs_out(conn, other).ok());
+        let held = others.min().unwrap_or(due).min(due);
+        let first = conn.looks.iter().find(|at| **at >= held);
+        let is_flood = first.is_some_and(|first| dropped.at >= *first + longest);
+        if dropped.as_of.is_some_and(|as_of| as_of >= due) || is_flood {
+            Ok(())
+        } else {
+            Err("a verdict while something may be unread")
+        }
+    }
+
+    /// When this watch runs out at the soonest.
+    fn runs_out(&self, conn: &Conn, reason: CloseReason) -> Result<Duration, &'static str> {
         let shortest = |of: fn(&Config) -> Option<Duration>| {
             conn.configs
                 .iter()
@@ -1108,7 +1136,7 @@ impl Oracle {
                 .min()
                 .ok_or("no such watch")
         };
-        let due = match reason {
+        Ok(match reason {
             CloseReason::PongTimeout => {
                 let mut timeout = shortest(|config| Some(config.pong_timeout()))?;
                 if conn.news || self.has_slept {
@@ -1143,21 +1171,7 @@ impl Oracle {
             }
             CloseReason::LoginTimeout => conn.opened + shortest(Config::healthy_within)?,
             _ => return Err("no verdict"),
-        };
-        if dropped.at < due {
-            return Err("a verdict too early");
-        }
-        let longest = shortest(|config| Some(config.pong_timeout()))?;
-        // Of two that were held the reason is the one of the first in the table.
-        let messages = shortest(Config::message_timeout).map(|timeout| conn.message + timeout);
-        let held = messages.unwrap_or(due).min(due);
-        let first = conn.looks.iter().find(|at| **at >= held);
-        let is_flood = first.is_some_and(|first| dropped.at >= *first + longest);
-        if dropped.as_of.is_some_and(|as_of| as_of >= due) || is_flood {
-            Ok(())
-        } else {
-            Err("a verdict while something may be unread")
-        }
+        })
     }
 
     /// After `run`, with what it came to.
