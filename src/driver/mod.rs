@@ -629,7 +629,7 @@ where
     {
         let hearing = self.connection.as_ref().map(|open| open.hearing);
         if hearing == Some(Hearing::Dealt) && self.is_done() {
-            self.turn(transport)
+            self.turn::<T, true>(transport)
         } else {
             None
         }
@@ -670,7 +670,7 @@ where
             }
             if !self.reads() {
                 self.turned = self.turn_without_read(transport);
-            } else if let Some(message) = self.turn(transport) {
+            } else if let Some(message) = self.turn::<T, true>(transport) {
                 return Step::Message(message);
             }
         }
@@ -678,25 +678,11 @@ where
         Step::Again
     }
 
-    /// One read, a tick, and some writes. The application's message, or what the turn
-    /// came to in `turned`: in one result they would share memory, and the message would
-    /// be moved in odd pieces.
+    /// One read, a tick, and some writes. The application's message, where it listens,
+    /// or what the turn came to in `turned`: in one result they would share memory, and
+    /// the message would be moved in odd pieces.
     #[inline(always)]
-    fn turn<T>(&mut self, transport: &mut T) -> Option<C::Message>
-    where
-        T: Transport<Message = D::Message, Error = E, Instant = I>,
-    {
-        let (message, now) = self.look(transport)?;
-        self.go_on(transport, now, Unread::Perhaps);
-        self.carry_out(transport);
-        self.publish(transport);
-        Some(message)
-    }
-
-    /// One read: the application's message, and when it came. Otherwise the turn is
-    /// complete.
-    #[inline(always)]
-    fn look<T>(&mut self, transport: &mut T) -> Option<(C::Message, I)>
+    fn turn<T, const LISTENS: bool>(&mut self, transport: &mut T) -> Option<C::Message>
     where
         T: Transport<Message = D::Message, Error = E, Instant = I>,
     {
@@ -704,7 +690,13 @@ where
             Read::Message(message) => {
                 let now = transport.now();
                 if let Some(message) = self.hear(message, now, transport) {
-                    return Some((message, now));
+                    if LISTENS {
+                        self.go_on(transport, now, Unread::Perhaps);
+                        self.carry_out(transport);
+                        self.publish(transport);
+                        return Some(message);
+                    }
+                    self.unheard.push(Notice::Message(message));
                 }
                 self.go_on(transport, now, Unread::Perhaps)
             }
@@ -737,9 +729,8 @@ where
             } else if self.connection.is_some() && self.unheard.has_message() {
                 let now = transport.now();
                 self.turned = self.go_on(transport, now, Unread::Ours);
-            } else if let Some((message, now)) = self.look(transport) {
-                self.unheard.push(Notice::Message(message));
-                self.turned = self.go_on(transport, now, Unread::Perhaps);
+            } else {
+                self.turn::<T, false>(transport);
             }
             match core::mem::replace(&mut self.turned, Turn::Moved) {
                 Turn::Idle(due) if self.orders.is_empty() => return Step::Idle(due),
@@ -924,7 +915,7 @@ where
             if self.orders.drop.is_some() {
                 return Turn::Moved;
             }
-        } else {
+        } else if self.held.is_on() {
             self.held.end();
         }
         self.has_more = self.write(transport, now);
