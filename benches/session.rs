@@ -2,8 +2,8 @@
 //! by hand, in one run: `cargo bench --features tokio --bench session`.
 //!
 //! The run ends with what one message of 32 bytes costs. It fails where that is more
-//! than 60 ns over the bare stream, the clock included, or not less than the loop by
-//! hand, unless benchmarks were left out.
+//! than 1.8 times what reading the clock costs over the bare stream, that reading
+//! included, or not less than the loop by hand, unless benchmarks were left out.
 
 mod support;
 
@@ -26,8 +26,9 @@ use tokio::runtime::{Builder, Runtime};
 use tokio::time::{MissedTickBehavior, interval, sleep};
 use tungstenite::{Bytes, Error, Message};
 
-/// What a message may cost over the bare stream, in nanoseconds.
-const LIMIT: f64 = 60.0;
+/// What a message may cost over the bare stream, in times of reading the clock. Measured:
+/// 1.5; what is above that is for noisy machines.
+const LIMIT: f64 = 1.8;
 
 const INTERVAL: Duration = Duration::from_secs(25);
 const TIMEOUT: Duration = Duration::from_secs(20);
@@ -234,28 +235,28 @@ fn runtime() -> Runtime {
 
 fn report(results: &Results) -> ExitCode {
     let median = |name: &str| results.median(&format!("stream/{name}"));
-    let (Some(bare), Some(session), Some(by_hand)) =
-        (median("bare"), median("session"), median("select by hand"))
-    else {
+    let (Some(bare), Some(session), Some(by_hand), Some(clock)) = (
+        median("bare"),
+        median("session"),
+        median("select by hand"),
+        median("read the clock"),
+    ) else {
         return ExitCode::SUCCESS;
     };
     let over = session - bare;
+    let times = over / clock;
     println!("\na message costs {session:.1} ns in a session, which is");
-    println!("  {over:.1} ns over the bare stream ({bare:.1} ns)");
+    println!(
+        "  {over:.1} ns over the bare stream ({bare:.1} ns): {times:.2} times the clock ({clock:.1} ns); limit {LIMIT}"
+    );
     for name in ["select by hand", "select without a clock"] {
         if let Some(other) = median(name) {
             println!("  {:.2} times \"{name}\" ({other:.1} ns)", session / other);
         }
     }
-    if let Some(clock) = median("read the clock") {
-        println!(
-            "  {:.1} ns over that without the clock ({clock:.1} ns)",
-            over - clock
-        );
-    }
-    if over <= LIMIT && session < by_hand {
+    if times <= LIMIT && session < by_hand {
         return ExitCode::SUCCESS;
     }
-    println!("more than {LIMIT} ns over the bare stream, or not less than by hand");
+    println!("more than {LIMIT} times the clock over the bare stream, or not less than by hand");
     ExitCode::FAILURE
 }
