@@ -23,7 +23,7 @@ pub enum SendError<W> {
         /// Its bytes.
         size: usize,
         /// How much of the limit was taken, counted as
-        /// [`Backlog`](crate::Backlog) says; in what is left others may wait for room.
+        /// the `Backlog` of a handle says; in what is left others may wait for room.
         used: usize,
         /// How much the queue may hold.
         limit: usize,
