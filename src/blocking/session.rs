@@ -11,7 +11,7 @@ use super::link::Link;
 use crate::driver::{self, Codec, Counts, Dialect as _, Driver, KeepingError, Plain, Step};
 use crate::tungstenite::Tungstenite;
 use crate::{
-    Backlog, Closed, Config, ConfigError, Desk, Goodbye, Handle, Heartbeat, SendError, system,
+    Backlog, Closed, Config, Desk, Goodbye, Handle, Heartbeat, SendError, system,
 };
 
 /// What a [`Session`] reports.
@@ -110,6 +110,9 @@ impl<S, K: Codec<Message>, C> Session<S, K, C> {
     /// As [`Driver::keeping`].
     pub fn keeping(self, bytes: usize) -> Result<Self, KeepingError> {
         let driver = self.driver.keeping(bytes)?;
+        if let Some(desk) = &self.io.desk {
+            desk.check_by(driver.check());
+        }
         Ok(Self { driver, ..self })
     }
 
@@ -155,7 +158,7 @@ impl<S, K: Codec<Message>, C> Session<S, K, C> {
     pub fn handle_of(&mut self, backlog: Backlog) -> Handle<Message> {
         let dialect = *self.driver.dialect();
         let size = move |message: &Message| dialect.size(message);
-        let check: fn(&Config) -> Result<(), ConfigError> = |_| Ok(());
+        let check = self.driver.check();
         self.io.patience = None;
         let drops_backlog = &mut self.io.drops_backlog;
         let desk = self.io.desk.get_or_insert_with(|| {

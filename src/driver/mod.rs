@@ -381,9 +381,7 @@ where
     where
         D::Message: Clone,
     {
-        if self.heartbeat.config().confirm_within().is_none() {
-            return Err(KeepingError);
-        }
+        can_keep(self.heartbeat.config())?;
         self.backlog.keep(bytes);
         Ok(self)
     }
@@ -588,9 +586,7 @@ where
     /// Fails where copies are [kept](Self::keeping) and the new settings have no
     /// `confirm_within`; nothing is changed.
     pub fn reconfigure(&mut self, config: Config, now: I) -> Result<(), KeepingError> {
-        if self.backlog.keeps() && config.confirm_within().is_none() {
-            return Err(KeepingError);
-        }
+        self.check()(&config)?;
         let config = if self.can_dial {
             config
         } else {
@@ -603,6 +599,15 @@ where
         let actions = self.heartbeat.reconfigure(config, now);
         self.act(actions, None, now);
         Ok(())
+    }
+
+    /// What says whether [`reconfigure`](Self::reconfigure) takes settings.
+    pub(crate) fn check(&self) -> fn(&Config) -> Result<(), KeepingError> {
+        if self.backlog.keeps() {
+            can_keep
+        } else {
+            |_| Ok(())
+        }
     }
 
     /// Does what there is to do: orders, notices, reads, ticks, writes.
@@ -1346,6 +1351,10 @@ enum Unread<I> {
 #[error("copies can only be kept with `confirm_within`")]
 #[non_exhaustive]
 pub struct KeepingError;
+
+fn can_keep(config: &Config) -> Result<(), KeepingError> {
+    config.confirm_within().map(drop).ok_or(KeepingError)
+}
 
 fn without_reconnect(config: Config) -> Config {
     let settings = config.to_builder().reconnect(false);

@@ -7,7 +7,8 @@ use std::vec::Vec;
 use super::shared::{MESSAGES, Shared, Stage, Wakers, this_thread};
 use super::{Backlog, Handle, Status, Wish};
 use crate::send_error::Unsendable;
-use crate::{Config, ConfigError, Epoch, State};
+use crate::driver::KeepingError;
+use crate::{Config, Epoch, State};
 
 /// A session's end of its [`Handle`]s: what they want comes in here.
 ///
@@ -30,7 +31,7 @@ impl<W> Desk<W> {
     pub fn new(
         size: impl Fn(&W) -> Result<usize, Unsendable> + Send + Sync + 'static,
         backlog: Backlog,
-        check: fn(&Config) -> Result<(), ConfigError>,
+        check: fn(&Config) -> Result<(), KeepingError>,
     ) -> Self {
         let shared = Arc::new(Shared::new(Box::new(size), backlog, check));
         let status = shared.lock().status;
@@ -40,6 +41,11 @@ impl<W> Desk<W> {
             status,
             in_flight: 0,
         }
+    }
+
+    /// Asks this in place of the check that it was made with.
+    pub fn check_by(&self, check: fn(&Config) -> Result<(), KeepingError>) {
+        self.shared.lock().check = check;
     }
 
     /// One more handle.

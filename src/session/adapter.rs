@@ -219,6 +219,10 @@ where
         Message<C>: Clone,
     {
         let driver = self.driver.keeping(bytes)?;
+        #[cfg(feature = "std")]
+        if let Some(desk) = &self.io.desk {
+            desk.check_by(driver.check());
+        }
         Ok(Self { driver, ..self })
     }
 
@@ -476,7 +480,7 @@ where
     pub fn handle_of(&mut self, backlog: crate::Backlog) -> crate::Handle<Message<C>> {
         let dialect = self.driver.dialect().clone();
         let size = move |message: &Message<C>| dialect.size(message);
-        let check: fn(&Config) -> Result<(), crate::ConfigError> = |_| Ok(());
+        let check = self.driver.check();
         let drops_backlog = &mut self.io.drops_backlog;
         let desk = self.io.desk.get_or_insert_with(|| {
             *drops_backlog = !backlog.outlives_connections();
