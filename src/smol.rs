@@ -119,6 +119,7 @@ where
     let (seed, dialect) = (system::random(), Tungstenite::new());
     Session::client(config, seed, dialect, codec, Timer::new(), connect)
         .with_bytes(Measured::bytes)
+        .with_limit(Measured::limit)
         .with_system_time(system::system_time)
         .with_ending(ending)
 }
@@ -144,6 +145,7 @@ where
     let (seed, dialect) = (system::random(), Tungstenite::new());
     Session::accepted(config, seed, dialect, codec, Timer::new(), socket)
         .with_bytes(Measured::bytes)
+        .with_limit(Measured::limit)
         .with_ending(ending)
 }
 

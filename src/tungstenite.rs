@@ -4,8 +4,8 @@
 use std::time::SystemTime;
 
 use tungstenite::error::ProtocolError;
-use tungstenite::protocol::CloseFrame;
 use tungstenite::protocol::frame::coding::CloseCode as WireCode;
+use tungstenite::protocol::{CloseFrame, WebSocketConfig};
 use tungstenite::{Bytes, Error, Message, Utf8Bytes};
 
 use crate::dial::retry_after;
@@ -132,6 +132,20 @@ impl Codec<Message> for TextPings {
             }
             _ => Incoming::Message(data),
         }
+    }
+}
+
+/// How long a message may be that goes into tungstenite's buffer, once that is empty;
+/// what is longer is an error to it, and would end the connection.
+pub(crate) fn longest(config: &WebSocketConfig) -> Option<usize> {
+    let limit = config.max_write_buffer_size;
+    // RFC 6455 section 5.2; a server's frames have no mask, and 4 bytes to spare.
+    let beside = |header| limit.saturating_sub(header);
+    match limit {
+        usize::MAX => None,
+        _ if beside(14) > 0xffff => Some(beside(14)),
+        _ if beside(8) > 125 => Some(beside(8).min(0xffff)),
+        _ => Some(beside(6).min(125)),
     }
 }
 

@@ -16,7 +16,7 @@ use std::time::Instant;
 
 use futures_core::Stream;
 use keepalive::driver::{Codec, Dialect, Plain};
-use keepalive::session::{Connect, Measured, Session, Timer, Transport};
+use keepalive::session::{Connect, Counted, Session, Timer, Transport};
 use keepalive::{CloseCode, Closed, Config, Ending};
 use tungstenite::Message;
 
@@ -140,7 +140,7 @@ mod on_tokio_websockets {
             let dial = |_| connect(url.parse().unwrap());
             let session = Session::client(config, 7, WebSockets, Plain, Timer::new(), dial)
                 .with_endings(ending)
-                .with_bytes(Measured::bytes)
+                .with_bytes(Counted::bytes)
                 .sending(Channel(outgoing));
             let send = |message| drop(sender.try_send(translated(message)));
             let length = |message: &Theirs| message.as_payload().len();

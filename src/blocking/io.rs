@@ -10,7 +10,7 @@ use super::link::Link;
 use super::wait::Wait;
 use crate::driver::{Bytes, End, Order, Read, Transport};
 use crate::time::MILLISECOND;
-use crate::tungstenite::ending;
+use crate::tungstenite::{ending, longest};
 use crate::{Desk, Ending, Epoch, State};
 
 /// How many bytes tungstenite may hold until they are written.
@@ -211,9 +211,9 @@ impl<S: IoRead + IoWrite, C> Transport for Io<S, C> {
     #[inline]
     fn is_ready(&mut self) -> Result<bool, Error> {
         match (&self.held, &self.stage) {
-            (Held::Bytes(0), _) => Ok(true),
             (Held::Bytes(held), Stage::Open(socket, _)) if *held < batch(socket) => Ok(true),
-            _ => self.flush(),
+            (_, Stage::Open(..)) => self.flush(),
+            _ => Ok(true),
         }
     }
 
@@ -256,6 +256,13 @@ impl<S: IoRead + IoWrite, C> Transport for Io<S, C> {
         match &self.stage {
             Stage::Open(_, link) => link.bytes(),
             _ => Bytes::default(),
+        }
+    }
+
+    fn limit(&self) -> Option<usize> {
+        match &self.stage {
+            Stage::Open(socket, _) => longest(socket.get_config()),
+            _ => None,
         }
     }
 
@@ -318,7 +325,8 @@ impl<S: IoRead + IoWrite, C> Io<S, C> {
     }
 }
 
-/// tungstenite refuses what goes beyond a limit that it was given.
+/// tungstenite refuses what goes beyond a limit that it was given; what it holds itself,
+/// a pong for example, counts too.
 fn batch<S>(socket: &WebSocket<S>) -> usize {
     match socket.get_config().max_write_buffer_size {
         usize::MAX => BATCH,

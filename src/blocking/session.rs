@@ -10,9 +10,7 @@ use super::io::{Io, Stage};
 use super::link::Link;
 use crate::driver::{self, Codec, Counts, Dialect as _, Driver, KeepingError, Plain, Step};
 use crate::tungstenite::Tungstenite;
-use crate::{
-    Backlog, Closed, Config, Desk, Goodbye, Handle, Heartbeat, SendError, system,
-};
+use crate::{Backlog, Closed, Config, Desk, Goodbye, Handle, Heartbeat, SendError, system};
 
 /// What a [`Session`] reports.
 pub type Notice<M = Message> = driver::Notice<M, Message, Error, Instant>;

@@ -465,7 +465,7 @@ where
         if connection.closing != Closing::No {
             return Err(SendError::Stopped(message));
         }
-        let size = match self.dialect.size(&message) {
+        let size = match connection.measure(self.dialect.size(&message)) {
             Ok(size) => size,
             Err(why) => return Err(SendError::Unsendable { message, why }),
         };
@@ -862,7 +862,7 @@ where
         T: Transport<Message = D::Message, Error = E, Instant = I>,
     {
         let now = transport.now();
-        self.open(transport.bytes(), now);
+        self.open(transport.bytes(), transport.limit(), now);
         Turn::Moved
     }
 
@@ -1123,11 +1123,11 @@ where
         }
     }
 
-    fn open(&mut self, bytes: Bytes, now: I) {
+    fn open(&mut self, bytes: Bytes, limit: Option<usize>, now: I) {
         self.step(Event::Opened, None, now);
         let epoch = self.heartbeat.epoch();
         let awaits_login = self.heartbeat.config().healthy_within().is_some();
-        self.connection = Some(Connection::new(epoch, awaits_login, bytes));
+        self.connection = Some(Connection::new(epoch, awaits_login, bytes, limit));
         let since = self.alive.or(self.opened);
         let deaf = since.map(|since| now.saturating_duration_since(since));
         self.opened = Some(now);

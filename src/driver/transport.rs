@@ -54,6 +54,15 @@ pub trait Transport {
         Bytes::default()
     }
 
+    /// The longest message that this connection takes, as [`Dialect::size`] counts;
+    /// `None` where there is no limit. Asked once, when it has opened. What is longer is
+    /// given back; all else is taken whenever the transport is ready.
+    ///
+    /// [`Dialect::size`]: super::Dialect::size
+    fn limit(&self) -> Option<usize> {
+        None
+    }
+
     /// The next message of the application's that outlives connections. Asked only
     /// when it can be handed over at once. Where there is none, it wakes the driver's
     /// owner once there is one.

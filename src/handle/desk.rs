@@ -6,8 +6,8 @@ use std::vec::Vec;
 
 use super::shared::{MESSAGES, Shared, Stage, Wakers, this_thread};
 use super::{Backlog, Handle, Status, Wish};
-use crate::send_error::Unsendable;
 use crate::driver::KeepingError;
+use crate::send_error::Unsendable;
 use crate::{Config, Epoch, State};
 
 /// A session's end of its [`Handle`]s: what they want comes in here.

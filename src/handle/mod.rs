@@ -14,10 +14,10 @@ pub use desk::Desk;
 use shared::{Queued, Shared, Stage, Wakers};
 use wait::{Opening, Over, Room, block_on};
 
+use crate::driver::KeepingError;
 use crate::event::{Closed, Epoch};
 use crate::goodbye::Goodbye;
 use crate::send_error::SendError;
-use crate::driver::KeepingError;
 use crate::{Config, State};
 
 /// Controls a session from elsewhere: another task, another thread, another runtime.

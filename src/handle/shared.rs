@@ -24,8 +24,8 @@ use std::thread;
 use std::vec::Vec;
 
 use super::{Backlog, Gone, Status, Wish};
-use crate::send_error::{SendError, Unsendable};
 use crate::driver::KeepingError;
+use crate::send_error::{SendError, Unsendable};
 use crate::{Config, State as Phase};
 
 /// How many bytes a message has, or why it cannot be sent.

@@ -77,6 +77,8 @@ where
                 endings: |_| Ending::Failed,
                 outgoing: Outgoing(Some(Silent(PhantomData))),
                 bytes: |_| Bytes::default(),
+                limit: |_| None,
+                is_limited: false,
                 stage,
                 finishes: false,
                 alarm: Alarm::new(),
@@ -146,6 +148,8 @@ where
                 endings: outgoing,
                 outgoing: before,
                 bytes: io.bytes,
+                limit: io.limit,
+                is_limited: io.is_limited,
                 stage: io.stage,
                 finishes: io.finishes,
                 alarm: io.alarm,
@@ -173,6 +177,8 @@ where
                 endings: endings(io.endings),
                 outgoing,
                 bytes: io.bytes,
+                limit: io.limit,
+                is_limited: io.is_limited,
                 stage: io.stage,
                 finishes: io.finishes,
                 alarm: io.alarm,
@@ -191,6 +197,14 @@ where
     #[must_use]
     pub fn with_bytes(mut self, bytes: fn(&C::Socket) -> Bytes) -> Self {
         self.io.bytes = bytes;
+        self
+    }
+
+    /// The longest message that a socket takes, if it has a limit: what is longer is
+    /// given back, in place of being its end.
+    #[must_use]
+    pub fn with_limit(mut self, limit: fn(&C::Socket) -> Option<usize>) -> Self {
+        self.io.limit = limit;
         self
     }
 

@@ -23,6 +23,9 @@ pub(super) struct Io<C: Connect, T: Timer, N, O> {
     pub(super) endings: N,
     pub(super) outgoing: Outgoing<O>,
     pub(super) bytes: fn(&C::Socket) -> Bytes,
+    pub(super) limit: fn(&C::Socket) -> Option<usize>,
+    /// Whether the socket that is up has a limit.
+    pub(super) is_limited: bool,
     pub(super) stage: Stage<C>,
     /// The sending side is to be closed.
     pub(super) finishes: bool,
@@ -180,7 +183,13 @@ where
     #[inline]
     fn is_ready(&mut self) -> Result<bool, Fault<C>> {
         match &mut self.io.stage {
-            Stage::Open(socket) => done(Pin::new(socket).poll_ready(self.context)),
+            Stage::Open(socket) => {
+                // The limit is that of what waits in the socket's buffer, too.
+                if self.io.is_limited && !done(Pin::new(&mut *socket).poll_flush(self.context))? {
+                    return Ok(false);
+                }
+                done(Pin::new(socket).poll_ready(self.context))
+            }
             _ => Ok(false),
         }
     }
@@ -204,6 +213,13 @@ where
         match &self.io.stage {
             Stage::Open(socket) => (self.io.bytes)(socket),
             _ => Bytes::default(),
+        }
+    }
+
+    fn limit(&self) -> Option<usize> {
+        match &self.io.stage {
+            Stage::Open(socket) => (self.io.limit)(socket),
+            _ => None,
         }
     }
 
@@ -263,25 +279,25 @@ where
     fn begin(&mut self) -> Read<Message<C>, Fault<C>, T::Instant> {
         match core::mem::replace(&mut self.io.stage, Stage::None) {
             Stage::Dialling(mut dial) => match dial.as_mut().poll(self.context) {
-                Poll::Ready(Ok(socket)) => {
-                    self.io.stage = Stage::Open(socket);
-                    Read::Opened
-                }
+                Poll::Ready(Ok(socket)) => self.open(socket),
                 Poll::Ready(Err(fault)) => Read::end(self.end(fault)),
                 Poll::Pending => {
                     self.io.stage = Stage::Dialling(dial);
                     self.nothing()
                 }
             },
-            Stage::Accepted(socket) => {
-                self.io.stage = Stage::Open(socket);
-                Read::Opened
-            }
+            Stage::Accepted(socket) => self.open(socket),
             other => {
                 self.io.stage = other;
                 self.nothing()
             }
         }
+    }
+
+    fn open(&mut self, socket: C::Socket) -> Read<Message<C>, Fault<C>, T::Instant> {
+        self.io.is_limited = (self.io.limit)(&socket).is_some();
+        self.io.stage = Stage::Open(socket);
+        Read::Opened
     }
 
     fn end(&mut self, fault: Fault<C>) -> End<Fault<C>> {
