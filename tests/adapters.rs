@@ -1,19 +1,24 @@
 //! What is the same in every adapter, over real sockets.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+#![allow(clippy::indexing_slicing)]
 
 use std::net::TcpListener;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use ::tokio::runtime::{Builder, Runtime};
 use keepalive::blocking::Dial;
 use keepalive::{
-    Config, Handle, Notice, ReconfigureError, SendError, StopReason, Unsendable, blocking, smol,
-    tokio,
+    Cause, Config, Ending, Handle, Notice, ReconfigureError, Refused, SendError, StopReason,
+    Unsendable, blocking, session, smol, tokio,
 };
+use tungstenite::handshake::server::Request;
 use tungstenite::protocol::WebSocketConfig;
 use tungstenite::{Error, Message};
 
+const SOON: Duration = Duration::from_millis(1);
 const NOBODY: &str = "ws://127.0.0.1:1/";
 
 type Told = Notice<Message, Message, Error, Instant>;
@@ -63,7 +68,7 @@ impl<S, K, C> Session for blocking::Session<S, K, C>
 where
     S: std::io::Read + std::io::Write,
     K: keepalive::Codec<Message, Message = Message>,
-    C: FnMut(&Dial) -> Result<tungstenite::WebSocket<S>, Error>,
+    C: blocking::Connect<Stream = S>,
 {
     fn next(&mut self) -> Option<Told> {
         Iterator::next(self)
@@ -83,23 +88,19 @@ fn runtime() -> Runtime {
     Builder::new_current_thread().enable_all().build().unwrap()
 }
 
+type Makes = Box<dyn Fn(String) -> Box<dyn Session>>;
+
 /// A client of each adapter's, with these limits.
-fn clients(
-    limits: WebSocketConfig,
-) -> Vec<(&'static str, Box<dyn Fn(String) -> Box<dyn Session>>)> {
-    let config = Config::default();
+fn clients(config: Config, limits: WebSocketConfig) -> Vec<(&'static str, Makes)> {
     vec![
         (
             "tokio",
             Box::new(move |url| {
-                let dial = move |_| {
-                    let dial = tokio::Dial::new(url.as_str()).websocket(limits);
-                    async { Ok(dial.connect().await?.0) }
-                };
+                let dialer = tokio::Dialer::new(url.as_str()).websocket(limits);
                 let runtime = runtime();
                 let session = {
                     let _entered = runtime.enter();
-                    tokio::client(config, dial)
+                    tokio::client(config, dialer)
                 };
                 Box::new(On(runtime, session))
             }),
@@ -107,18 +108,15 @@ fn clients(
         (
             "smol",
             Box::new(move |url| {
-                let dial = move |_| {
-                    let dial = smol::Dial::new(url.as_str()).websocket(limits);
-                    async { Ok(dial.connect().await?.0) }
-                };
-                Box::new(On(Smol, smol::client(config, dial)))
+                let dialer = smol::Dialer::new(url.as_str()).websocket(limits);
+                Box::new(On(Smol, smol::client(config, dialer)))
             }),
         ),
         (
             "blocking",
             Box::new(move |url| {
-                let dial = move |dial: &Dial| Ok(dial.connect_with(url.as_str(), Some(limits))?.0);
-                Box::new(blocking::Session::client(config, dial))
+                let dialer = blocking::Dialer::new(url.as_str()).websocket(limits);
+                Box::new(blocking::client(config, dialer))
             }),
         ),
     ]
@@ -165,7 +163,7 @@ fn a_message_that_is_too_long_for_the_socket_comes_back() {
         size: LONGEST + 1,
         limit: LONGEST,
     };
-    for (name, client) in clients(tight()) {
+    for (name, client) in clients(Config::default(), tight()) {
         println!("{name}");
         let (url, server) = server(Duration::ZERO, 0);
         let mut session = client(url);
@@ -207,7 +205,7 @@ fn a_message_that_is_too_long_for_the_socket_comes_back() {
 fn what_the_socket_holds_itself_ends_no_connection() {
     const COUNT: usize = 10_000;
     let length = |number| if number % 2 == 0 { 400 } else { LONGEST };
-    for (name, client) in clients(tight()) {
+    for (name, client) in clients(Config::default(), tight()) {
         println!("{name}");
         // It answers pings into a buffer that does not drain.
         let (url, server) = server(Duration::from_millis(500), 1000);
@@ -240,6 +238,116 @@ fn what_the_socket_holds_itself_ends_no_connection() {
     }
 }
 
+/// Types that can be named, whatever the functions capture.
+#[derive(Default)]
+struct Named {
+    tokio: Option<tokio::Client>,
+    smol: Option<smol::Client>,
+    blocking: Option<blocking::Client>,
+}
+
+/// What was refused, by any adapter, and how often each was asked.
+#[test]
+fn connectors_and_endings_capture_and_have_names() {
+    fn is_send<T: Send>(_: &T) {}
+    // The first dial is refused, which the application knows better.
+    let config = Config::builder().reconnect(false).build().unwrap();
+    let asked = Arc::<AtomicUsize>::default();
+    let count = || {
+        let asked = Arc::clone(&asked);
+        move |_: &Error| {
+            asked.fetch_add(1, Relaxed);
+            Ending::Refused(Refused::with_status(418))
+        }
+    };
+    let url = NOBODY.to_owned();
+    let runtime = runtime();
+    let named = Named {
+        tokio: Some({
+            let _entered = runtime.enter();
+            let url = url.clone();
+            let dial = session::boxed(move |_| tokio::connect(url.clone()));
+            tokio::client(config, dial).with_endings(count())
+        }),
+        smol: Some({
+            let dialer = session::boxed(smol::Dialer::new(url.as_str()));
+            smol::client(config, dialer).with_endings(count())
+        }),
+        blocking: Some({
+            let dial = blocking::boxed(move |dial: &Dial| dial.connect(url.as_str()));
+            blocking::client(config, dial).with_endings(count())
+        }),
+    };
+    is_send(&named);
+    let sessions: [Box<dyn Session>; 3] = [
+        Box::new(On(runtime, named.tokio.unwrap())),
+        Box::new(On(Smol, named.smol.unwrap())),
+        Box::new(named.blocking.unwrap()),
+    ];
+    for (number, mut session) in sessions.into_iter().enumerate() {
+        let mut statuses = Vec::new();
+        while let Some(notice) = session.next() {
+            if let Notice::Down(down) = notice {
+                match down.cause {
+                    Cause::Refused { status, .. } => statuses.push(status),
+                    other => panic!("{other:?}"),
+                }
+            }
+        }
+        assert_eq!(statuses, [418]);
+        assert_eq!(asked.load(Relaxed), number + 1);
+    }
+}
+
+#[test]
+fn a_dialer_dials_as_often_as_it_has_to() {
+    let config = Config::builder()
+        .first_spread(SOON)
+        .backoff_floor(SOON)
+        .backoff_base(SOON)
+        .backoff_cap(SOON)
+        .build()
+        .unwrap();
+    for (name, client) in clients(config, tight()) {
+        println!("{name}");
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        let server = thread::spawn(move || {
+            let keys = (0..2).map(|_| {
+                let mut key = None;
+                #[allow(clippy::result_large_err)]
+                let note = |request: &Request, response| {
+                    key = request.headers().get("sec-websocket-key").cloned();
+                    assert_eq!(request.uri(), "/a?b");
+                    Ok(response)
+                };
+                let socket = listener.accept().unwrap().0;
+                drop(tungstenite::accept_hdr(socket, note).unwrap());
+                key.unwrap()
+            });
+            keys.collect::<Vec<_>>()
+        });
+        let mut session = client(format!("ws://{address}/a?b"));
+        let mut opened = 0;
+        while opened < 2 {
+            opened += usize::from(matches!(session.next(), Some(Notice::Opened { .. })));
+        }
+        // RFC 6455 section 4.1.
+        let keys = server.join().unwrap();
+        assert_ne!(keys[0], keys[1]);
+
+        // What is wrong is said by each dial.
+        let mut session = client("ws:///".to_owned());
+        let mut failed = 0;
+        while failed < 2 {
+            if let Some(Notice::Down(down)) = session.next() {
+                assert!(matches!(down.cause, Cause::Failed(_)), "{down:?}");
+                failed += 1;
+            }
+        }
+    }
+}
+
 fn confirming() -> Config {
     let settings = Config::builder().confirm_within(Some(Duration::from_secs(1)));
     settings.build().unwrap()
@@ -255,17 +363,17 @@ fn is_refused(handle: &Handle<Message>) {
 #[test]
 fn what_keeps_copies_refuses_settings_without_confirm_within() {
     // However early the handle is taken.
-    let mut session = tokio::client(confirming(), |_| tokio::connect(NOBODY));
+    let mut session = tokio::client(confirming(), tokio::Dialer::new(NOBODY));
     let early = session.handle();
     early.reconfigure(Config::default()).unwrap();
     let mut session = session.keeping(1000).unwrap();
     is_refused(&early);
     is_refused(&session.handle());
 
-    let session = smol::client(confirming(), |_| smol::connect(NOBODY));
+    let session = smol::client(confirming(), smol::Dialer::new(NOBODY));
     is_refused(&session.keeping(1000).unwrap().handle());
 
-    let mut session = blocking::Session::client(confirming(), |dial: &Dial| dial.connect(NOBODY));
+    let mut session = blocking::client(confirming(), blocking::Dialer::new(NOBODY));
     let early = session.handle();
     early.reconfigure(Config::default()).unwrap();
     let mut session = session.keeping(1000).unwrap();

@@ -27,6 +27,7 @@ const LOOK: Duration = Duration::from_millis(10);
 /// What a session does its I/O with.
 pub(super) struct Io<S, C> {
     pub(super) connect: C,
+    pub(super) endings: Box<dyn FnMut(&Error) -> Ending + Send>,
     pub(super) stage: Stage<S>,
     pub(super) desk: Option<Desk<Message>>,
     pub(super) drops_backlog: bool,
@@ -68,6 +69,7 @@ impl<S, C> Io<S, C> {
         };
         Self {
             connect,
+            endings: Box::new(ending),
             stage,
             desk: None,
             drops_backlog: false,
@@ -201,10 +203,10 @@ impl<S: IoRead + IoWrite, C> Transport for Io<S, C> {
             Err(error) if is_blocked(&error, link) => {
                 Read::Nothing(link.drained().unwrap_or(self.opened))
             }
-            Err(error) => Read::end(match ending(&error) {
-                Ending::Closed(_) => End::Plain,
-                Ending::Refused(_) | Ending::Failed => End::Failed(error),
-            }),
+            Err(error) => {
+                let ending = (self.endings)(&error);
+                Read::end(End::of(error, ending, true))
+            }
         }
     }
 
@@ -308,12 +310,10 @@ impl<S: IoRead + IoWrite, C> Io<S, C> {
                 self.stage = Stage::Open(socket, link);
                 Some(Ok(()))
             }
-            Stage::Dialled(Err(error)) => Some(Err(match ending(&error) {
-                Ending::Refused(refused) => End::Refused(refused, error),
-                // Nothing was there that could close.
-                Ending::Closed(closed) => End::FailedAs(error, closed),
-                Ending::Failed => End::Failed(error),
-            })),
+            Stage::Dialled(Err(error)) => {
+                let ending = (self.endings)(&error);
+                Some(Err(End::of(error, ending, false)))
+            }
             stage @ (Stage::None | Stage::Ordered(_) | Stage::Open(..)) => {
                 self.stage = stage;
                 if let Some(until) = patience {

@@ -5,12 +5,14 @@ use std::time::{Duration, Instant};
 
 use tungstenite::{Error, Message, WebSocket};
 
+use super::connect::{Boxed, Connect};
 use super::dial::Dial;
 use super::io::{Io, Stage};
 use super::link::Link;
+use super::stream::Stream;
 use crate::driver::{self, Codec, Counts, Dialect as _, Driver, KeepingError, Plain, Step};
 use crate::tungstenite::Tungstenite;
-use crate::{Backlog, Closed, Config, Desk, Goodbye, Handle, Heartbeat, SendError, system};
+use crate::{Backlog, Closed, Config, Desk, Ending, Goodbye, Handle, Heartbeat, SendError, system};
 
 /// What a [`Session`] reports.
 pub type Notice<M = Message> = driver::Notice<M, Message, Error, Instant>;
@@ -39,48 +41,95 @@ pub struct Session<S, K: Codec<Message> = Plain, C = fn(&Dial) -> Result<WebSock
     is_time_up: bool,
 }
 
+/// A client whose type can be named: its connector is [`boxed`](super::boxed).
+///
+/// ```no_run
+/// use keepalive::Config;
+/// use keepalive::blocking::{Client, Dialer, boxed, client};
+///
+/// struct Feed {
+///     client: Client,
+/// }
+///
+/// let dialer = boxed(Dialer::new("ws://localhost:9001"));
+/// let feed = Feed { client: client(Config::default(), dialer) };
+/// ```
+pub type Client<S = Stream, K = Plain> = Session<S, K, Boxed<S>>;
+
+/// A client, with protocol pings. Its seed is random. It begins to dial when it is first
+/// asked for a notice.
+pub fn client<C: Connect>(config: Config, connect: C) -> Session<C::Stream, Plain, C> {
+    client_with(config, Plain, connect)
+}
+
+/// The same with a codec of the application's: other pings, or messages decoded.
+pub fn client_with<C, K>(config: Config, codec: K, connect: C) -> Session<C::Stream, K, C>
+where
+    C: Connect,
+    K: Codec<Message>,
+{
+    let driver = Driver::client(config, system::random(), Tungstenite::new(), codec);
+    Session::of(driver, Io::new(connect, Stage::None))
+}
+
+/// A server's accepted socket, with protocol pings; see [`accept`](super::accept). Its
+/// seed is random. The first loss is final: reconnecting is off, whatever the settings
+/// say.
+pub fn accepted<S: Read + Write>(config: Config, socket: WebSocket<S>, link: Link) -> Session<S> {
+    accepted_with(config, Plain, socket, link)
+}
+
+/// The same with a codec of the application's.
+pub fn accepted_with<S, K>(
+    config: Config,
+    codec: K,
+    socket: WebSocket<S>,
+    link: Link,
+) -> Session<S, K>
+where
+    S: Read + Write,
+    K: Codec<Message>,
+{
+    let driver = Driver::accepted(config, system::random(), Tungstenite::new(), codec);
+    let never: fn(&Dial) -> Result<WebSocket<S>, Error> = |_| Err(Error::AlreadyClosed);
+    Session::of(driver, Io::new(never, Stage::Dialled(Ok((socket, link)))))
+}
+
+// As the functions above, until nobody calls these any more.
+#[doc(hidden)]
 impl<S, C> Session<S, Plain, C>
 where
     S: Read + Write,
-    C: FnMut(&Dial) -> Result<WebSocket<S>, Error>,
+    C: Connect<Stream = S>,
 {
-    /// A client. `connect` is called afresh for each dial, so it can sign a new request
-    /// or choose another server; it makes its socket with the [`Dial`], which bounds it
-    /// in time. It begins to dial at the first call for a notice.
     pub fn client(config: Config, connect: C) -> Self {
-        Self::client_with(config, Plain, connect)
+        client(config, connect)
     }
 }
 
+#[doc(hidden)]
 impl<S, K, C> Session<S, K, C>
 where
     S: Read + Write,
     K: Codec<Message>,
-    C: FnMut(&Dial) -> Result<WebSocket<S>, Error>,
+    C: Connect<Stream = S>,
 {
-    /// The same with a codec of the application's: other pings, or messages decoded.
     pub fn client_with(config: Config, codec: K, connect: C) -> Self {
-        let driver = Driver::client(config, system::random(), Tungstenite::new(), codec);
-        let io = Io::new(connect, Stage::None);
-        Self::of(driver, io)
+        client_with(config, codec, connect)
     }
 }
 
+#[doc(hidden)]
 impl<S: Read + Write> Session<S> {
-    /// A server's accepted socket; see [`accept`](super::accept). The first loss is
-    /// final: reconnecting is off, whatever the settings say.
     pub fn accepted(config: Config, socket: WebSocket<S>, link: Link) -> Self {
-        Self::accepted_with(config, Plain, socket, link)
+        accepted(config, socket, link)
     }
 }
 
+#[doc(hidden)]
 impl<S: Read + Write, K: Codec<Message>> Session<S, K> {
-    /// The same with a codec of the application's.
     pub fn accepted_with(config: Config, codec: K, socket: WebSocket<S>, link: Link) -> Self {
-        let driver = Driver::accepted(config, system::random(), Tungstenite::new(), codec);
-        let never: fn(&Dial) -> Result<WebSocket<S>, Error> = |_| Err(Error::AlreadyClosed);
-        let io = Io::new(never, Stage::Dialled(Ok((socket, link))));
-        Self::of(driver, io)
+        accepted_with(config, codec, socket, link)
     }
 }
 
@@ -112,6 +161,14 @@ impl<S, K: Codec<Message>, C> Session<S, K, C> {
             desk.check_by(driver.check());
         }
         Ok(Self { driver, ..self })
+    }
+
+    /// Which errors of tungstenite's are an orderly end or a refusal, of a connection or
+    /// of a dial; by default as [`ending`](crate::tungstenite::ending) says.
+    #[must_use]
+    pub fn with_endings(mut self, endings: impl FnMut(&Error) -> Ending + Send + 'static) -> Self {
+        self.io.endings = Box::new(endings);
+        self
     }
 
     /// As [`Driver::with_queue_limit`].
@@ -234,7 +291,7 @@ impl<S, K, C> Session<S, K, C>
 where
     S: Read + Write,
     K: Codec<Message>,
-    C: FnMut(&Dial) -> Result<WebSocket<S>, Error>,
+    C: Connect<Stream = S>,
 {
     /// Like [`next`](Iterator::next), but comes back at `until` at the latest, so that
     /// the application can do work of its own on this thread. `None` says that it is
@@ -354,7 +411,7 @@ where
                 under_way.hear(handle.take_wishes(), Instant::now())
             });
         }
-        let result = (self.io.connect)(dial);
+        let result = self.io.connect.connect(dial);
         let mut under_way = under_way.lock().unwrap_or_else(PoisonError::into_inner);
         for (wish, at) in under_way.take() {
             self.driver.grant(wish, at);
@@ -379,7 +436,7 @@ impl<S, K, C> Iterator for Session<S, K, C>
 where
     S: Read + Write,
     K: Codec<Message>,
-    C: FnMut(&Dial) -> Result<WebSocket<S>, Error>,
+    C: Connect<Stream = S>,
 {
     type Item = Notice<K::Message>;
 

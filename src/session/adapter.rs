@@ -1,3 +1,4 @@
+use alloc::boxed::Box;
 use alloc::vec::Vec;
 use core::fmt;
 use core::marker::PhantomData;
@@ -33,7 +34,7 @@ pub(super) type Told<C, T, K> =
 /// login, a subscription) goes by [`send`](Self::send), ahead of it.
 ///
 /// It is `Send` where its parts are.
-pub struct Session<C, T, D, K, N = fn(&Fault<C>) -> Ending, O = Silent<Message<C>>>
+pub struct Session<C, T, D, K, O = Silent<Message<C>>>
 where
     C: Connect,
     T: Timer,
@@ -41,7 +42,7 @@ where
     K: Codec<Message<C>>,
 {
     driver: Driver<D, K, Fault<C>, T::Instant>,
-    io: Io<C, T, N, O>,
+    io: Io<C, T, O>,
     /// What the last poll found, if it was not a message at once.
     found: Option<Told<C, T, K>>,
 }
@@ -74,7 +75,7 @@ where
             io: Io {
                 connect,
                 timer,
-                endings: |_| Ending::Failed,
+                endings: Box::new(|_| Ending::Failed),
                 outgoing: Outgoing(Some(Silent(PhantomData))),
                 bytes: |_| Bytes::default(),
                 limit: |_| None,
@@ -108,87 +109,52 @@ where
     }
 }
 
-impl<C, T, D, K, N, O> Session<C, T, D, K, N, O>
+impl<C, T, D, K, O> Session<C, T, D, K, O>
 where
     C: Connect,
     T: Timer,
     D: Dialect<Message = Message<C>>,
     K: Codec<Message<C>>,
 {
-    /// The same by a function, so that the type stays.
-    #[cfg(any(feature = "smol", feature = "tokio"))]
-    pub(crate) fn with_ending(mut self, endings: N) -> Self {
-        self.io.endings = endings;
-        self
-    }
-
     /// Sends what this stream yields, as its backlog. A stream that is not `Unpin` has to
     /// be pinned, by `Box::pin` or `pin!`. Where it ends, nothing more is sent.
-    pub fn sending<P>(self, outgoing: P) -> Session<C, T, D, K, N, P>
+    pub fn sending<P>(self, outgoing: P) -> Session<C, T, D, K, P>
     where
         P: Stream<Item = Message<C>> + Unpin,
     {
-        self.with(|endings| endings, Outgoing(Some(outgoing)))
+        let Self { driver, io, .. } = self;
+        Session {
+            driver,
+            found: None,
+            io: Io {
+                connect: io.connect,
+                timer: io.timer,
+                endings: io.endings,
+                outgoing: Outgoing(Some(outgoing)),
+                bytes: io.bytes,
+                limit: io.limit,
+                is_limited: io.is_limited,
+                stage: io.stage,
+                finishes: io.finishes,
+                alarm: io.alarm,
+                #[cfg(feature = "std")]
+                desk: io.desk,
+                #[cfg(feature = "std")]
+                drops_backlog: io.drops_backlog,
+                system_time: io.system_time,
+            },
+        }
     }
 
     /// Which errors of the socket's, or of a dial, are an orderly end or a refusal. By
     /// default none: they are failures.
-    pub fn with_endings<F>(self, endings: F) -> Session<C, T, D, K, F, O>
-    where
-        F: FnMut(&Fault<C>) -> Ending,
-    {
-        let Self { driver, io, .. } = self;
-        let (before, outgoing) = (io.outgoing, endings);
-        Session {
-            driver,
-            found: None,
-            io: Io {
-                connect: io.connect,
-                timer: io.timer,
-                endings: outgoing,
-                outgoing: before,
-                bytes: io.bytes,
-                limit: io.limit,
-                is_limited: io.is_limited,
-                stage: io.stage,
-                finishes: io.finishes,
-                alarm: io.alarm,
-                #[cfg(feature = "std")]
-                desk: io.desk,
-                #[cfg(feature = "std")]
-                drops_backlog: io.drops_backlog,
-                system_time: io.system_time,
-            },
-        }
-    }
-
-    fn with<P>(
-        self,
-        endings: impl FnOnce(N) -> N,
-        outgoing: Outgoing<P>,
-    ) -> Session<C, T, D, K, N, P> {
-        let Self { driver, io, .. } = self;
-        Session {
-            driver,
-            found: None,
-            io: Io {
-                connect: io.connect,
-                timer: io.timer,
-                endings: endings(io.endings),
-                outgoing,
-                bytes: io.bytes,
-                limit: io.limit,
-                is_limited: io.is_limited,
-                stage: io.stage,
-                finishes: io.finishes,
-                alarm: io.alarm,
-                #[cfg(feature = "std")]
-                desk: io.desk,
-                #[cfg(feature = "std")]
-                drops_backlog: io.drops_backlog,
-                system_time: io.system_time,
-            },
-        }
+    #[must_use]
+    pub fn with_endings(
+        mut self,
+        endings: impl FnMut(&Fault<C>) -> Ending + Send + 'static,
+    ) -> Self {
+        self.io.endings = Box::new(endings);
+        self
     }
 
     /// How many bytes went through a socket, below TLS: the bytes of a message that is
@@ -331,13 +297,12 @@ where
     }
 }
 
-impl<C, T, D, K, N, O> Session<C, T, D, K, N, O>
+impl<C, T, D, K, O> Session<C, T, D, K, O>
 where
     C: Connect,
     T: Timer,
     D: Dialect<Message = Message<C>>,
     K: Codec<Message<C>>,
-    N: FnMut(&Fault<C>) -> Ending,
     O: Stream<Item = Message<C>> + Unpin,
 {
     /// The next notice; `None` after `Stopped`, until
@@ -453,20 +418,19 @@ where
 }
 
 /// The next notice of a session; `poll_fn` would not be inlined, and with it no message.
-struct Next<'a, C, T, D, K, N, O>(&'a mut Session<C, T, D, K, N, O>)
+struct Next<'a, C, T, D, K, O>(&'a mut Session<C, T, D, K, O>)
 where
     C: Connect,
     T: Timer,
     D: Dialect<Message = Message<C>>,
     K: Codec<Message<C>>;
 
-impl<C, T, D, K, N, O> Future for Next<'_, C, T, D, K, N, O>
+impl<C, T, D, K, O> Future for Next<'_, C, T, D, K, O>
 where
     C: Connect,
     T: Timer,
     D: Dialect<Message = Message<C>>,
     K: Codec<Message<C>>,
-    N: FnMut(&Fault<C>) -> Ending,
     O: Stream<Item = Message<C>> + Unpin,
 {
     type Output = Option<Told<C, T, K>>;
@@ -478,7 +442,7 @@ where
 }
 
 #[cfg(feature = "std")]
-impl<C, T, D, K, N, O> Session<C, T, D, K, N, O>
+impl<C, T, D, K, O> Session<C, T, D, K, O>
 where
     C: Connect,
     T: Timer,
@@ -504,13 +468,12 @@ where
     }
 }
 
-impl<C, T, D, K, N, O> Stream for Session<C, T, D, K, N, O>
+impl<C, T, D, K, O> Stream for Session<C, T, D, K, O>
 where
     C: Connect,
     T: Timer,
     D: Dialect<Message = Message<C>>,
     K: Codec<Message<C>>,
-    N: FnMut(&Fault<C>) -> Ending,
     O: Stream<Item = Message<C>> + Unpin,
 {
     type Item = Told<C, T, K>;
@@ -521,7 +484,7 @@ where
 }
 
 /// Nothing in it is ever pinned where it lies.
-impl<C, T, D, K, N, O> Unpin for Session<C, T, D, K, N, O>
+impl<C, T, D, K, O> Unpin for Session<C, T, D, K, O>
 where
     C: Connect,
     T: Timer,
@@ -530,7 +493,7 @@ where
 {
 }
 
-impl<C, T, D, K, N, O> fmt::Debug for Session<C, T, D, K, N, O>
+impl<C, T, D, K, O> fmt::Debug for Session<C, T, D, K, O>
 where
     C: Connect,
     T: Timer,

@@ -16,11 +16,14 @@ use crate::{Ending, Epoch, State};
 pub(super) type Message<C> = <<C as Connect>::Socket as Transport>::Message;
 pub(super) type Fault<C> = <<C as Connect>::Socket as Transport>::Fault;
 
+/// What an error says about how a connection or a dial ended.
+pub(super) type Endings<E> = Box<dyn FnMut(&E) -> Ending + Send>;
+
 /// What a session does its I/O with.
-pub(super) struct Io<C: Connect, T: Timer, N, O> {
+pub(super) struct Io<C: Connect, T: Timer, O> {
     pub(super) connect: C,
     pub(super) timer: T,
-    pub(super) endings: N,
+    pub(super) endings: Endings<Fault<C>>,
     pub(super) outgoing: Outgoing<O>,
     pub(super) bytes: fn(&C::Socket) -> Bytes,
     pub(super) limit: fn(&C::Socket) -> Option<usize>,
@@ -124,16 +127,15 @@ impl<I: crate::Instant> Alarm<I> {
 }
 
 /// The I/O in one poll.
-pub(super) struct Polled<'a, 'b, C: Connect, T: Timer, N, O> {
-    pub(super) io: &'a mut Io<C, T, N, O>,
+pub(super) struct Polled<'a, 'b, C: Connect, T: Timer, O> {
+    pub(super) io: &'a mut Io<C, T, O>,
     pub(super) context: &'a mut Context<'b>,
 }
 
-impl<C, T, N, O> crate::driver::Transport for Polled<'_, '_, C, T, N, O>
+impl<C, T, O> crate::driver::Transport for Polled<'_, '_, C, T, O>
 where
     C: Connect,
     T: Timer,
-    N: FnMut(&Fault<C>) -> Ending,
     O: Stream<Item = Message<C>> + Unpin,
 {
     type Message = Message<C>;
@@ -267,11 +269,10 @@ where
     }
 }
 
-impl<C, T, N, O> Polled<'_, '_, C, T, N, O>
+impl<C, T, O> Polled<'_, '_, C, T, O>
 where
     C: Connect,
     T: Timer,
-    N: FnMut(&Fault<C>) -> Ending,
     O: Stream<Item = Message<C>> + Unpin,
 {
     /// What became of a dial.
@@ -301,15 +302,8 @@ where
     }
 
     fn end(&mut self, fault: Fault<C>) -> End<Fault<C>> {
-        let is_open = matches!(self.io.stage, Stage::Open(_));
-        match (self.io.endings)(&fault) {
-            Ending::Closed(closed) if is_open && closed == crate::Closed::default() => End::Plain,
-            Ending::Closed(closed) if is_open => End::Closed(closed, alloc::string::String::new()),
-            Ending::Refused(refused) if !is_open => End::Refused(refused, fault),
-            // Nothing was there that could close.
-            Ending::Closed(closed) => End::FailedAs(fault, closed),
-            Ending::Refused(_) | Ending::Failed => End::Failed(fault),
-        }
+        let ending = (self.io.endings)(&fault);
+        End::of(fault, ending, matches!(self.io.stage, Stage::Open(_)))
     }
 
     fn nothing(&mut self) -> Read<Message<C>, Fault<C>, T::Instant> {
