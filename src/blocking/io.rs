@@ -25,8 +25,7 @@ const QUICK: Duration = MILLISECOND;
 const LOOK: Duration = Duration::from_millis(10);
 
 /// What a session does its I/O with.
-pub(super) struct Io<S, C> {
-    pub(super) connect: C,
+pub(super) struct Io<S> {
     pub(super) endings: Box<dyn FnMut(&Error) -> Ending + Send>,
     pub(super) stage: Stage<S>,
     pub(super) desk: Option<Desk<Message>>,
@@ -61,14 +60,13 @@ enum Held {
     Blocked,
 }
 
-impl<S, C> Io<S, C> {
-    pub(super) fn new(connect: C, stage: Stage<S>) -> Self {
+impl<S> Io<S> {
+    pub(super) fn new(stage: Stage<S>) -> Self {
         let wait = match &stage {
             Stage::Dialled(Ok((_, link))) => Some(link.wait().clone()),
             _ => None,
         };
         Self {
-            connect,
             endings: Box::new(ending),
             stage,
             desk: None,
@@ -140,20 +138,49 @@ impl<S, C> Io<S, C> {
 
     /// Waits without a connection.
     fn sleep(&mut self, until: Option<Instant>) {
-        let now = self.read_clock();
-        let left = until.map(|until| until.saturating_duration_since(now));
-        let has_waited = match &self.wait {
-            Some((wait, _)) => wait.wait(left).is_ok(),
-            None => false,
-        };
-        if !has_waited {
-            thread::sleep(left.unwrap_or(LOOK).min(LOOK));
-        }
+        sleep(self.wait.as_ref().map(|(wait, _)| wait), until);
         self.read_clock();
+    }
+
+    /// The same, and with one, without this.
+    pub(super) fn pause(&self, until: Option<Instant>) -> Pause {
+        let link = match &self.stage {
+            Stage::Open(_, link) => Some(link.clone()),
+            _ => None,
+        };
+        let wait = self.wait.as_ref().map(|(wait, _)| wait.clone());
+        Pause { link, wait, until }
     }
 }
 
-impl<S: IoRead + IoWrite, C> Transport for Io<S, C> {
+/// A wait for whatever comes first.
+pub(super) struct Pause {
+    link: Option<Link>,
+    wait: Option<Wait>,
+    until: Option<Instant>,
+}
+
+impl Pause {
+    pub(super) fn wait(self) {
+        let has_waited = match &self.link {
+            Some(link) => link.wait_until(self.until).is_ok(),
+            None => false,
+        };
+        if !has_waited {
+            sleep(self.wait.as_ref(), self.until);
+        }
+    }
+}
+
+fn sleep(wait: Option<&Wait>, until: Option<Instant>) {
+    let left = until.map(|until| until.saturating_duration_since(Instant::now()));
+    let has_waited = wait.is_some_and(|wait| wait.wait(left).is_ok());
+    if !has_waited {
+        thread::sleep(left.unwrap_or(LOOK).min(LOOK));
+    }
+}
+
+impl<S: IoRead + IoWrite> Transport for Io<S> {
     type Message = Message;
     type Error = Error;
     type Instant = Instant;
@@ -295,7 +322,7 @@ impl<S: IoRead + IoWrite, C> Transport for Io<S, C> {
     }
 }
 
-impl<S: IoRead + IoWrite, C> Io<S, C> {
+impl<S: IoRead + IoWrite> Io<S> {
     /// What became of a dial, or of an accepted socket's handshake, if anything did.
     #[inline(never)]
     fn begin(&mut self, patience: Option<Option<Instant>>) -> Option<Result<(), End<Error>>> {

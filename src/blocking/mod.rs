@@ -106,6 +106,7 @@ mod peer;
 mod race;
 mod session;
 mod stream;
+mod task;
 mod wait;
 
 pub use crate::driver::Bytes;
@@ -114,4 +115,5 @@ pub use dial::{Dial, Dialer, accept};
 pub use link::Link;
 pub use session::{Client, Notice, Session, TimeUp, accepted, accepted_with, client, client_with};
 pub use stream::Stream;
+pub use task::Notices;
 pub use wait::Wait;

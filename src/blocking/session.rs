@@ -1,16 +1,19 @@
 use std::fmt;
-use std::io::{Read, Write};
+use std::io::{self, Read, Write};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::task::Waker;
 use std::time::{Duration, Instant};
 
 use tungstenite::{Error, Message, WebSocket};
 
 use super::connect::{Boxed, Connect};
 use super::dial::Dial;
-use super::io::{Io, Stage};
+use super::io::{Io, Pause, Stage};
 use super::link::Link;
 use super::stream::Stream;
-use crate::driver::{self, Codec, Counts, Dialect as _, Driver, KeepingError, Plain, Step};
+use crate::driver::{
+    self, Codec, Counts, Dialect as _, Driver, KeepingError, Plain, Step, UnderWay,
+};
 use crate::tungstenite::Tungstenite;
 use crate::{Backlog, Closed, Config, Desk, Ending, Goodbye, Handle, Heartbeat, SendError, system};
 
@@ -35,7 +38,8 @@ pub struct TimeUp;
 /// handles send.
 pub struct Session<S, K: Codec<Message> = Plain, C = fn(&Dial) -> Result<WebSocket<S>, Error>> {
     driver: Driver<Tungstenite, K, Error, Instant>,
-    io: Io<S, C>,
+    io: Io<S>,
+    connect: C,
     /// What the last call found, if it was not a message at once.
     found: Option<Notice<K::Message>>,
     is_time_up: bool,
@@ -69,7 +73,7 @@ where
     K: Codec<Message>,
 {
     let driver = Driver::client(config, system::random(), Tungstenite::new(), codec);
-    Session::of(driver, Io::new(connect, Stage::None))
+    Session::of(driver, Io::new(Stage::None), connect)
 }
 
 /// A server's accepted socket, with protocol pings; see [`accept`](super::accept). Its
@@ -92,7 +96,7 @@ where
 {
     let driver = Driver::accepted(config, system::random(), Tungstenite::new(), codec);
     let never: fn(&Dial) -> Result<WebSocket<S>, Error> = |_| Err(Error::AlreadyClosed);
-    Session::of(driver, Io::new(never, Stage::Dialled(Ok((socket, link)))))
+    Session::of(driver, Io::new(Stage::Dialled(Ok((socket, link)))), never)
 }
 
 // As the functions above, until nobody calls these any more.
@@ -134,10 +138,11 @@ impl<S: Read + Write, K: Codec<Message>> Session<S, K> {
 }
 
 impl<S, K: Codec<Message>, C> Session<S, K, C> {
-    const fn of(driver: Driver<Tungstenite, K, Error, Instant>, io: Io<S, C>) -> Self {
+    const fn of(driver: Driver<Tungstenite, K, Error, Instant>, io: Io<S>, connect: C) -> Self {
         Self {
             driver,
             io,
+            connect,
             found: None,
             is_time_up: false,
         }
@@ -354,6 +359,24 @@ where
         until.is_some_and(|until| until <= self.io.last_time())
     }
 
+    /// Dials, where that is ordered. Whether it was.
+    fn dials(&mut self) -> bool {
+        match self.order() {
+            Some(order) => {
+                let result = self.connect.connect(order.dial());
+                self.dialled(order, result);
+                true
+            }
+            None => self.has_dialled(),
+        }
+    }
+}
+
+impl<S, K, C> Session<S, K, C>
+where
+    S: Read + Write,
+    K: Codec<Message>,
+{
     #[inline]
     fn hear_handles(&mut self) {
         if self.io.take_woken() {
@@ -385,24 +408,38 @@ where
         }
     }
 
-    /// Dials, where that is ordered. Whether it was.
-    fn dials(&mut self) -> bool {
+    /// What ends its wait.
+    pub(super) fn waker(&mut self) -> io::Result<Waker> {
+        self.io.patience = None;
+        self.io.wait().map(|(_, waker)| waker.clone())
+    }
+
+    /// The session for who dials, and its connector.
+    pub(super) fn into_parts(self) -> (Session<S, K, ()>, C) {
+        let Self {
+            driver,
+            io,
+            connect,
+            ..
+        } = self;
+        (Session::of(driver, io, ()), connect)
+    }
+
+    /// The dial to make now.
+    pub(super) fn order(&mut self) -> Option<Ordered> {
         let Stage::Ordered(attempt) = self.io.stage else {
-            return false;
+            return None;
         };
         let now = self.io.read_clock();
         let deadline = self.driver.heartbeat().deadline().unwrap_or(now);
-        let wait = self.io.wait().map(|(wait, _)| wait.clone());
-        self.io.stage = match wait {
-            Ok(wait) => self.dial(&Dial::new(wait, deadline, attempt)),
-            Err(error) => Stage::Dialled(Err(Error::Io(error))),
+        let wait = match self.io.wait() {
+            Ok((wait, _)) => wait.clone(),
+            Err(error) => {
+                self.io.stage = Stage::Dialled(Err(Error::Io(error)));
+                return None;
+            }
         };
-        self.io.read_clock();
-        true
-    }
-
-    /// Dials; what handles want meanwhile may end it.
-    fn dial(&mut self, dial: &Dial) -> Stage<S> {
+        let dial = Dial::new(wait, deadline, attempt);
         let under_way = Arc::new(Mutex::new(self.driver.under_way()));
         if let Some(desk) = &self.io.desk {
             let (handle, under_way) = (desk.handle(), Arc::clone(&under_way));
@@ -411,17 +448,84 @@ where
                 under_way.hear(handle.take_wishes(), Instant::now())
             });
         }
-        let result = self.io.connect.connect(dial);
+        Some(Ordered { dial, under_way })
+    }
+
+    /// What became of it; what handles wanted meanwhile may have ended it.
+    pub(super) fn dialled(&mut self, order: Ordered, result: Result<WebSocket<S>, Error>) {
+        let Ordered { dial, under_way } = order;
         let mut under_way = under_way.lock().unwrap_or_else(PoisonError::into_inner);
         for (wish, at) in under_way.take() {
             self.driver.grant(wish, at);
         }
-        if under_way.goes_on() {
+        self.io.stage = if under_way.goes_on() {
             Stage::Dialled(result.map(|socket| (socket, dial.link().clone())))
         } else {
             Stage::None
+        };
+        self.io.read_clock();
+    }
+
+    const fn has_dialled(&self) -> bool {
+        matches!(self.io.stage, Stage::Dialled(_))
+    }
+
+    /// A notice that waits already, also while somebody dials.
+    pub(super) fn tell(&mut self) -> Option<Notice<K::Message>> {
+        if !self.driver.has_notice() {
+            return None;
+        }
+        self.io.read_clock();
+        match self.driver.run(&mut self.io) {
+            Step::Told(notice) => Some(notice),
+            _ => None,
         }
     }
+
+    /// Runs the driver once, for who waits and dials elsewhere. Where nobody asks,
+    /// notices wait.
+    pub(super) fn turn(&mut self, asks: bool) -> Turn<K::Message> {
+        self.io.read_clock();
+        self.hear_handles();
+        let step = if asks {
+            self.driver.run(&mut self.io)
+        } else {
+            self.driver.run_unheard(&mut self.io)
+        };
+        match step {
+            Step::Message(message) => Turn::Told(Notice::Message(message)),
+            Step::Told(notice) => Turn::Told(notice),
+            Step::Over if self.driver.has_notice() => Turn::Idle(self.io.pause(None)),
+            Step::Over => Turn::Over,
+            Step::Again => Turn::Again,
+            Step::Idle(due) => match self.order() {
+                Some(order) => Turn::Dial(order),
+                None if self.has_dialled() => Turn::Again,
+                None => Turn::Idle(self.io.pause(due)),
+            },
+        }
+    }
+}
+
+/// A dial that is to be made.
+pub(super) struct Ordered {
+    dial: Dial,
+    under_way: Arc<Mutex<UnderWay<Instant>>>,
+}
+
+impl Ordered {
+    pub(super) const fn dial(&self) -> &Dial {
+        &self.dial
+    }
+}
+
+/// What one turn came to.
+pub(super) enum Turn<M> {
+    Told(Notice<M>),
+    Dial(Ordered),
+    Idle(Pause),
+    Again,
+    Over,
 }
 
 #[inline]

@@ -183,6 +183,8 @@ use crate::{
 pub use self::codec::{Codec, Deciding, Dialect, Frame, Incoming, NoFrames, Plain};
 pub use self::notice::{Cause, Down, Lost, Notice, Planned, Rejected};
 pub use self::transport::{Bytes, End, Order, Read, Transport};
+#[cfg(feature = "blocking")]
+pub(crate) use self::wishes::UnderWay;
 
 /// How many turns are taken until others have theirs.
 const TURNS: usize = 64;

@@ -266,6 +266,14 @@ impl<W> Handle<W> {
         self.shared.wish(Wish::Stop(Some(goodbye)))
     }
 
+    /// As [`stop`](Self::stop), unless somebody has stopped it already.
+    #[cfg(feature = "blocking")]
+    pub(crate) fn stop_once(&self) {
+        if self.shared.lock().stage == Stage::Runs {
+            let _ = self.stop();
+        }
+    }
+
     /// The application will not wait: a new connection, as
     /// [`Event::ReconnectNow`](crate::Event::ReconnectNow) says.
     ///
