@@ -47,12 +47,13 @@ use tungstenite::http::Uri;
 use tungstenite::{Error, Message};
 
 use crate::dial::{Begun, Held, Target};
-use crate::driver::{Codec, Plain};
+use crate::driver::{Codec, Dialect, Plain};
 use crate::session::{
-    self, Accepted, Boxed, Connect, Counted, Counter, Dialling, Measured, Session, Transport,
+    self, Accepted, Boxed, Connect, Counted, Counter, Dialling, Measured, Session, Silent, Task,
+    Transport,
 };
 use crate::tungstenite::{Tungstenite, ending};
-use crate::{Config, system};
+use crate::{Config, Handle, system};
 
 /// tokio's clock and a timer on it, paused where a test pauses it. It allocates
 /// once, when it is first set.
@@ -184,6 +185,57 @@ where
         .with_limit(Measured::limit)
         .with_endings(ending)
 }
+
+impl<C, D, K, O> Session<C, Timer, D, K, O>
+where
+    C: Connect,
+    D: Dialect<Message = <C::Socket as Transport>::Message> + Clone + Send + Sync + 'static,
+    K: Codec<D::Message>,
+    O: Stream<Item = D::Message> + Unpin,
+    Task<C, Timer, D, K, O>: Send + 'static,
+{
+    /// Gives the session a task of its own, where it beats whatever the application does
+    /// meanwhile: a handle to send and steer, and what it reports. As
+    /// [`into_task`](Self::into_task), spawned.
+    ///
+    /// # Panics
+    ///
+    /// Where there is no runtime of tokio's, as `tokio::spawn`.
+    ///
+    /// ```no_run
+    /// use keepalive::Config;
+    /// use keepalive::driver::Notice;
+    /// use keepalive::tokio::{Dialer, client};
+    /// use tungstenite::Message;
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let dialer = Dialer::new("ws://localhost:9001");
+    /// let (handle, mut notices) = client(Config::default(), dialer).spawn();
+    /// handle.send(Message::text("an order")).await?;
+    /// while let Some(notice) = notices.next().await {
+    ///     match notice {
+    ///         // Pings are sent and answered while this loop is busy.
+    ///         Notice::Opened { .. } => notices.send(Message::text("the login"))?,
+    ///         Notice::Message(message) => println!("{message}"),
+    ///         _ => {}
+    ///     }
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[allow(clippy::type_complexity)]
+    pub fn spawn(mut self) -> (Handle<D::Message>, session::Notices<C, Timer, D, K, O>) {
+        let handle = self.handle();
+        let (task, notices) = self.into_task();
+        tokio::spawn(task);
+        (handle, notices)
+    }
+}
+
+/// What the task of a [`Client`] reports.
+pub type Notices<S = Socket, K = Plain> =
+    session::Notices<Boxed<S>, Timer, Tungstenite, K, Silent<Message>>;
 
 /// What [`connect`] makes.
 pub type Socket = Counted<WebSocketStream<Tap<TcpStream>>>;

@@ -10,9 +10,10 @@ use std::time::{Duration, Instant};
 
 use ::tokio::runtime::{Builder, Runtime};
 use keepalive::blocking::Dial;
+use keepalive::driver::Deciding;
 use keepalive::{
-    Cause, Config, Ending, Handle, Notice, ReconfigureError, Refused, SendError, StopReason,
-    Unsendable, blocking, session, smol, tokio,
+    Cause, Config, Ending, Handle, Notice, Plain, ReconfigureError, Refused, Retry, SendError,
+    StopReason, Unsendable, blocking, session, smol, tokio,
 };
 use tungstenite::handshake::server::Request;
 use tungstenite::protocol::WebSocketConfig;
@@ -295,6 +296,41 @@ fn connectors_and_endings_capture_and_have_names() {
             }
         }
         assert_eq!(statuses, [418]);
+        assert_eq!(asked.load(Relaxed), number + 1);
+    }
+}
+
+#[test]
+fn policies_capture() {
+    let asked = Arc::<AtomicUsize>::default();
+    let codec = || {
+        let asked = Arc::clone(&asked);
+        Deciding::new(Plain, move |_| {
+            asked.fetch_add(1, Relaxed);
+            Some(Retry::Stop)
+        })
+    };
+    let config = Config::default();
+    let runtime = runtime();
+    let on_tokio = {
+        let _entered = runtime.enter();
+        tokio::client_with(config, codec(), tokio::Dialer::new(NOBODY))
+    };
+    let on_smol = smol::client_with(config, codec(), smol::Dialer::new(NOBODY));
+    let on_this_thread = blocking::client_with(config, codec(), blocking::Dialer::new(NOBODY));
+    let sessions: [Box<dyn Session>; 3] = [
+        Box::new(On(runtime, on_tokio)),
+        Box::new(On(Smol, on_smol)),
+        Box::new(on_this_thread),
+    ];
+    for (number, mut session) in sessions.into_iter().enumerate() {
+        let mut reasons = Vec::new();
+        while let Some(notice) = session.next() {
+            if let Notice::Stopped { reason, .. } = notice {
+                reasons.push(reason);
+            }
+        }
+        assert_eq!(reasons.len(), 1);
         assert_eq!(asked.load(Relaxed), number + 1);
     }
 }

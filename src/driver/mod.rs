@@ -507,6 +507,13 @@ where
         self.say_goodbye(Some(goodbye), now);
     }
 
+    /// Whether another stop would not wait any more.
+    #[cfg(all(feature = "async", feature = "std"))]
+    pub(crate) fn is_stopping(&self) -> bool {
+        let is_early = matches!(self.early, Some(Early::Stop | Early::Abandon));
+        is_early || matches!(self.heartbeat.state(), State::Closing | State::Stopped)
+    }
+
     fn say_goodbye(&mut self, goodbye: Option<Goodbye>, now: I) {
         self.goodbye = goodbye;
         self.is_stopping |= self.heartbeat.state() != State::Stopped || self.unheard.has_end();

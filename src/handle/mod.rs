@@ -267,7 +267,7 @@ impl<W> Handle<W> {
     }
 
     /// As [`stop`](Self::stop), unless somebody has stopped it already.
-    #[cfg(feature = "blocking")]
+    #[cfg(any(feature = "async", feature = "blocking"))]
     pub(crate) fn stop_once(&self) {
         if self.shared.lock().stage == Stage::Runs {
             let _ = self.stop();

@@ -258,6 +258,17 @@ where
         self.driver.stop(self.io.timer.now());
     }
 
+    /// As [`stop`](Self::stop), unless it was stopped already. Where there are handles,
+    /// one of them is to do it, without a lock: it wakes.
+    #[cfg(feature = "std")]
+    pub(super) fn stop_once(&mut self) -> Option<crate::Handle<Message<C>>> {
+        let handle = self.io.desk.as_ref().map(crate::Desk::handle);
+        if handle.is_none() && !self.driver.is_stopping() {
+            self.stop();
+        }
+        handle
+    }
+
     /// As [`Driver::stop_with`].
     pub fn stop_with(&mut self, goodbye: Goodbye) {
         self.driver.stop_with(goodbye, self.io.timer.now());

@@ -265,7 +265,10 @@ where
 {
     fn drop(&mut self) {
         self.0.lock().is_deaf = true;
-        self.with(Session::stop);
+        let handle = self.with(Session::stop_once).flatten();
+        if let Some(handle) = handle {
+            handle.stop_once();
+        }
     }
 }
 
