@@ -29,7 +29,6 @@ pub(super) struct Io<S> {
     pub(super) endings: Box<dyn FnMut(&Error) -> Ending + Send>,
     pub(super) stage: Stage<S>,
     pub(super) desk: Option<Desk<Message>>,
-    pub(super) drops_backlog: bool,
     wait: Option<(Wait, Waker)>,
     /// The next read may wait, until then if there is a time.
     pub(super) patience: Option<Option<Instant>>,
@@ -70,7 +69,6 @@ impl<S> Io<S> {
             endings: Box::new(ending),
             stage,
             desk: None,
-            drops_backlog: false,
             wait: wait.map(|wait| (wait.clone(), wait.waker())),
             patience: None,
             held: Held::Bytes(0),
@@ -301,8 +299,7 @@ impl<S: IoRead + IoWrite> Transport for Io<S> {
     }
 
     fn dropped(&mut self) -> Vec<Message> {
-        let desk = self.desk.as_mut().filter(|_| self.drops_backlog);
-        desk.map(Desk::clear).unwrap_or_default()
+        self.desk.as_mut().map(Desk::dropped).unwrap_or_default()
     }
 
     fn reclaim(&mut self) -> Vec<Message> {

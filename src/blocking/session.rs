@@ -220,11 +220,10 @@ impl<S, K: Codec<Message>, C> Session<S, K, C> {
         let size = move |message: &Message| dialect.size(message);
         let check = self.driver.check();
         self.io.patience = None;
-        let drops_backlog = &mut self.io.drops_backlog;
-        let desk = self.io.desk.get_or_insert_with(|| {
-            *drops_backlog = !backlog.outlives_connections();
-            Desk::new(size, backlog, check)
-        });
+        let desk = self
+            .io
+            .desk
+            .get_or_insert_with(|| Desk::new(size, backlog, check));
         desk.handle()
     }
 
@@ -495,7 +494,6 @@ where
         match step {
             Step::Message(message) => Turn::Told(Notice::Message(message)),
             Step::Told(notice) => Turn::Told(notice),
-            Step::Over if self.driver.has_notice() => Turn::Idle(self.io.pause(None)),
             Step::Over => Turn::Over,
             Step::Again => Turn::Again,
             Step::Idle(due) => match self.order() {

@@ -722,7 +722,7 @@ where
     }
 
     /// The same for an adapter that runs on while nobody asks for notices: they wait,
-    /// and after one message nothing more is read.
+    /// and after one message nothing more is read. It is over once they are told.
     pub fn run_unheard<T>(&mut self, transport: &mut T) -> StepOf<D, C, E, I>
     where
         T: Transport<Message = D::Message, Error = E, Instant = I>,
@@ -748,7 +748,10 @@ where
             }
             match core::mem::replace(&mut self.turned, Turn::Moved) {
                 Turn::Idle(due) if self.orders.is_empty() => return Step::Idle(due),
-                Turn::Over if self.orders.is_empty() => return Step::Over,
+                Turn::Over if self.orders.is_empty() && self.unheard.is_empty() => {
+                    return Step::Over;
+                }
+                Turn::Over if self.orders.is_empty() => return Step::Idle(None),
                 Turn::Moved | Turn::Idle(_) | Turn::Over => {}
             }
         }

@@ -123,8 +123,15 @@ impl<W> Desk<W> {
         wakers.wake();
     }
 
-    /// Takes the whole backlog, where it does not outlive a connection. It does not
-    /// count as in flight.
+    /// Takes the whole backlog, where it does not outlive the connection that was lost.
+    pub fn dropped(&mut self) -> Vec<W> {
+        if self.shared.outlives_connections() {
+            return Vec::new();
+        }
+        self.clear()
+    }
+
+    /// Takes the whole backlog. It does not count as in flight.
     pub fn clear(&mut self) -> Vec<W> {
         let mut wakers = Wakers::default();
         let mut inner = self.shared.lock();

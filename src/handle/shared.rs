@@ -137,6 +137,10 @@ impl<W> Shared<W> {
         matches!(self.inner.try_lock(), Err(TryLockError::WouldBlock))
     }
 
+    pub(super) const fn outlives_connections(&self) -> bool {
+        self.backlog.outlives_connections()
+    }
+
     /// What a message of so many bytes takes of the limit.
     pub(super) fn charge(&self, size: usize) -> usize {
         self.backlog.charge(size)

@@ -85,8 +85,6 @@ where
                 alarm: Alarm::new(),
                 #[cfg(feature = "std")]
                 desk: None,
-                #[cfg(feature = "std")]
-                drops_backlog: false,
                 system_time: None,
             },
         }
@@ -139,8 +137,6 @@ where
                 alarm: io.alarm,
                 #[cfg(feature = "std")]
                 desk: io.desk,
-                #[cfg(feature = "std")]
-                drops_backlog: io.drops_backlog,
                 system_time: io.system_time,
             },
         }
@@ -390,8 +386,7 @@ where
             };
             let step = self.driver.run_unheard(&mut polled);
             match step {
-                Step::Over if !self.driver.has_notice() => return Poll::Ready(None),
-                Step::Over => return Poll::Pending,
+                Step::Over => return Poll::Ready(None),
                 Step::Idle(due) => {
                     let Io { alarm, timer, .. } = &mut self.io;
                     if !alarm.wait(due, timer, context) {
@@ -470,11 +465,10 @@ where
         let dialect = self.driver.dialect().clone();
         let size = move |message: &Message<C>| dialect.size(message);
         let check = self.driver.check();
-        let drops_backlog = &mut self.io.drops_backlog;
-        let desk = self.io.desk.get_or_insert_with(|| {
-            *drops_backlog = !backlog.outlives_connections();
-            crate::Desk::new(size, backlog, check)
-        });
+        let desk = self
+            .io
+            .desk
+            .get_or_insert_with(|| crate::Desk::new(size, backlog, check));
         desk.handle()
     }
 }

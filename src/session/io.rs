@@ -35,8 +35,6 @@ pub(super) struct Io<C: Connect, T: Timer, O> {
     pub(super) alarm: Alarm<T::Instant>,
     #[cfg(feature = "std")]
     pub(super) desk: Option<crate::Desk<Message<C>>>,
-    #[cfg(feature = "std")]
-    pub(super) drops_backlog: bool,
     pub(super) system_time: Option<fn() -> Duration>,
 }
 
@@ -239,8 +237,8 @@ where
 
     fn dropped(&mut self) -> Vec<Message<C>> {
         #[cfg(feature = "std")]
-        if let Some(desk) = self.io.desk.as_mut().filter(|_| self.io.drops_backlog) {
-            return desk.clear();
+        if let Some(desk) = &mut self.io.desk {
+            return desk.dropped();
         }
         Vec::new()
     }
