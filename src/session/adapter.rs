@@ -1,5 +1,4 @@
 use alloc::boxed::Box;
-use alloc::vec::Vec;
 use core::fmt;
 use core::marker::PhantomData;
 use core::pin::Pin;
@@ -415,7 +414,7 @@ where
     }
 
     #[cfg(feature = "std")]
-    fn grant(&mut self, wishes: Vec<crate::Wish>) {
+    fn grant(&mut self, wishes: alloc::vec::Vec<crate::Wish>) {
         let now = self.io.timer.now();
         for wish in wishes {
             self.driver.grant(wish, now);
