@@ -11,7 +11,7 @@ mod websockets;
 use std::hash::{BuildHasher, RandomState};
 
 use keepalive::driver::{Notice, Plain};
-use keepalive::session::{Measured, Session};
+use keepalive::session::{Counted, Session};
 use keepalive::tokio::Timer;
 use tokio_websockets::Message;
 use websockets::{WebSockets, connect, ending};
@@ -23,7 +23,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let dial = |_attempt| connect(url.clone());
     let mut session = Session::client(config, seed, WebSockets, Plain, Timer::new(), dial)
         .with_endings(ending)
-        .with_bytes(Measured::bytes);
+        .with_bytes(Counted::bytes);
     while let Some(notice) = session.next().await {
         match notice {
             Notice::Connecting { attempt } => println!("connecting, retry {attempt}"),

@@ -121,7 +121,7 @@
 //!   application stands in the root too.
 //! - `blocking` (a feature): the adapter for blocking tungstenite.
 //! - `session` (feature `async`): the adapter for any async runtime; `tokio` and
-//!   `smol` (features) are parts for it, with a `Dial` that has settings.
+//!   `smol` (features) are parts for it, with a `Dialer` that has settings.
 //!
 //! # Features
 //!
@@ -183,8 +183,8 @@ pub mod tungstenite;
 
 pub use action::{Action, Actions, CloseReason, Manner, StopReason};
 pub use config::{Config, ConfigBuilder};
-#[cfg(any(feature = "smol", feature = "tokio"))]
-pub use dial::Dial;
+#[cfg(any(feature = "blocking", feature = "smol", feature = "tokio"))]
+pub use dial::Dialer;
 #[cfg(feature = "alloc")]
 pub use driver::{
     Cause, Codec, Counts, Down, Incoming, KeepingError, Lost, Notice, Plain, Planned, Rejected,

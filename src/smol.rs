@@ -4,12 +4,12 @@
 //! ```no_run
 //! use keepalive::Config;
 //! use keepalive::driver::Notice;
-//! use keepalive::smol::{client, connect};
+//! use keepalive::smol::{Dialer, client};
 //! use tungstenite::Message;
 //!
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! smol::block_on(async {
-//!     let mut session = client(Config::default(), |_attempt| connect("ws://localhost:9001"));
+//!     let mut session = client(Config::default(), Dialer::new("ws://localhost:9001"));
 //!     let handle = session.handle(); // for the other tasks
 //!     smol::spawn(async move { handle.send(Message::text("Hello Server!")).await }).detach();
 //!     while let Some(notice) = session.next().await {
@@ -35,6 +35,7 @@ use std::io;
 use std::time::Instant;
 
 use async_tungstenite::{WebSocketStream, client_async_with_config};
+use futures_core::Stream;
 use smol::io::{AsyncRead, AsyncWrite};
 use smol::net::TcpStream;
 use tungstenite::client::IntoClientRequest;
@@ -43,12 +44,13 @@ use tungstenite::http::Uri;
 use tungstenite::{Error, Message};
 
 use crate::dial::{Begun, Held, Target};
-use crate::driver::{Codec, Plain};
+use crate::driver::{Codec, Dialect, Plain};
 use crate::session::{
-    self, Accepted, Boxed, Connect, Counted, Counter, Measured, Session, Transport,
+    self, Accepted, Boxed, Connect, Counted, Counter, Dialling, Measured, Session, Silent, Task,
+    Transport,
 };
 use crate::tungstenite::{Tungstenite, ending};
-use crate::{Config, system};
+use crate::{Config, Handle, system};
 
 /// smol's timer. It allocates nothing.
 #[derive(Debug)]
@@ -89,14 +91,14 @@ impl session::Timer for Timer {
 /// ```no_run
 /// use keepalive::Config;
 /// use keepalive::session::boxed;
-/// use keepalive::smol::{Client, client, connect};
+/// use keepalive::smol::{Client, Dialer, client};
 ///
 /// struct Feed {
 ///     client: Client,
 /// }
 ///
-/// let dial = boxed(|_attempt| connect("ws://localhost:9001"));
-/// let feed = Feed { client: client(Config::default(), dial) };
+/// let dialer = boxed(Dialer::new("ws://localhost:9001"));
+/// let feed = Feed { client: client(Config::default(), dialer) };
 /// ```
 pub type Client<S = Socket, K = Plain> = Session<Boxed<S>, Timer, Tungstenite, K>;
 
@@ -119,8 +121,9 @@ where
     let (seed, dialect) = (system::random(), Tungstenite::new());
     Session::client(config, seed, dialect, codec, Timer::new(), connect)
         .with_bytes(Measured::bytes)
+        .with_limit(Measured::limit)
         .with_system_time(system::system_time)
-        .with_ending(ending)
+        .with_endings(ending)
 }
 
 /// A server's accepted socket, with protocol pings. Its seed is random.
@@ -144,20 +147,67 @@ where
     let (seed, dialect) = (system::random(), Tungstenite::new());
     Session::accepted(config, seed, dialect, codec, Timer::new(), socket)
         .with_bytes(Measured::bytes)
-        .with_ending(ending)
+        .with_limit(Measured::limit)
+        .with_endings(ending)
 }
+
+impl<C, D, K, O> Session<C, Timer, D, K, O>
+where
+    C: Connect,
+    D: Dialect<Message = <C::Socket as Transport>::Message> + Clone + Send + Sync + 'static,
+    K: Codec<D::Message>,
+    O: Stream<Item = D::Message> + Unpin,
+    Task<C, Timer, D, K, O>: Send + 'static,
+{
+    /// Gives the session a task of its own, where it beats whatever the application does
+    /// meanwhile: a handle to send and steer, and what it reports. As
+    /// [`into_task`](Self::into_task), spawned.
+    ///
+    /// ```no_run
+    /// use keepalive::Config;
+    /// use keepalive::driver::Notice;
+    /// use keepalive::smol::{Dialer, client};
+    /// use tungstenite::Message;
+    ///
+    /// # async fn run() -> Result<(), Box<dyn std::error::Error>> {
+    /// let dialer = Dialer::new("ws://localhost:9001");
+    /// let (handle, mut notices) = client(Config::default(), dialer).spawn();
+    /// handle.send(Message::text("an order")).await?;
+    /// while let Some(notice) = notices.next().await {
+    ///     match notice {
+    ///         // Pings are sent and answered while this loop is busy.
+    ///         Notice::Opened { .. } => notices.send(Message::text("the login"))?,
+    ///         Notice::Message(message) => println!("{message}"),
+    ///         _ => {}
+    ///     }
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[allow(clippy::type_complexity)]
+    pub fn spawn(mut self) -> (Handle<D::Message>, session::Notices<C, Timer, D, K, O>) {
+        let handle = self.handle();
+        let (task, notices) = self.into_task();
+        smol::spawn(task).detach();
+        (handle, notices)
+    }
+}
+
+/// What the task of a [`Client`] reports.
+pub type Notices<S = Socket, K = Plain> =
+    session::Notices<Boxed<S>, Timer, Tungstenite, K, Silent<Message>>;
 
 /// What [`connect`] makes.
 pub type Socket = Counted<WebSocketStream<Tap<TcpStream>>>;
 
-/// Connects to a `ws://` URL, or to a request for one: a [`Dial`] without settings. Its
+/// Connects to a `ws://` URL, or to a request for one: a [`Dialer`] without settings. Its
 /// bytes are counted.
 ///
 /// # Errors
 ///
-/// As [`Dial::connect`].
+/// As [`Dialer::connect`].
 pub async fn connect<R: IntoClientRequest>(request: R) -> Result<Socket, Error> {
-    let (socket, _) = Dial::new(request).connect().await?;
+    let (socket, _) = Dialer::new(request).connect().await?;
     Ok(socket)
 }
 
@@ -166,7 +216,7 @@ pub async fn connect<R: IntoClientRequest>(request: R) -> Result<Socket, Error> 
 ///
 /// # Errors
 ///
-/// As [`Dial::connect_over`].
+/// As [`Dialer::connect_over`].
 pub async fn connect_over<R, F, T, S>(
     request: R,
     secure: F,
@@ -177,28 +227,32 @@ where
     T: Future<Output = io::Result<S>>,
     S: AsyncRead + AsyncWrite + Unpin,
 {
-    let (socket, _) = Dial::new(request).connect_over(secure).await?;
+    let (socket, _) = Dialer::new(request).connect_over(secure).await?;
     Ok(socket)
 }
 
-/// A [`Dial`](crate::Dial) on smol.
+/// A [`Dialer`](crate::Dialer) on smol.
 ///
 /// ```no_run
 /// use keepalive::Config;
-/// use keepalive::smol::{Dial, client};
+/// use keepalive::smol::{Dialer, client};
 /// use tungstenite::protocol::WebSocketConfig;
 ///
 /// let limits = WebSocketConfig::default().max_message_size(Some(1 << 20));
+/// let dialer = Dialer::new("ws://localhost:9001").websocket(limits);
+/// let session = client(Config::default(), dialer);
+///
+/// // The same by hand, to see the answer to the handshake.
 /// let session = client(Config::default(), |_attempt| async move {
-///     let dial = Dial::new("ws://localhost:9001").websocket(limits);
-///     let (socket, response) = dial.connect().await?;
+///     let dialer = Dialer::new("ws://localhost:9001").websocket(limits);
+///     let (socket, response) = dialer.connect().await?;
 ///     println!("{:?}", response.headers());
 ///     Ok(socket)
 /// });
 /// ```
-pub type Dial = crate::dial::Dial<Timer>;
+pub type Dialer = crate::dial::Dialer<Timer>;
 
-impl Dial {
+impl Dialer {
     /// Connects to a `ws://` URL. Gives the answer to the handshake, too.
     ///
     /// # Errors
@@ -228,6 +282,16 @@ impl Dial {
         S: AsyncRead + AsyncWrite + Unpin,
     {
         open(self.begin(Target::of)?, secure).await
+    }
+}
+
+impl Connect for Dialer {
+    type Socket = Socket;
+    type Dial = Dialling<Socket>;
+
+    fn connect(&mut self, _: u32) -> Dialling<Socket> {
+        let dialer = self.again();
+        Box::pin(async { Ok(dialer.connect().await?.0) })
     }
 }
 

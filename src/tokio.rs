@@ -4,12 +4,12 @@
 //! ```no_run
 //! use keepalive::Config;
 //! use keepalive::driver::Notice;
-//! use keepalive::tokio::{client, connect};
+//! use keepalive::tokio::{Dialer, client};
 //! use tokio_tungstenite::tungstenite::Message;
 //!
 //! # #[tokio::main(flavor = "current_thread")]
 //! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
-//! let mut session = client(Config::default(), |_attempt| connect("ws://localhost:9001"));
+//! let mut session = client(Config::default(), Dialer::new("ws://localhost:9001"));
 //! let handle = session.handle(); // for the other tasks
 //! tokio::spawn(async move { handle.send(Message::text("Hello Server!")).await });
 //! while let Some(notice) = session.next().await {
@@ -47,12 +47,13 @@ use tungstenite::http::Uri;
 use tungstenite::{Error, Message};
 
 use crate::dial::{Begun, Held, Target};
-use crate::driver::{Codec, Plain};
+use crate::driver::{Codec, Dialect, Plain};
 use crate::session::{
-    self, Accepted, Boxed, Connect, Counted, Counter, Measured, Session, Transport,
+    self, Accepted, Boxed, Connect, Counted, Counter, Dialling, Measured, Session, Silent, Task,
+    Transport,
 };
 use crate::tungstenite::{Tungstenite, ending};
-use crate::{Config, system};
+use crate::{Config, Handle, system};
 
 /// tokio's clock and a timer on it, paused where a test pauses it. It allocates
 /// once, when it is first set.
@@ -125,14 +126,14 @@ impl<M> Stream for Channel<M> {
 /// ```no_run
 /// use keepalive::Config;
 /// use keepalive::session::boxed;
-/// use keepalive::tokio::{Client, client, connect};
+/// use keepalive::tokio::{Client, Dialer, client};
 ///
 /// struct Feed {
 ///     client: Client,
 /// }
 ///
-/// let dial = boxed(|_attempt| connect("ws://localhost:9001"));
-/// let feed = Feed { client: client(Config::default(), dial) };
+/// let dialer = boxed(Dialer::new("ws://localhost:9001"));
+/// let feed = Feed { client: client(Config::default(), dialer) };
 /// ```
 pub type Client<S = Socket, K = Plain> = Session<Boxed<S>, Timer, Tungstenite, K>;
 
@@ -155,8 +156,9 @@ where
     let (seed, dialect) = (system::random(), Tungstenite::new());
     Session::client(config, seed, dialect, codec, Timer::new(), connect)
         .with_bytes(Measured::bytes)
+        .with_limit(Measured::limit)
         .with_system_time(system::system_time)
-        .with_ending(ending)
+        .with_endings(ending)
 }
 
 /// A server's accepted socket, with protocol pings. Its seed is random.
@@ -180,20 +182,72 @@ where
     let (seed, dialect) = (system::random(), Tungstenite::new());
     Session::accepted(config, seed, dialect, codec, Timer::new(), socket)
         .with_bytes(Measured::bytes)
-        .with_ending(ending)
+        .with_limit(Measured::limit)
+        .with_endings(ending)
 }
+
+impl<C, D, K, O> Session<C, Timer, D, K, O>
+where
+    C: Connect,
+    D: Dialect<Message = <C::Socket as Transport>::Message> + Clone + Send + Sync + 'static,
+    K: Codec<D::Message>,
+    O: Stream<Item = D::Message> + Unpin,
+    Task<C, Timer, D, K, O>: Send + 'static,
+{
+    /// Gives the session a task of its own, where it beats whatever the application does
+    /// meanwhile: a handle to send and steer, and what it reports. As
+    /// [`into_task`](Self::into_task), spawned.
+    ///
+    /// # Panics
+    ///
+    /// Where there is no runtime of tokio's, as `tokio::spawn`.
+    ///
+    /// ```no_run
+    /// use keepalive::Config;
+    /// use keepalive::driver::Notice;
+    /// use keepalive::tokio::{Dialer, client};
+    /// use tungstenite::Message;
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let dialer = Dialer::new("ws://localhost:9001");
+    /// let (handle, mut notices) = client(Config::default(), dialer).spawn();
+    /// handle.send(Message::text("an order")).await?;
+    /// while let Some(notice) = notices.next().await {
+    ///     match notice {
+    ///         // Pings are sent and answered while this loop is busy.
+    ///         Notice::Opened { .. } => notices.send(Message::text("the login"))?,
+    ///         Notice::Message(message) => println!("{message}"),
+    ///         _ => {}
+    ///     }
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[allow(clippy::type_complexity)]
+    pub fn spawn(mut self) -> (Handle<D::Message>, session::Notices<C, Timer, D, K, O>) {
+        let handle = self.handle();
+        let (task, notices) = self.into_task();
+        tokio::spawn(task);
+        (handle, notices)
+    }
+}
+
+/// What the task of a [`Client`] reports.
+pub type Notices<S = Socket, K = Plain> =
+    session::Notices<Boxed<S>, Timer, Tungstenite, K, Silent<Message>>;
 
 /// What [`connect`] makes.
 pub type Socket = Counted<WebSocketStream<Tap<TcpStream>>>;
 
-/// Connects to a `ws://` URL, or to a request for one: a [`Dial`] without settings. Its
+/// Connects to a `ws://` URL, or to a request for one: a [`Dialer`] without settings. Its
 /// bytes are counted.
 ///
 /// # Errors
 ///
-/// As [`Dial::connect`].
+/// As [`Dialer::connect`].
 pub async fn connect<R: IntoClientRequest>(request: R) -> Result<Socket, Error> {
-    let (socket, _) = Dial::new(request).connect().await?;
+    let (socket, _) = Dialer::new(request).connect().await?;
     Ok(socket)
 }
 
@@ -202,7 +256,7 @@ pub async fn connect<R: IntoClientRequest>(request: R) -> Result<Socket, Error> 
 ///
 /// # Errors
 ///
-/// As [`Dial::connect_over`].
+/// As [`Dialer::connect_over`].
 pub async fn connect_over<R, F, T, S>(
     request: R,
     secure: F,
@@ -213,28 +267,32 @@ where
     T: Future<Output = io::Result<S>>,
     S: AsyncRead + AsyncWrite + Unpin,
 {
-    let (socket, _) = Dial::new(request).connect_over(secure).await?;
+    let (socket, _) = Dialer::new(request).connect_over(secure).await?;
     Ok(socket)
 }
 
-/// A [`Dial`](crate::Dial) on tokio.
+/// A [`Dialer`](crate::Dialer) on tokio.
 ///
 /// ```no_run
 /// use keepalive::Config;
-/// use keepalive::tokio::{Dial, client};
+/// use keepalive::tokio::{Dialer, client};
 /// use tungstenite::protocol::WebSocketConfig;
 ///
 /// let limits = WebSocketConfig::default().max_message_size(Some(1 << 20));
+/// let dialer = Dialer::new("ws://localhost:9001").websocket(limits);
+/// let session = client(Config::default(), dialer);
+///
+/// // The same by hand, to see the answer to the handshake.
 /// let session = client(Config::default(), |_attempt| async move {
-///     let dial = Dial::new("ws://localhost:9001").websocket(limits);
-///     let (socket, response) = dial.connect().await?;
+///     let dialer = Dialer::new("ws://localhost:9001").websocket(limits);
+///     let (socket, response) = dialer.connect().await?;
 ///     println!("{:?}", response.headers());
 ///     Ok(socket)
 /// });
 /// ```
-pub type Dial = crate::dial::Dial<Timer>;
+pub type Dialer = crate::dial::Dialer<Timer>;
 
-impl Dial {
+impl Dialer {
     /// Connects to a `ws://` URL. Gives the answer to the handshake, too.
     ///
     /// # Errors
@@ -264,6 +322,16 @@ impl Dial {
         S: AsyncRead + AsyncWrite + Unpin,
     {
         open(self.begin(Target::of)?, secure).await
+    }
+}
+
+impl Connect for Dialer {
+    type Socket = Socket;
+    type Dial = Dialling<Socket>;
+
+    fn connect(&mut self, _: u32) -> Dialling<Socket> {
+        let dialer = self.again();
+        Box::pin(async { Ok(dialer.connect().await?.0) })
     }
 }
 

@@ -4,8 +4,8 @@
 use std::time::SystemTime;
 
 use tungstenite::error::ProtocolError;
-use tungstenite::protocol::CloseFrame;
 use tungstenite::protocol::frame::coding::CloseCode as WireCode;
+use tungstenite::protocol::{CloseFrame, WebSocketConfig};
 use tungstenite::{Bytes, Error, Message, Utf8Bytes};
 
 use crate::dial::retry_after;
@@ -135,6 +135,33 @@ impl Codec<Message> for TextPings {
     }
 }
 
+/// How many bytes a message may have that tungstenite takes while its buffer is empty;
+/// what is longer is an error to it, and would end the connection. `None`: any.
+///
+/// For [`Transport::limit`](crate::driver::Transport::limit).
+///
+/// ```
+/// use keepalive::tungstenite::longest;
+/// use tungstenite::protocol::WebSocketConfig;
+///
+/// let limits = WebSocketConfig::default();
+/// assert_eq!(longest(&limits), None);
+/// let limits = limits.max_write_buffer_size(1 << 20);
+/// assert_eq!(longest(&limits), Some((1 << 20) - 14));
+/// ```
+#[must_use]
+pub fn longest(config: &WebSocketConfig) -> Option<usize> {
+    let limit = config.max_write_buffer_size;
+    // RFC 6455 section 5.2; a server's frames have no mask, and 4 bytes to spare.
+    let beside = |header| limit.saturating_sub(header);
+    match limit {
+        usize::MAX => None,
+        _ if beside(14) > 0xffff => Some(beside(14)),
+        _ if beside(8) > 125 => Some(beside(8).min(0xffff)),
+        _ => Some(beside(6).min(125)),
+    }
+}
+
 fn close_frame(code: CloseCode) -> CloseFrame {
     CloseFrame {
         code: WireCode::from(code.0),
@@ -171,5 +198,30 @@ pub fn ending(error: &Error) -> Ending {
             ..Refused::with_status(response.status().as_u16())
         }),
         _ => Ending::Failed,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_frame_of_the_longest_message_fits_and_a_longer_one_does_not() {
+        // RFC 6455 section 5.2, with a mask.
+        let frame = |length: usize| {
+            let header = match length {
+                0..=125 => 6,
+                126..=0xffff => 8,
+                _ => 14,
+            };
+            header + length
+        };
+        for limit in (6..300).chain(65_500..65_600).chain([1 << 20]) {
+            let mut config = WebSocketConfig::default();
+            config.max_write_buffer_size = limit;
+            let longest = longest(&config).unwrap_or_default();
+            assert!(frame(longest) <= limit, "{limit}");
+            assert!(frame(longest + 1) > limit, "{limit}");
+        }
     }
 }

@@ -22,7 +22,7 @@ use futures_core::Stream;
 use futures_sink::Sink;
 use keepalive::session::Counter;
 use keepalive::tungstenite::ending;
-use keepalive::{Dial, Ending};
+use keepalive::{Dialer, Ending};
 use peer::{BlackHole, Process, accept_raw, eventually, millis, reset, serve_all};
 use socket2::SockRef;
 use tungstenite::client::IntoClientRequest;
@@ -79,11 +79,11 @@ trait Runtime {
     /// `None` where it takes longer. It is dropped then.
     async fn within<F: Future>(time: Duration, future: F) -> Option<F::Output>;
 
-    async fn connect(dial: Dial<Self::Timer>) -> Result<(Self::Socket, Response), Error>;
+    async fn connect(dial: Dialer<Self::Timer>) -> Result<(Self::Socket, Response), Error>;
 
     /// Over nothing, also where there should be TLS; and the URLs that it was for.
     async fn connect_over(
-        dial: Dial<Self::Timer>,
+        dial: Dialer<Self::Timer>,
         urls: &mut Vec<String>,
     ) -> Result<(Self::Socket, Response), Error>;
 
@@ -113,12 +113,12 @@ mod on_tokio {
             tokio::time::timeout(time, future).await.ok()
         }
 
-        async fn connect(dial: Dial<Timer>) -> Result<(Socket, Response), Error> {
+        async fn connect(dial: Dialer<Timer>) -> Result<(Socket, Response), Error> {
             dial.connect().await
         }
 
         async fn connect_over(
-            dial: Dial<Timer>,
+            dial: Dialer<Timer>,
             urls: &mut Vec<String>,
         ) -> Result<(Socket, Response), Error> {
             let secure = |tap, url: tungstenite::http::Uri| {
@@ -187,12 +187,12 @@ mod on_smol {
             smol::future::or(async { Some(future.await) }, late).await
         }
 
-        async fn connect(dial: Dial<Timer>) -> Result<(Socket, Response), Error> {
+        async fn connect(dial: Dialer<Timer>) -> Result<(Socket, Response), Error> {
             dial.connect().await
         }
 
         async fn connect_over(
-            dial: Dial<Timer>,
+            dial: Dialer<Timer>,
             urls: &mut Vec<String>,
         ) -> Result<(Socket, Response), Error> {
             let secure = |tap, url: tungstenite::http::Uri| {
@@ -240,11 +240,11 @@ mod on_smol {
 }
 
 /// Connects, in good time.
-async fn connect<R: Runtime>(dial: Dial<R::Timer>) -> Result<(R::Socket, Response), Error> {
+async fn connect<R: Runtime>(dial: Dialer<R::Timer>) -> Result<(R::Socket, Response), Error> {
     R::within(PATIENCE, R::connect(dial)).await.expect("no end")
 }
 
-fn error_of<R: Runtime>(dial: Dial<R::Timer>) -> Error {
+fn error_of<R: Runtime>(dial: Dialer<R::Timer>) -> Error {
     match R::block_on(connect::<R>(dial)) {
         Ok(_) => panic!("connected"),
         Err(error) => error,
@@ -267,7 +267,7 @@ fn refusing() -> SocketAddr {
 
 fn a_hole_before_a_good_address_costs_a_quarter_of_a_second<R: Runtime>() {
     let (hole, good) = (BlackHole::new(), good());
-    let dial = Dial::<R::Timer>::new("ws://example.com/").to([hole.address, good]);
+    let dial = Dialer::<R::Timer>::new("ws://example.com/").to([hole.address, good]);
     let begin = Instant::now();
     let (socket, _) = R::block_on(connect::<R>(dial)).unwrap();
     assert!(begin.elapsed() < Duration::from_secs(1));
@@ -279,7 +279,7 @@ fn a_hole_before_a_good_address_costs_a_quarter_of_a_second<R: Runtime>() {
 fn a_refusal_before_a_good_address_costs_nothing<R: Runtime>() {
     let (refusing, good) = (refusing(), good());
     let addresses = [[refusing; 3].as_slice(), &[good]].concat();
-    let dial = Dial::<R::Timer>::new("ws://example.com/").to(addresses);
+    let dial = Dialer::<R::Timer>::new("ws://example.com/").to(addresses);
     let (socket, _) = R::block_on(connect::<R>(dial)).unwrap();
     let peer = R::tcp(&socket).peer_addr().unwrap();
     assert_eq!(peer.as_socket(), Some(good));
@@ -288,7 +288,7 @@ fn a_refusal_before_a_good_address_costs_nothing<R: Runtime>() {
 fn the_error_is_of_the_address_that_failed_first<R: Runtime>() {
     // Nobody may connect to a broadcast address.
     let broadcast = SocketAddr::from(([255, 255, 255, 255], 80));
-    let dial = || Dial::<R::Timer>::new("ws://example.com/");
+    let dial = || Dialer::<R::Timer>::new("ws://example.com/");
     let kind = |dial| match error_of::<R>(dial) {
         Error::Io(error) => error.kind(),
         error => panic!("{error}"),
@@ -300,13 +300,13 @@ fn the_error_is_of_the_address_that_failed_first<R: Runtime>() {
 }
 
 fn a_host_without_addresses_is_an_error<R: Runtime>() {
-    let error = error_of::<R>(Dial::new("ws://example.com/").to([]));
+    let error = error_of::<R>(Dialer::new("ws://example.com/").to([]));
     assert!(matches!(error, Error::Io(error) if error.kind() == ErrorKind::NotFound));
 }
 
 fn a_port_that_is_none_is_not_dialled<R: Runtime>() {
     for url in ["ws://127.0.0.1:65536/", "ws://me:token@127.0.0.1:65616/"] {
-        let error = error_of::<R>(Dial::new(url)).to_string();
+        let error = error_of::<R>(Dialer::new(url)).to_string();
         assert!(
             error.ends_with("a port is a number from 1 to 65535"),
             "{error}"
@@ -316,7 +316,7 @@ fn a_port_that_is_none_is_not_dialled<R: Runtime>() {
 }
 
 fn wss_without_tls_says_what_has_it<R: Runtime>() {
-    let error = error_of::<R>(Dial::new("wss://127.0.0.1/")).to_string();
+    let error = error_of::<R>(Dialer::new("wss://127.0.0.1/")).to_string();
     assert!(error.contains("`connect_over`"), "{error}");
 }
 
@@ -411,7 +411,7 @@ fn a_redirect_on_the_same_host_keeps_the_credentials<R: Runtime>() {
         request if request.starts_with("GET /d/e?f ") => redirect(307, "?h"),
         _ => String::new(),
     });
-    let dial = Dial::new(with_credentials(&server.url("/a/b?c")));
+    let dial = Dialer::new(with_credentials(&server.url("/a/b?c")));
     let (_socket, response) = R::block_on(connect::<R>(dial)).unwrap();
     assert_eq!(response.status(), 101);
     let requests = server.requests();
@@ -431,7 +431,7 @@ fn a_redirect_to_another_host_goes_without_credentials<R: Runtime>() {
     let address = other.address;
     let first = Server::start(move |_| redirect(301, &format!("http://{address}/x")));
     // Addresses of the application's are for the first host only.
-    let dial = Dial::new(with_credentials("ws://me:secret@example.com/")).to([first.address]);
+    let dial = Dialer::new(with_credentials("ws://me:secret@example.com/")).to([first.address]);
     let (socket, _) = R::block_on(connect::<R>(dial)).unwrap();
     let peer = R::tcp(&socket).peer_addr().unwrap();
     assert_eq!(peer.as_socket(), Some(address));
@@ -445,7 +445,7 @@ fn a_redirect_to_another_host_goes_without_credentials<R: Runtime>() {
 
 fn a_redirect_without_an_end_is_left<R: Runtime>() {
     let server = Server::start(|_| redirect(308, "/again"));
-    let error = error_of::<R>(Dial::new(server.url("/")));
+    let error = error_of::<R>(Dialer::new(server.url("/")));
     assert!(matches!(error, Error::Http(response) if response.status() == 308));
     assert_eq!(server.requests().len(), 4);
 }
@@ -456,7 +456,7 @@ fn a_redirect_never_leaves_tls<R: Runtime>() {
     let server = Server::start(move |_| redirect(302, &url));
     let url = format!("wss://{}/", server.address);
     let mut urls = Vec::new();
-    let dial = R::connect_over(Dial::new(&url), &mut urls);
+    let dial = R::connect_over(Dialer::new(&url), &mut urls);
     let error = R::block_on(R::within(PATIENCE, dial)).unwrap().err();
     assert!(matches!(error, Some(Error::Http(response)) if response.status() == 302));
     assert!(other.requests().is_empty());
@@ -464,7 +464,7 @@ fn a_redirect_never_leaves_tls<R: Runtime>() {
 
 fn a_redirect_to_tls_is_an_error_without_tls<R: Runtime>() {
     let server = Server::start(|_| redirect(302, "https://127.0.0.1:1/"));
-    let error = error_of::<R>(Dial::new(server.url("/"))).to_string();
+    let error = error_of::<R>(Dialer::new(server.url("/"))).to_string();
     assert!(
         error.contains("wss://127.0.0.1:1") && error.contains("`connect_over`"),
         "{error}"
@@ -476,7 +476,7 @@ fn tls_is_told_where_a_redirect_leads<R: Runtime>() {
     let address = other.address;
     let server = Server::start(move |_| redirect(303, &format!("//{address}")));
     let mut urls = Vec::new();
-    let dial = R::connect_over(Dial::new(server.url("/x")), &mut urls);
+    let dial = R::connect_over(Dialer::new(server.url("/x")), &mut urls);
     assert!(R::block_on(R::within(PATIENCE, dial)).unwrap().is_ok());
     assert_eq!(urls, [server.url("/x"), other.url("/")]);
 }
@@ -498,7 +498,7 @@ fn a_refusal_says_how_long_it_lasts<R: Runtime>() {
     ] {
         let answer = format!("HTTP/1.1 503 Busy\r\n{fields}\r\nContent-Length: 0\r\n\r\n");
         let server = Server::start(move |_| answer.clone());
-        let error = error_of::<R>(Dial::new(server.url("/")));
+        let error = error_of::<R>(Dialer::new(server.url("/")));
         let Ending::Refused(refused) = ending(&error) else {
             panic!("{error}");
         };
@@ -521,7 +521,7 @@ fn the_answer_and_the_limits_are_the_applications<R: Runtime>() {
     });
     R::block_on(async {
         let limits = WebSocketConfig::default().max_message_size(Some(1024));
-        let dial = Dial::new(url).websocket(limits);
+        let dial = Dialer::new(url).websocket(limits);
         let (mut socket, response) = connect::<R>(dial).await.unwrap();
         assert!(response.headers().contains_key("Sec-WebSocket-Accept"));
         assert_eq!(next::<R>(&mut socket).await.unwrap().unwrap().len(), 1024);
@@ -533,14 +533,14 @@ fn the_answer_and_the_limits_are_the_applications<R: Runtime>() {
 
 fn the_system_holds_little<R: Runtime>() {
     let address = good();
-    let open = |dial: Dial<R::Timer>| R::block_on(connect::<R>(dial.to([address]))).unwrap().0;
-    let socket = open(Dial::new("ws://example.com/"));
+    let open = |dial: Dialer<R::Timer>| R::block_on(connect::<R>(dial.to([address]))).unwrap().0;
+    let socket = open(Dialer::new("ws://example.com/"));
     assert!(R::tcp(&socket).tcp_nodelay().unwrap());
     #[cfg(any(target_os = "android", target_os = "linux"))]
     assert_eq!(R::tcp(&socket).tcp_notsent_lowat().unwrap(), 16 << 10);
     let usual = R::tcp(&socket).send_buffer_size().unwrap();
     assert!(usual > 48 << 10, "{usual}");
-    let socket = open(Dial::new("ws://example.com/").send_buffer(24 << 10));
+    let socket = open(Dialer::new("ws://example.com/").send_buffer(24 << 10));
     let small = R::tcp(&socket).send_buffer_size().unwrap();
     assert!((24 << 10..=48 << 10).contains(&small), "{small}");
 }
@@ -548,7 +548,7 @@ fn the_system_holds_little<R: Runtime>() {
 fn bytes_are_counted_in_both_directions<R: Runtime>() {
     let server = Server::start(|_| String::new());
     R::block_on(async {
-        let dial = Dial::new(server.url("/"));
+        let dial = Dialer::new(server.url("/"));
         let (mut socket, _) = connect::<R>(dial).await.unwrap();
         let request = server.requests()[0].clone();
         let answer = upgrade(&request);
@@ -583,7 +583,7 @@ fn a_close_code_is_read_though_a_pong_could_not_be_written<R: Runtime>() {
         reset(socket);
     });
     R::block_on(async {
-        let (mut socket, _) = connect::<R>(Dial::new(url)).await.unwrap();
+        let (mut socket, _) = connect::<R>(Dialer::new(url)).await.unwrap();
         peer.join().unwrap();
         let ping = next::<R>(&mut socket).await.unwrap().unwrap();
         assert!(ping.is_ping(), "{ping}");
@@ -605,7 +605,7 @@ fn a_write_that_fails_is_told_when_nothing_is_unread<R: Runtime>() {
         reset(socket);
     });
     R::block_on(async {
-        let (mut socket, _) = connect::<R>(Dial::new(url)).await.unwrap();
+        let (mut socket, _) = connect::<R>(Dialer::new(url)).await.unwrap();
         peer.join().unwrap();
         assert!(!send(&mut socket, Message::text("lost")));
         let hi = next::<R>(&mut socket).await.unwrap().unwrap();
@@ -635,7 +635,7 @@ fn descriptors<R: Runtime>() {
     let mute = mute.local_addr().map(|address| (address, mute)).unwrap();
     R::block_on(async {
         let dial = |addresses: &[SocketAddr]| {
-            R::connect(Dial::new("ws://example.com/").to(addresses.to_vec()))
+            R::connect(Dialer::new("ws://example.com/").to(addresses.to_vec()))
         };
         // What a runtime opens once.
         assert!(R::within(millis(300), dial(&addresses)).await.is_none());
@@ -727,20 +727,20 @@ fn names_there<R: Runtime>() {
 
     let begin = Instant::now();
     R::block_on(async {
-        let (socket, _) = connect::<R>(Dial::new(&two)).await.unwrap();
+        let (socket, _) = connect::<R>(Dialer::new(&two)).await.unwrap();
         let peer = R::tcp(&socket).peer_addr().unwrap();
         assert_eq!(peer.as_socket(), Some(address));
         assert!(begin.elapsed() < Duration::from_secs(1));
 
         let before = threads().len();
         for _ in 0..20 {
-            let dial = R::connect(Dial::new("ws://silent.test/"));
+            let dial = R::connect(Dialer::new("ws://silent.test/"));
             assert!(R::within(millis(50), dial).await.is_none());
         }
         let now = threads();
         assert_eq!(now.len(), before + 1, "{now:?}");
         // Nobody else waits for that.
-        assert!(connect::<R>(Dial::new(&two)).await.is_ok());
+        assert!(connect::<R>(Dialer::new(&two)).await.is_ok());
     });
     let took = begin.elapsed();
     assert!(

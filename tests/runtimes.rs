@@ -16,16 +16,16 @@ use std::time::Instant;
 
 use futures_core::Stream;
 use keepalive::driver::{Codec, Dialect, Plain};
-use keepalive::session::{Connect, Measured, Session, Timer, Transport};
-use keepalive::{CloseCode, Closed, Config, Ending};
+use keepalive::session::{Connect, Counted, Session, Timer, Transport};
+use keepalive::{CloseCode, Closed, Config};
 use tungstenite::Message;
 
 use peer::PATIENCE;
 use scenarios::{Client, Order, Story, Told, words_of, words_of_io};
 
 /// Lets this session run until the application has had enough.
-async fn tell<C, T, D, K, N, O, M, E>(
-    mut session: Session<C, T, D, K, N, O>,
+async fn tell<C, T, D, K, O, M, E>(
+    mut session: Session<C, T, D, K, O>,
     send: impl Fn(Message),
     length: impl Fn(&M) -> usize,
     words: impl Fn(&E) -> String,
@@ -39,7 +39,6 @@ where
     T: Timer<Instant = Instant>,
     D: Dialect<Message = M>,
     K: Codec<M, Message = M>,
-    N: FnMut(&E) -> Ending,
     O: Stream<Item = M> + Unpin,
 {
     let mut story = Story::default();
@@ -140,7 +139,7 @@ mod on_tokio_websockets {
             let dial = |_| connect(url.parse().unwrap());
             let session = Session::client(config, 7, WebSockets, Plain, Timer::new(), dial)
                 .with_endings(ending)
-                .with_bytes(Measured::bytes)
+                .with_bytes(Counted::bytes)
                 .sending(Channel(outgoing));
             let send = |message| drop(sender.try_send(translated(message)));
             let length = |message: &Theirs| message.as_payload().len();

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use futures_util::{SinkExt, StreamExt};
 use keepalive::driver::{Cause, Notice};
-use keepalive::tokio::{client, connect};
-use keepalive::{Config, StopReason};
+use keepalive::tokio::{Dialer, client, connect};
+use keepalive::{Config, StopReason, session};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::{sleep, timeout};
 use tokio_tungstenite::WebSocketStream;
@@ -127,4 +127,53 @@ async fn its_notices_end_with_the_task() {
     sleep(Duration::from_millis(50)).await;
     task.abort();
     timeout(LONG, reader).await.unwrap().unwrap();
+}
+
+#[tokio::test]
+async fn what_is_dropped_after_a_stop_still_says_goodbye() {
+    let (listener, url) = listen().await;
+    let (handle, mut notices) = client(busy(), Dialer::new(url)).spawn();
+    let server = tokio::spawn(async move {
+        let mut socket = accept(&listener).await;
+        while let Some(Ok(message)) = socket.next().await {
+            if let Message::Close(frame) = message {
+                return frame.map(|frame| u16::from(frame.code));
+            }
+        }
+        panic!("no goodbye");
+    });
+    while !matches!(notices.next().await, Some(Notice::Opened { .. })) {}
+    sleep(Duration::from_millis(100)).await;
+    handle.stop().unwrap();
+    drop(notices);
+    assert_eq!(timeout(LONG, server).await.unwrap().unwrap(), Some(1000));
+}
+
+#[test]
+fn on_smol_it_is_the_same() {
+    use keepalive::smol;
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("ws://{}/", listener.local_addr().unwrap());
+    let server = std::thread::spawn(move || {
+        let mut socket = tungstenite::accept(listener.accept().unwrap().0).unwrap();
+        let mut heard = Vec::new();
+        while let Ok(message) = socket.read() {
+            heard.extend(message.is_text().then(|| message.to_string()));
+        }
+        heard
+    });
+    let dialer = session::boxed(smol::Dialer::new(url));
+    let (handle, mut notices) = smol::client(busy(), dialer).spawn();
+    handle.try_send(Message::text("order")).unwrap();
+    let told: &mut smol::Notices = &mut notices;
+    ::smol::block_on(async {
+        while let Some(notice) = told.next().await {
+            match notice {
+                Notice::Opened { .. } => told.send(Message::text("login")).unwrap(),
+                Notice::Pong { .. } => drop(handle.stop()),
+                _ => {}
+            }
+        }
+    });
+    assert_eq!(server.join().unwrap(), ["login", "order"]);
 }

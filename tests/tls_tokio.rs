@@ -17,7 +17,7 @@ use futures_core::Stream;
 use keepalive::driver::{Cause, Codec, Dialect, Notice};
 use keepalive::session::{Connect, Counted, Counter, Session, Timer, Transport};
 use keepalive::tokio::{Tap, client, connect_over};
-use keepalive::{CloseCode, CloseReason, Config, Ending, StopReason, stop_when_refused};
+use keepalive::{CloseCode, CloseReason, Config, StopReason, stop_when_refused};
 use peer_tls::{Served, Tls};
 use rustls::pki_types::ServerName;
 use rustls::{ServerConnection, StreamOwned};
@@ -163,13 +163,12 @@ async fn drip(acceptor: TlsAcceptor, socket: DuplexStream) {
 }
 
 /// The next notice. It never takes long, also in the time of a paused clock.
-async fn next<C, T, D, K, N, O>(session: &mut Session<C, T, D, K, N, O>) -> Told<C, T, K>
+async fn next<C, T, D, K, O>(session: &mut Session<C, T, D, K, O>) -> Told<C, T, K>
 where
     C: Connect,
     T: Timer,
     D: Dialect<Message = Sent<C>>,
     K: Codec<Sent<C>>,
-    N: FnMut(&<C::Socket as Transport>::Fault) -> Ending,
     O: Stream<Item = Sent<C>> + Unpin,
 {
     timeout(PATIENCE, session.next()).await.unwrap().unwrap()

@@ -3,6 +3,8 @@ use std::net::{SocketAddr, TcpStream};
 use std::task::Poll;
 use std::time::{Duration, Instant};
 
+use mio::net::TcpStream as TcpSocket;
+use socket2::SockRef;
 use tungstenite::client::IntoClientRequest;
 use tungstenite::handshake::HandshakeRole;
 use tungstenite::handshake::client::Response;
@@ -14,7 +16,7 @@ use super::link::Link;
 use super::race::{Race, Standing};
 use super::stream::Stream;
 use super::wait::Wait;
-use crate::dial::{Lookup, Requests, Target};
+use crate::dial::{self, Addresses, Begun, Lookup, Target};
 
 /// One dial of a session: its number, its deadline, and the way to put a socket under
 /// that deadline.
@@ -64,8 +66,11 @@ impl Dial {
     /// `TimedOut` at the deadline, `ConnectionAborted` where the dial was ended from
     /// outside; otherwise what the last address said.
     pub fn tcp(&self, host: &str, port: u16) -> io::Result<Stream> {
-        let addresses = self.resolve(host, port)?;
-        self.first_of(addresses)
+        let host = host.trim_start_matches('[').trim_end_matches(']');
+        let addresses = self.resolve(Lookup::new(host, port))?;
+        let socket = self.first_of(addresses)?;
+        dial::prepare(&SockRef::from(&socket))?;
+        self.link.stream_of(socket)
     }
 
     /// Puts a socket that is connected already under the deadline.
@@ -128,7 +133,7 @@ impl Dial {
         request: impl IntoClientRequest,
         limits: Option<WebSocketConfig>,
     ) -> Result<(WebSocket<Stream>, Response), Error> {
-        self.open(request, limits, Target::without_tls, |stream, _| Ok(stream))
+        with_limits(request, limits).connect(self)
     }
 
     /// The same for any URL, over a stream that `secure` makes of the one to the server:
@@ -146,47 +151,52 @@ impl Dial {
         limits: Option<WebSocketConfig>,
         secure: impl FnMut(Stream, &Uri) -> io::Result<S>,
     ) -> Result<(WebSocket<S>, Response), Error> {
-        self.open(request, limits, Target::of, secure)
+        with_limits(request, limits).connect_over(self, secure)
     }
 
     fn open<S: Read + Write>(
         &self,
-        request: impl IntoClientRequest,
-        limits: Option<WebSocketConfig>,
-        target: fn(&Uri) -> Result<Target, Error>,
+        mut begun: Begun,
         mut secure: impl FnMut(Stream, &Uri) -> io::Result<S>,
     ) -> Result<(WebSocket<S>, Response), Error> {
-        let mut requests = Requests::new(request.into_client_request()?);
         loop {
-            let request = requests.current().clone();
-            let Target { host, port, .. } = target(request.uri())?;
-            let stream = secure(self.tcp(&host, port)?, request.uri())?;
-            match self.handshake_with(request, stream, limits) {
-                Err(Error::Http(response)) => requests.redirect(response)?,
+            let stream = self.tcp_of(&begun)?;
+            let request = begun.request().clone();
+            let stream = secure(stream, request.uri())?;
+            match self.handshake_with(request, stream, begun.websocket) {
+                Err(Error::Http(response)) => begun.redirect(response)?,
                 result => return result,
             }
         }
     }
 
+    fn tcp_of(&self, begun: &Begun) -> Result<Stream, Error> {
+        let addresses = match begun.addresses()? {
+            Addresses::Given(addresses) => addresses,
+            Addresses::Of(lookup) => self.resolve(lookup)?,
+        };
+        let socket = self.first_of(addresses)?;
+        begun.prepare(&SockRef::from(&socket))?;
+        Ok(self.link.stream_of(socket)?)
+    }
+
     /// Connects to the first of these that answers; starts are staggered.
-    pub(super) fn first_of(&self, addresses: Vec<SocketAddr>) -> io::Result<Stream> {
+    pub(super) fn first_of(&self, addresses: Vec<SocketAddr>) -> io::Result<TcpSocket> {
         let mut race = Race::new(addresses);
         let mut now = self.link.check()?;
         loop {
             match race.run(self.link.wait(), now)? {
                 Standing::Won(mut socket) => {
                     self.link.wait().deregister(&mut socket)?;
-                    keep_queue_short(&socket);
-                    return self.link.stream_of(socket);
+                    return Ok(socket);
                 }
                 Standing::Open(until) => now = self.link.connecting(until)?,
             }
         }
     }
 
-    fn resolve(&self, host: &str, port: u16) -> io::Result<Vec<SocketAddr>> {
-        let host = host.trim_start_matches('[').trim_end_matches(']');
-        let (mut lookup, waker) = (Lookup::new(host, port), self.link.waker());
+    fn resolve(&self, mut lookup: Lookup) -> io::Result<Vec<SocketAddr>> {
+        let waker = self.link.waker();
         self.link.check()?;
         loop {
             match lookup.poll(&waker) {
@@ -194,6 +204,65 @@ impl Dial {
                 Poll::Pending => self.link.connecting(None)?,
             };
         }
+    }
+}
+
+/// A [`Dialer`](crate::Dialer) for blocking sessions.
+///
+/// ```no_run
+/// use keepalive::Config;
+/// use keepalive::blocking::{Dial, Dialer, client};
+/// use tungstenite::protocol::WebSocketConfig;
+///
+/// let limits = WebSocketConfig::default().max_message_size(Some(1 << 20));
+/// let dialer = Dialer::new("ws://localhost:9001").websocket(limits);
+/// let session = client(Config::default(), dialer);
+///
+/// // The same by hand, to see the answer to the handshake.
+/// let session = client(Config::default(), move |dial: &Dial| {
+///     let dialer = Dialer::new("ws://localhost:9001").websocket(limits);
+///     let (socket, response) = dialer.connect(dial)?;
+///     println!("{:?}", response.headers());
+///     Ok(socket)
+/// });
+/// ```
+pub type Dialer = crate::dial::Dialer<Wait>;
+
+impl Dialer {
+    /// Connects to a `ws://` URL. Gives the answer to the handshake, too.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the URL is invalid or `wss://`, the network fails, or the server refuses;
+    /// a deadline that passes is `Io` with `TimedOut`.
+    pub fn connect(self, dial: &Dial) -> Result<(WebSocket<Stream>, Response), Error> {
+        let begun = self.begin(Target::without_tls)?;
+        dial.open(begun, |stream, _| Ok(stream))
+    }
+
+    /// The same for any URL, over a stream that `secure` makes of the one to the server:
+    /// the place for TLS of any kind.
+    ///
+    /// It is called again for each redirect that is followed, with the URL that this
+    /// stream leads to: the host to verify, and whether it is `wss` at all.
+    ///
+    /// # Errors
+    ///
+    /// As [`connect`](Self::connect), and those of `secure`.
+    pub fn connect_over<S: Read + Write>(
+        self,
+        dial: &Dial,
+        secure: impl FnMut(Stream, &Uri) -> io::Result<S>,
+    ) -> Result<(WebSocket<S>, Response), Error> {
+        dial.open(self.begin(Target::of)?, secure)
+    }
+}
+
+fn with_limits(request: impl IntoClientRequest, limits: Option<WebSocketConfig>) -> Dialer {
+    let dialer = Dialer::new(request);
+    match limits {
+        Some(limits) => dialer.websocket(limits),
+        None => dialer,
     }
 }
 
@@ -217,13 +286,3 @@ fn plain<R: HandshakeRole>(error: HandshakeError<R>) -> Error {
         HandshakeError::Interrupted(_) => Error::Io(io::ErrorKind::TimedOut.into()),
     }
 }
-
-/// A ping that was handed to the system must not stand behind megabytes there. A system
-/// that cannot do this does without.
-#[cfg(any(target_os = "android", target_os = "linux"))]
-fn keep_queue_short(socket: &mio::net::TcpStream) {
-    let _ = socket2::SockRef::from(socket).set_tcp_notsent_lowat(16 << 10);
-}
-
-#[cfg(not(any(target_os = "android", target_os = "linux")))]
-const fn keep_queue_short(_: &mio::net::TcpStream) {}

@@ -10,7 +10,7 @@ use super::link::Link;
 use super::wait::Wait;
 use crate::driver::{Bytes, End, Order, Read, Transport};
 use crate::time::MILLISECOND;
-use crate::tungstenite::ending;
+use crate::tungstenite::{ending, longest};
 use crate::{Desk, Ending, Epoch, State};
 
 /// How many bytes tungstenite may hold until they are written.
@@ -25,11 +25,10 @@ const QUICK: Duration = MILLISECOND;
 const LOOK: Duration = Duration::from_millis(10);
 
 /// What a session does its I/O with.
-pub(super) struct Io<S, C> {
-    pub(super) connect: C,
+pub(super) struct Io<S> {
+    pub(super) endings: Box<dyn FnMut(&Error) -> Ending + Send>,
     pub(super) stage: Stage<S>,
     pub(super) desk: Option<Desk<Message>>,
-    pub(super) drops_backlog: bool,
     wait: Option<(Wait, Waker)>,
     /// The next read may wait, until then if there is a time.
     pub(super) patience: Option<Option<Instant>>,
@@ -60,17 +59,16 @@ enum Held {
     Blocked,
 }
 
-impl<S, C> Io<S, C> {
-    pub(super) fn new(connect: C, stage: Stage<S>) -> Self {
+impl<S> Io<S> {
+    pub(super) fn new(stage: Stage<S>) -> Self {
         let wait = match &stage {
             Stage::Dialled(Ok((_, link))) => Some(link.wait().clone()),
             _ => None,
         };
         Self {
-            connect,
+            endings: Box::new(ending),
             stage,
             desk: None,
-            drops_backlog: false,
             wait: wait.map(|wait| (wait.clone(), wait.waker())),
             patience: None,
             held: Held::Bytes(0),
@@ -138,20 +136,49 @@ impl<S, C> Io<S, C> {
 
     /// Waits without a connection.
     fn sleep(&mut self, until: Option<Instant>) {
-        let now = self.read_clock();
-        let left = until.map(|until| until.saturating_duration_since(now));
-        let has_waited = match &self.wait {
-            Some((wait, _)) => wait.wait(left).is_ok(),
-            None => false,
-        };
-        if !has_waited {
-            thread::sleep(left.unwrap_or(LOOK).min(LOOK));
-        }
+        sleep(self.wait.as_ref().map(|(wait, _)| wait), until);
         self.read_clock();
+    }
+
+    /// The same, and with one, without this.
+    pub(super) fn pause(&self, until: Option<Instant>) -> Pause {
+        let link = match &self.stage {
+            Stage::Open(_, link) => Some(link.clone()),
+            _ => None,
+        };
+        let wait = self.wait.as_ref().map(|(wait, _)| wait.clone());
+        Pause { link, wait, until }
     }
 }
 
-impl<S: IoRead + IoWrite, C> Transport for Io<S, C> {
+/// A wait for whatever comes first.
+pub(super) struct Pause {
+    link: Option<Link>,
+    wait: Option<Wait>,
+    until: Option<Instant>,
+}
+
+impl Pause {
+    pub(super) fn wait(self) {
+        let has_waited = match &self.link {
+            Some(link) => link.wait_until(self.until).is_ok(),
+            None => false,
+        };
+        if !has_waited {
+            sleep(self.wait.as_ref(), self.until);
+        }
+    }
+}
+
+fn sleep(wait: Option<&Wait>, until: Option<Instant>) {
+    let left = until.map(|until| until.saturating_duration_since(Instant::now()));
+    let has_waited = wait.is_some_and(|wait| wait.wait(left).is_ok());
+    if !has_waited {
+        thread::sleep(left.unwrap_or(LOOK).min(LOOK));
+    }
+}
+
+impl<S: IoRead + IoWrite> Transport for Io<S> {
     type Message = Message;
     type Error = Error;
     type Instant = Instant;
@@ -201,19 +228,19 @@ impl<S: IoRead + IoWrite, C> Transport for Io<S, C> {
             Err(error) if is_blocked(&error, link) => {
                 Read::Nothing(link.drained().unwrap_or(self.opened))
             }
-            Err(error) => Read::end(match ending(&error) {
-                Ending::Closed(_) => End::Plain,
-                Ending::Refused(_) | Ending::Failed => End::Failed(error),
-            }),
+            Err(error) => {
+                let ending = (self.endings)(&error);
+                Read::end(End::of(error, ending, true))
+            }
         }
     }
 
     #[inline]
     fn is_ready(&mut self) -> Result<bool, Error> {
         match (&self.held, &self.stage) {
-            (Held::Bytes(0), _) => Ok(true),
             (Held::Bytes(held), Stage::Open(socket, _)) if *held < batch(socket) => Ok(true),
-            _ => self.flush(),
+            (_, Stage::Open(..)) => self.flush(),
+            _ => Ok(true),
         }
     }
 
@@ -259,14 +286,20 @@ impl<S: IoRead + IoWrite, C> Transport for Io<S, C> {
         }
     }
 
+    fn limit(&self) -> Option<usize> {
+        match &self.stage {
+            Stage::Open(socket, _) => longest(socket.get_config()),
+            _ => None,
+        }
+    }
+
     #[inline]
     fn backlog(&mut self) -> Option<Message> {
         self.desk.as_mut()?.pull()
     }
 
     fn dropped(&mut self) -> Vec<Message> {
-        let desk = self.desk.as_mut().filter(|_| self.drops_backlog);
-        desk.map(Desk::clear).unwrap_or_default()
+        self.desk.as_mut().map(Desk::dropped).unwrap_or_default()
     }
 
     fn reclaim(&mut self) -> Vec<Message> {
@@ -286,7 +319,7 @@ impl<S: IoRead + IoWrite, C> Transport for Io<S, C> {
     }
 }
 
-impl<S: IoRead + IoWrite, C> Io<S, C> {
+impl<S: IoRead + IoWrite> Io<S> {
     /// What became of a dial, or of an accepted socket's handshake, if anything did.
     #[inline(never)]
     fn begin(&mut self, patience: Option<Option<Instant>>) -> Option<Result<(), End<Error>>> {
@@ -301,12 +334,10 @@ impl<S: IoRead + IoWrite, C> Io<S, C> {
                 self.stage = Stage::Open(socket, link);
                 Some(Ok(()))
             }
-            Stage::Dialled(Err(error)) => Some(Err(match ending(&error) {
-                Ending::Refused(refused) => End::Refused(refused, error),
-                // Nothing was there that could close.
-                Ending::Closed(closed) => End::FailedAs(error, closed),
-                Ending::Failed => End::Failed(error),
-            })),
+            Stage::Dialled(Err(error)) => {
+                let ending = (self.endings)(&error);
+                Some(Err(End::of(error, ending, false)))
+            }
             stage @ (Stage::None | Stage::Ordered(_) | Stage::Open(..)) => {
                 self.stage = stage;
                 if let Some(until) = patience {
@@ -318,7 +349,8 @@ impl<S: IoRead + IoWrite, C> Io<S, C> {
     }
 }
 
-/// tungstenite refuses what goes beyond a limit that it was given.
+/// tungstenite refuses what goes beyond a limit that it was given; what it holds itself,
+/// a pong for example, counts too.
 fn batch<S>(socket: &WebSocket<S>) -> usize {
     match socket.get_config().max_write_buffer_size {
         usize::MAX => BATCH,

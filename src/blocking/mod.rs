@@ -3,7 +3,7 @@
 //!
 //! ```
 //! use keepalive::Config;
-//! use keepalive::blocking::{Dial, Notice, Session};
+//! use keepalive::blocking::{Dialer, Notice, client};
 //! use tungstenite::Message;
 //!
 //! # let listener = std::net::TcpListener::bind("127.0.0.1:0")?;
@@ -14,9 +14,7 @@
 //! #         let _ = echo.send(message);
 //! #     }
 //! # });
-//! let mut session = Session::client(Config::default(), |dial: &Dial| {
-//!     dial.connect(url.as_str())
-//! });
+//! let mut session = client(Config::default(), Dialer::new(url));
 //! while let Some(notice) = session.next() {
 //!     match notice {
 //!         Notice::Opened { .. } => session.send(Message::text("Hello Server!"))?,
@@ -58,8 +56,9 @@
 //! }
 //! ```
 //!
-//! Without redirects, or with a stream of the application's own, it is
-//! [`Dial::tcp`] or [`Dial::stream`], and then [`Dial::handshake`].
+//! The session is `client(config, move |dial: &Dial| connect(dial, &tls))`. Without
+//! redirects, or with a stream of the application's own, it is [`Dial::tcp`] or
+//! [`Dial::stream`], and then [`Dial::handshake`].
 //!
 //! # Servers
 //!
@@ -71,7 +70,7 @@
 //! use std::time::Duration;
 //!
 //! use keepalive::Config;
-//! use keepalive::blocking::{self, Notice, Session};
+//! use keepalive::blocking::{self, Notice};
 //!
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! let listener = TcpListener::bind("127.0.0.1:0")?;
@@ -84,7 +83,7 @@
 //! # });
 //! let (socket, _) = listener.accept()?;
 //! let (socket, link) = blocking::accept(socket, Duration::from_secs(10))?;
-//! for notice in Session::accepted(Config::default(), socket, link) {
+//! for notice in blocking::accepted(Config::default(), socket, link) {
 //!     match notice {
 //!         Notice::Message(message) => println!("{message}"),
 //!         Notice::Stopped { reason, .. } => println!("{reason}"),
@@ -96,6 +95,7 @@
 //! ```
 
 mod clock;
+mod connect;
 mod dial;
 mod io;
 mod link;
@@ -106,11 +106,14 @@ mod peer;
 mod race;
 mod session;
 mod stream;
+mod task;
 mod wait;
 
 pub use crate::driver::Bytes;
-pub use dial::{Dial, accept};
+pub use connect::{Boxed, Connect, boxed};
+pub use dial::{Dial, Dialer, accept};
 pub use link::Link;
-pub use session::{Notice, Session, TimeUp};
+pub use session::{Client, Notice, Session, TimeUp, accepted, accepted_with, client, client_with};
 pub use stream::Stream;
+pub use task::Notices;
 pub use wait::Wait;

@@ -124,8 +124,8 @@ mod tests {
 
     fn first_of(addresses: &[SocketAddr], within: Duration) -> io::Result<SocketAddr> {
         let dial = Dial::new(Wait::new().unwrap(), Instant::now() + within, 0);
-        let stream = dial.first_of(addresses.to_vec())?;
-        stream.socket().peer_addr()
+        let socket = dial.first_of(addresses.to_vec())?;
+        socket.peer_addr()
     }
 
     const FAR: Duration = Duration::from_secs(60);

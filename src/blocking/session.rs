@@ -1,18 +1,21 @@
 use std::fmt;
-use std::io::{Read, Write};
+use std::io::{self, Read, Write};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::task::Waker;
 use std::time::{Duration, Instant};
 
 use tungstenite::{Error, Message, WebSocket};
 
+use super::connect::{Boxed, Connect};
 use super::dial::Dial;
-use super::io::{Io, Stage};
+use super::io::{Io, Pause, Stage};
 use super::link::Link;
-use crate::driver::{self, Codec, Counts, Dialect as _, Driver, KeepingError, Plain, Step};
-use crate::tungstenite::Tungstenite;
-use crate::{
-    Backlog, Closed, Config, ConfigError, Desk, Goodbye, Handle, Heartbeat, SendError, system,
+use super::stream::Stream;
+use crate::driver::{
+    self, Codec, Counts, Dialect as _, Driver, KeepingError, Plain, Step, UnderWay,
 };
+use crate::tungstenite::Tungstenite;
+use crate::{Backlog, Closed, Config, Desk, Ending, Goodbye, Handle, Heartbeat, SendError, system};
 
 /// What a [`Session`] reports.
 pub type Notice<M = Message> = driver::Notice<M, Message, Error, Instant>;
@@ -35,62 +38,111 @@ pub struct TimeUp;
 /// handles send.
 pub struct Session<S, K: Codec<Message> = Plain, C = fn(&Dial) -> Result<WebSocket<S>, Error>> {
     driver: Driver<Tungstenite, K, Error, Instant>,
-    io: Io<S, C>,
+    io: Io<S>,
+    connect: C,
     /// What the last call found, if it was not a message at once.
     found: Option<Notice<K::Message>>,
     is_time_up: bool,
 }
 
+/// A client whose type can be named: its connector is [`boxed`](super::boxed).
+///
+/// ```no_run
+/// use keepalive::Config;
+/// use keepalive::blocking::{Client, Dialer, boxed, client};
+///
+/// struct Feed {
+///     client: Client,
+/// }
+///
+/// let dialer = boxed(Dialer::new("ws://localhost:9001"));
+/// let feed = Feed { client: client(Config::default(), dialer) };
+/// ```
+pub type Client<S = Stream, K = Plain> = Session<S, K, Boxed<S>>;
+
+/// A client, with protocol pings. Its seed is random. It begins to dial when it is first
+/// asked for a notice.
+pub fn client<C: Connect>(config: Config, connect: C) -> Session<C::Stream, Plain, C> {
+    client_with(config, Plain, connect)
+}
+
+/// The same with a codec of the application's: other pings, or messages decoded.
+pub fn client_with<C, K>(config: Config, codec: K, connect: C) -> Session<C::Stream, K, C>
+where
+    C: Connect,
+    K: Codec<Message>,
+{
+    let driver = Driver::client(config, system::random(), Tungstenite::new(), codec);
+    Session::of(driver, Io::new(Stage::None), connect)
+}
+
+/// A server's accepted socket, with protocol pings; see [`accept`](super::accept). Its
+/// seed is random. The first loss is final: reconnecting is off, whatever the settings
+/// say.
+pub fn accepted<S: Read + Write>(config: Config, socket: WebSocket<S>, link: Link) -> Session<S> {
+    accepted_with(config, Plain, socket, link)
+}
+
+/// The same with a codec of the application's.
+pub fn accepted_with<S, K>(
+    config: Config,
+    codec: K,
+    socket: WebSocket<S>,
+    link: Link,
+) -> Session<S, K>
+where
+    S: Read + Write,
+    K: Codec<Message>,
+{
+    let driver = Driver::accepted(config, system::random(), Tungstenite::new(), codec);
+    let never: fn(&Dial) -> Result<WebSocket<S>, Error> = |_| Err(Error::AlreadyClosed);
+    Session::of(driver, Io::new(Stage::Dialled(Ok((socket, link)))), never)
+}
+
+// As the functions above, until nobody calls these any more.
+#[doc(hidden)]
 impl<S, C> Session<S, Plain, C>
 where
     S: Read + Write,
-    C: FnMut(&Dial) -> Result<WebSocket<S>, Error>,
+    C: Connect<Stream = S>,
 {
-    /// A client. `connect` is called afresh for each dial, so it can sign a new request
-    /// or choose another server; it makes its socket with the [`Dial`], which bounds it
-    /// in time. It begins to dial at the first call for a notice.
     pub fn client(config: Config, connect: C) -> Self {
-        Self::client_with(config, Plain, connect)
+        client(config, connect)
     }
 }
 
+#[doc(hidden)]
 impl<S, K, C> Session<S, K, C>
 where
     S: Read + Write,
     K: Codec<Message>,
-    C: FnMut(&Dial) -> Result<WebSocket<S>, Error>,
+    C: Connect<Stream = S>,
 {
-    /// The same with a codec of the application's: other pings, or messages decoded.
     pub fn client_with(config: Config, codec: K, connect: C) -> Self {
-        let driver = Driver::client(config, system::random(), Tungstenite::new(), codec);
-        let io = Io::new(connect, Stage::None);
-        Self::of(driver, io)
+        client_with(config, codec, connect)
     }
 }
 
+#[doc(hidden)]
 impl<S: Read + Write> Session<S> {
-    /// A server's accepted socket; see [`accept`](super::accept). The first loss is
-    /// final: reconnecting is off, whatever the settings say.
     pub fn accepted(config: Config, socket: WebSocket<S>, link: Link) -> Self {
-        Self::accepted_with(config, Plain, socket, link)
+        accepted(config, socket, link)
     }
 }
 
+#[doc(hidden)]
 impl<S: Read + Write, K: Codec<Message>> Session<S, K> {
-    /// The same with a codec of the application's.
     pub fn accepted_with(config: Config, codec: K, socket: WebSocket<S>, link: Link) -> Self {
-        let driver = Driver::accepted(config, system::random(), Tungstenite::new(), codec);
-        let never: fn(&Dial) -> Result<WebSocket<S>, Error> = |_| Err(Error::AlreadyClosed);
-        let io = Io::new(never, Stage::Dialled(Ok((socket, link))));
-        Self::of(driver, io)
+        accepted_with(config, codec, socket, link)
     }
 }
 
 impl<S, K: Codec<Message>, C> Session<S, K, C> {
-    const fn of(driver: Driver<Tungstenite, K, Error, Instant>, io: Io<S, C>) -> Self {
+    const fn of(driver: Driver<Tungstenite, K, Error, Instant>, io: Io<S>, connect: C) -> Self {
         Self {
             driver,
             io,
+            connect,
             found: None,
             is_time_up: false,
         }
@@ -110,7 +162,18 @@ impl<S, K: Codec<Message>, C> Session<S, K, C> {
     /// As [`Driver::keeping`].
     pub fn keeping(self, bytes: usize) -> Result<Self, KeepingError> {
         let driver = self.driver.keeping(bytes)?;
+        if let Some(desk) = &self.io.desk {
+            desk.check_by(driver.check());
+        }
         Ok(Self { driver, ..self })
+    }
+
+    /// Which errors of tungstenite's are an orderly end or a refusal, of a connection or
+    /// of a dial; by default as [`ending`](crate::tungstenite::ending) says.
+    #[must_use]
+    pub fn with_endings(mut self, endings: impl FnMut(&Error) -> Ending + Send + 'static) -> Self {
+        self.io.endings = Box::new(endings);
+        self
     }
 
     /// As [`Driver::with_queue_limit`].
@@ -155,13 +218,12 @@ impl<S, K: Codec<Message>, C> Session<S, K, C> {
     pub fn handle_of(&mut self, backlog: Backlog) -> Handle<Message> {
         let dialect = *self.driver.dialect();
         let size = move |message: &Message| dialect.size(message);
-        let check: fn(&Config) -> Result<(), ConfigError> = |_| Ok(());
+        let check = self.driver.check();
         self.io.patience = None;
-        let drops_backlog = &mut self.io.drops_backlog;
-        let desk = self.io.desk.get_or_insert_with(|| {
-            *drops_backlog = !backlog.outlives_connections();
-            Desk::new(size, backlog, check)
-        });
+        let desk = self
+            .io
+            .desk
+            .get_or_insert_with(|| Desk::new(size, backlog, check));
         desk.handle()
     }
 
@@ -233,7 +295,7 @@ impl<S, K, C> Session<S, K, C>
 where
     S: Read + Write,
     K: Codec<Message>,
-    C: FnMut(&Dial) -> Result<WebSocket<S>, Error>,
+    C: Connect<Stream = S>,
 {
     /// Like [`next`](Iterator::next), but comes back at `until` at the latest, so that
     /// the application can do work of its own on this thread. `None` says that it is
@@ -296,6 +358,24 @@ where
         until.is_some_and(|until| until <= self.io.last_time())
     }
 
+    /// Dials, where that is ordered. Whether it was.
+    fn dials(&mut self) -> bool {
+        match self.order() {
+            Some(order) => {
+                let result = self.connect.connect(order.dial());
+                self.dialled(order, result);
+                true
+            }
+            None => self.has_dialled(),
+        }
+    }
+}
+
+impl<S, K, C> Session<S, K, C>
+where
+    S: Read + Write,
+    K: Codec<Message>,
+{
     #[inline]
     fn hear_handles(&mut self) {
         if self.io.take_woken() {
@@ -327,24 +407,38 @@ where
         }
     }
 
-    /// Dials, where that is ordered. Whether it was.
-    fn dials(&mut self) -> bool {
+    /// What ends its wait.
+    pub(super) fn waker(&mut self) -> io::Result<Waker> {
+        self.io.patience = None;
+        self.io.wait().map(|(_, waker)| waker.clone())
+    }
+
+    /// The session for who dials, and its connector.
+    pub(super) fn into_parts(self) -> (Session<S, K, ()>, C) {
+        let Self {
+            driver,
+            io,
+            connect,
+            ..
+        } = self;
+        (Session::of(driver, io, ()), connect)
+    }
+
+    /// The dial to make now.
+    pub(super) fn order(&mut self) -> Option<Ordered> {
         let Stage::Ordered(attempt) = self.io.stage else {
-            return false;
+            return None;
         };
         let now = self.io.read_clock();
         let deadline = self.driver.heartbeat().deadline().unwrap_or(now);
-        let wait = self.io.wait().map(|(wait, _)| wait.clone());
-        self.io.stage = match wait {
-            Ok(wait) => self.dial(&Dial::new(wait, deadline, attempt)),
-            Err(error) => Stage::Dialled(Err(Error::Io(error))),
+        let wait = match self.io.wait() {
+            Ok((wait, _)) => wait.clone(),
+            Err(error) => {
+                self.io.stage = Stage::Dialled(Err(Error::Io(error)));
+                return None;
+            }
         };
-        self.io.read_clock();
-        true
-    }
-
-    /// Dials; what handles want meanwhile may end it.
-    fn dial(&mut self, dial: &Dial) -> Stage<S> {
+        let dial = Dial::new(wait, deadline, attempt);
         let under_way = Arc::new(Mutex::new(self.driver.under_way()));
         if let Some(desk) = &self.io.desk {
             let (handle, under_way) = (desk.handle(), Arc::clone(&under_way));
@@ -353,17 +447,83 @@ where
                 under_way.hear(handle.take_wishes(), Instant::now())
             });
         }
-        let result = (self.io.connect)(dial);
+        Some(Ordered { dial, under_way })
+    }
+
+    /// What became of it; what handles wanted meanwhile may have ended it.
+    pub(super) fn dialled(&mut self, order: Ordered, result: Result<WebSocket<S>, Error>) {
+        let Ordered { dial, under_way } = order;
         let mut under_way = under_way.lock().unwrap_or_else(PoisonError::into_inner);
         for (wish, at) in under_way.take() {
             self.driver.grant(wish, at);
         }
-        if under_way.goes_on() {
+        self.io.stage = if under_way.goes_on() {
             Stage::Dialled(result.map(|socket| (socket, dial.link().clone())))
         } else {
             Stage::None
+        };
+        self.io.read_clock();
+    }
+
+    const fn has_dialled(&self) -> bool {
+        matches!(self.io.stage, Stage::Dialled(_))
+    }
+
+    /// A notice that waits already, also while somebody dials.
+    pub(super) fn tell(&mut self) -> Option<Notice<K::Message>> {
+        if !self.driver.has_notice() {
+            return None;
+        }
+        self.io.read_clock();
+        match self.driver.run(&mut self.io) {
+            Step::Told(notice) => Some(notice),
+            _ => None,
         }
     }
+
+    /// Runs the driver once, for who waits and dials elsewhere. Where nobody asks,
+    /// notices wait.
+    pub(super) fn turn(&mut self, asks: bool) -> Turn<K::Message> {
+        self.io.read_clock();
+        self.hear_handles();
+        let step = if asks {
+            self.driver.run(&mut self.io)
+        } else {
+            self.driver.run_unheard(&mut self.io)
+        };
+        match step {
+            Step::Message(message) => Turn::Told(Notice::Message(message)),
+            Step::Told(notice) => Turn::Told(notice),
+            Step::Over => Turn::Over,
+            Step::Again => Turn::Again,
+            Step::Idle(due) => match self.order() {
+                Some(order) => Turn::Dial(order),
+                None if self.has_dialled() => Turn::Again,
+                None => Turn::Idle(self.io.pause(due)),
+            },
+        }
+    }
+}
+
+/// A dial that is to be made.
+pub(super) struct Ordered {
+    dial: Dial,
+    under_way: Arc<Mutex<UnderWay<Instant>>>,
+}
+
+impl Ordered {
+    pub(super) const fn dial(&self) -> &Dial {
+        &self.dial
+    }
+}
+
+/// What one turn came to.
+pub(super) enum Turn<M> {
+    Told(Notice<M>),
+    Dial(Ordered),
+    Idle(Pause),
+    Again,
+    Over,
 }
 
 #[inline]
@@ -378,7 +538,7 @@ impl<S, K, C> Iterator for Session<S, K, C>
 where
     S: Read + Write,
     K: Codec<Message>,
-    C: FnMut(&Dial) -> Result<WebSocket<S>, Error>,
+    C: Connect<Stream = S>,
 {
     type Item = Notice<K::Message>;
 

@@ -8,7 +8,7 @@ mod lookup;
 #[cfg(any(feature = "blocking", feature = "smol", feature = "tokio"))]
 mod plan;
 mod retry_after;
-#[cfg(any(feature = "smol", feature = "tokio"))]
+#[cfg(any(feature = "blocking", feature = "smol", feature = "tokio"))]
 mod settings;
 #[cfg(any(feature = "smol", feature = "tokio"))]
 mod staggered;
@@ -22,11 +22,11 @@ pub(crate) use lookup::Lookup;
 #[cfg(feature = "blocking")]
 pub(crate) use plan::Plan;
 pub(crate) use retry_after::retry_after;
-#[cfg(any(feature = "smol", feature = "tokio"))]
+#[cfg(any(feature = "blocking", feature = "smol", feature = "tokio"))]
 pub(crate) use settings::Begun;
-#[cfg(any(feature = "smol", feature = "tokio"))]
-pub use settings::Dial;
+#[cfg(any(feature = "blocking", feature = "smol", feature = "tokio"))]
+pub use settings::Dialer;
 #[cfg(feature = "blocking")]
-pub(crate) use url::Requests;
+pub(crate) use settings::{Addresses, prepare};
 #[cfg(any(feature = "blocking", feature = "smol", feature = "tokio"))]
 pub(crate) use url::Target;

@@ -1,26 +1,29 @@
 use core::fmt;
 use core::marker::PhantomData;
-use std::future::poll_fn;
 use std::io;
 use std::net::SocketAddr;
 
 use socket2::SockRef;
 use tungstenite::Error;
 use tungstenite::client::IntoClientRequest;
-use tungstenite::handshake::client::{Request, Response};
+use tungstenite::handshake::client::{Request, Response, generate_key};
 use tungstenite::http::Uri;
+use tungstenite::http::header::SEC_WEBSOCKET_KEY;
 use tungstenite::protocol::WebSocketConfig;
 
 use super::lookup::Lookup;
-use super::staggered;
 use super::url::{Requests, Target};
-use crate::session::Timer;
 
 /// How much the system takes that it has not yet sent.
 #[cfg(any(target_os = "android", target_os = "linux"))]
 const UNSENT: u32 = 16 << 10;
 
-/// A dial and its settings, on the runtime that has this timer.
+/// A URL and how to dial it, on what waits with this: a runtime's timer, or the `Wait` of
+/// the blocking adapter.
+///
+/// It is a connector: a session takes it as it is, and dials with it as often as it has
+/// to. Where each dial is to be another one, with a fresh token for example, the session
+/// takes a closure that makes one.
 ///
 /// All that is under way for it is dropped where its future is, but for the system's
 /// lookup of a name, which cannot be ended: it has a thread that is not waited for, and
@@ -37,7 +40,7 @@ const UNSENT: u32 = 16 << 10;
 /// `https` is `wss` there, and `http` is `ws`. `Authorization`, `Cookie` and
 /// `Proxy-Authorization` do not go to another scheme, host or port; other headers do.
 /// A redirect that is not followed is the error `Http`, like any other refusal.
-pub struct Dial<T> {
+pub struct Dialer<T> {
     request: Result<Request, Error>,
     websocket: Option<WebSocketConfig>,
     addresses: Option<Vec<SocketAddr>>,
@@ -45,9 +48,9 @@ pub struct Dial<T> {
     runtime: PhantomData<fn() -> T>,
 }
 
-impl<T> Dial<T> {
-    /// A dial with this URL, or with a request for one: with headers of the
-    /// application's, for example.
+impl<T> Dialer<T> {
+    /// A dialer of this URL, or of a request for one: with headers of the application's,
+    /// for example. What is wrong with it is told by each dial.
     pub fn new(request: impl IntoClientRequest) -> Self {
         Self {
             request: request.into_client_request(),
@@ -86,6 +89,19 @@ impl<T> Dial<T> {
         self
     }
 
+    /// The same for one more dial.
+    pub(crate) fn again(&self) -> Self {
+        let mut dialer = self.clone();
+        if let Ok(request) = &mut dialer.request {
+            // RFC 6455 section 4.1: another one for each connection.
+            let key = request.headers_mut().get_mut(SEC_WEBSOCKET_KEY);
+            if let (Some(key), Ok(fresh)) = (key, generate_key().parse()) {
+                *key = fresh;
+            }
+        }
+        dialer
+    }
+
     /// Where `locate` finds nothing wrong with its URL.
     pub(crate) fn begin(self, locate: Locate) -> Result<Begun, Error> {
         let first = self.request?;
@@ -100,11 +116,26 @@ impl<T> Dial<T> {
     }
 }
 
-impl<T> fmt::Debug for Dial<T> {
+impl<T> Clone for Dialer<T> {
+    fn clone(&self) -> Self {
+        let request = self.request.as_ref().map(Request::clone);
+        // There is no other way to copy an error.
+        let wrong = |error: &Error| io::Error::new(io::ErrorKind::InvalidInput, error.to_string());
+        Self {
+            request: request.map_err(|error| Error::Io(wrong(error))),
+            websocket: self.websocket,
+            addresses: self.addresses.clone(),
+            send_buffer: self.send_buffer,
+            runtime: PhantomData,
+        }
+    }
+}
+
+impl<T> fmt::Debug for Dialer<T> {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         // The request may hold credentials.
         formatter
-            .debug_struct("Dial")
+            .debug_struct("Dialer")
             .field("websocket", &self.websocket)
             .field("addresses", &self.addresses)
             .field("send_buffer", &self.send_buffer)
@@ -139,41 +170,67 @@ impl Begun {
         self.requests.redirect(response)
     }
 
+    /// Where the request goes.
+    ///
+    /// # Errors
+    ///
+    /// What is wrong with the URL.
+    pub(crate) fn addresses(&self) -> Result<Addresses, Error> {
+        let target = (self.locate)(self.request().uri())?;
+        let given = self.addresses.as_ref();
+        Ok(
+            match given.filter(|_| target.is_same_origin(&self.origin)) {
+                Some(addresses) => Addresses::Given(addresses.clone()),
+                None => Addresses::Of(Lookup::new(&target.host, target.port)),
+            },
+        )
+    }
+
     /// A connection to where the request goes, by a function that connects to one
     /// address.
     ///
     /// # Errors
     ///
     /// What is wrong with the URL, the name, or the address that failed first.
+    #[cfg(any(feature = "smol", feature = "tokio"))]
     pub(crate) async fn tcp<T, C, F, S>(&self, timer: T, connect: C) -> Result<S, Error>
     where
-        T: Timer,
+        T: crate::session::Timer,
         C: FnMut(SocketAddr) -> F,
         F: Future<Output = io::Result<S>>,
         for<'s> SockRef<'s>: From<&'s S>,
     {
-        let target = (self.locate)(self.request().uri())?;
-        let given = self.addresses.as_ref();
-        let addresses = match given.filter(|_| target.is_same_origin(&self.origin)) {
-            Some(addresses) => addresses.clone(),
-            None => {
-                let mut lookup = Lookup::new(&target.host, target.port);
-                poll_fn(|context| lookup.poll(context.waker())).await?
+        let addresses = match self.addresses()? {
+            Addresses::Given(addresses) => addresses,
+            Addresses::Of(mut lookup) => {
+                std::future::poll_fn(|context| lookup.poll(context.waker())).await?
             }
         };
-        let socket = staggered::connect(addresses, timer, connect).await?;
+        let socket = super::staggered::connect(addresses, timer, connect).await?;
         self.prepare(&SockRef::from(&socket))?;
         Ok(socket)
     }
 
-    fn prepare(&self, socket: &SockRef<'_>) -> io::Result<()> {
-        socket.set_tcp_nodelay(true)?;
-        // Not every kernel knows it, and none needs it.
-        #[cfg(any(target_os = "android", target_os = "linux"))]
-        let _ = socket.set_tcp_notsent_lowat(UNSENT);
+    pub(crate) fn prepare(&self, socket: &SockRef<'_>) -> io::Result<()> {
+        prepare(socket)?;
         match self.send_buffer {
             Some(bytes) => socket.set_send_buffer_size(bytes),
             None => Ok(()),
         }
     }
+}
+
+/// Where to connect to.
+pub(crate) enum Addresses {
+    Given(Vec<SocketAddr>),
+    Of(Lookup),
+}
+
+/// What each socket has that a connector makes.
+pub(crate) fn prepare(socket: &SockRef<'_>) -> io::Result<()> {
+    socket.set_tcp_nodelay(true)?;
+    // Not every kernel knows it, and none needs it.
+    #[cfg(any(target_os = "android", target_os = "linux"))]
+    let _ = socket.set_tcp_notsent_lowat(UNSENT);
+    Ok(())
 }

@@ -5,12 +5,14 @@ use alloc::vec::Vec;
 use super::doubt::Doubt;
 use super::stall::Stall;
 use super::transport::Bytes;
-use crate::{Closed, Epoch, Instant, PingId};
+use crate::{Closed, Epoch, Instant, PingId, Unsendable};
 
 /// A connection that is up, and what is to go out on it.
 pub(super) struct Connection<W, E, I> {
     pub(super) epoch: Epoch,
     pub(super) hearing: Hearing,
+    /// The longest message that the transport takes.
+    limit: Option<usize>,
     /// Under `healthy_within`, until `Healthy`: no ping and no backlog goes out.
     pub(super) awaits_login: bool,
     pub(super) ping: Option<(PingId, W)>,
@@ -100,10 +102,16 @@ impl<W> Queue<W> {
 }
 
 impl<W, E, I: Instant> Connection<W, E, I> {
-    pub(super) const fn new(epoch: Epoch, awaits_login: bool, known: Bytes) -> Self {
+    pub(super) const fn new(
+        epoch: Epoch,
+        awaits_login: bool,
+        known: Bytes,
+        limit: Option<usize>,
+    ) -> Self {
         Self {
             epoch,
             hearing: Hearing::No,
+            limit,
             awaits_login,
             ping: None,
             answer: None,
@@ -117,6 +125,15 @@ impl<W, E, I: Instant> Connection<W, E, I> {
             heard: None,
             known,
             stall: Stall::none(),
+        }
+    }
+
+    /// The size of a message, if the transport takes one of that size.
+    pub(super) fn measure(&self, size: Result<usize, Unsendable>) -> Result<usize, Unsendable> {
+        let size = size?;
+        match self.limit {
+            Some(limit) if size > limit => Err(Unsendable::TooLong { size, limit }),
+            _ => Ok(size),
         }
     }
 

@@ -183,6 +183,8 @@ use crate::{
 pub use self::codec::{Codec, Deciding, Dialect, Frame, Incoming, NoFrames, Plain};
 pub use self::notice::{Cause, Down, Lost, Notice, Planned, Rejected};
 pub use self::transport::{Bytes, End, Order, Read, Transport};
+#[cfg(feature = "blocking")]
+pub(crate) use self::wishes::UnderWay;
 
 /// How many turns are taken until others have theirs.
 const TURNS: usize = 64;
@@ -381,9 +383,7 @@ where
     where
         D::Message: Clone,
     {
-        if self.heartbeat.config().confirm_within().is_none() {
-            return Err(KeepingError);
-        }
+        can_keep(self.heartbeat.config())?;
         self.backlog.keep(bytes);
         Ok(self)
     }
@@ -467,7 +467,7 @@ where
         if connection.closing != Closing::No {
             return Err(SendError::Stopped(message));
         }
-        let size = match self.dialect.size(&message) {
+        let size = match connection.measure(self.dialect.size(&message)) {
             Ok(size) => size,
             Err(why) => return Err(SendError::Unsendable { message, why }),
         };
@@ -505,6 +505,13 @@ where
     /// The same with other words.
     pub fn stop_with(&mut self, goodbye: Goodbye, now: I) {
         self.say_goodbye(Some(goodbye), now);
+    }
+
+    /// Whether another stop would not wait any more.
+    #[cfg(all(feature = "async", feature = "std"))]
+    pub(crate) fn is_stopping(&self) -> bool {
+        let is_early = matches!(self.early, Some(Early::Stop | Early::Abandon));
+        is_early || matches!(self.heartbeat.state(), State::Closing | State::Stopped)
     }
 
     fn say_goodbye(&mut self, goodbye: Option<Goodbye>, now: I) {
@@ -588,9 +595,7 @@ where
     /// Fails where copies are [kept](Self::keeping) and the new settings have no
     /// `confirm_within`; nothing is changed.
     pub fn reconfigure(&mut self, config: Config, now: I) -> Result<(), KeepingError> {
-        if self.backlog.keeps() && config.confirm_within().is_none() {
-            return Err(KeepingError);
-        }
+        self.check()(&config)?;
         let config = if self.can_dial {
             config
         } else {
@@ -603,6 +608,15 @@ where
         let actions = self.heartbeat.reconfigure(config, now);
         self.act(actions, None, now);
         Ok(())
+    }
+
+    /// What says whether [`reconfigure`](Self::reconfigure) takes settings.
+    pub(crate) fn check(&self) -> fn(&Config) -> Result<(), KeepingError> {
+        if self.backlog.keeps() {
+            can_keep
+        } else {
+            |_| Ok(())
+        }
     }
 
     /// Does what there is to do: orders, notices, reads, ticks, writes.
@@ -708,7 +722,7 @@ where
     }
 
     /// The same for an adapter that runs on while nobody asks for notices: they wait,
-    /// and after one message nothing more is read.
+    /// and after one message nothing more is read. It is over once they are told.
     pub fn run_unheard<T>(&mut self, transport: &mut T) -> StepOf<D, C, E, I>
     where
         T: Transport<Message = D::Message, Error = E, Instant = I>,
@@ -734,7 +748,10 @@ where
             }
             match core::mem::replace(&mut self.turned, Turn::Moved) {
                 Turn::Idle(due) if self.orders.is_empty() => return Step::Idle(due),
-                Turn::Over if self.orders.is_empty() => return Step::Over,
+                Turn::Over if self.orders.is_empty() && self.unheard.is_empty() => {
+                    return Step::Over;
+                }
+                Turn::Over if self.orders.is_empty() => return Step::Idle(None),
                 Turn::Moved | Turn::Idle(_) | Turn::Over => {}
             }
         }
@@ -857,7 +874,7 @@ where
         T: Transport<Message = D::Message, Error = E, Instant = I>,
     {
         let now = transport.now();
-        self.open(transport.bytes(), now);
+        self.open(transport.bytes(), transport.limit(), now);
         Turn::Moved
     }
 
@@ -1118,11 +1135,11 @@ where
         }
     }
 
-    fn open(&mut self, bytes: Bytes, now: I) {
+    fn open(&mut self, bytes: Bytes, limit: Option<usize>, now: I) {
         self.step(Event::Opened, None, now);
         let epoch = self.heartbeat.epoch();
         let awaits_login = self.heartbeat.config().healthy_within().is_some();
-        self.connection = Some(Connection::new(epoch, awaits_login, bytes));
+        self.connection = Some(Connection::new(epoch, awaits_login, bytes, limit));
         let since = self.alive.or(self.opened);
         let deaf = since.map(|since| now.saturating_duration_since(since));
         self.opened = Some(now);
@@ -1346,6 +1363,10 @@ enum Unread<I> {
 #[error("copies can only be kept with `confirm_within`")]
 #[non_exhaustive]
 pub struct KeepingError;
+
+fn can_keep(config: &Config) -> Result<(), KeepingError> {
+    config.confirm_within().map(drop).ok_or(KeepingError)
+}
 
 fn without_reconnect(config: Config) -> Config {
     let settings = config.to_builder().reconnect(false);

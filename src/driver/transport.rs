@@ -4,7 +4,7 @@ use alloc::vec::Vec;
 use core::time::Duration;
 
 use crate::event::{Closed, Refused};
-use crate::{Epoch, Instant, State};
+use crate::{Ending, Epoch, Instant, State};
 
 /// The I/O below a [`Driver`](super::Driver): it dials, reads and writes, and reports
 /// what came of it. Nothing in it waits.
@@ -52,6 +52,15 @@ pub trait Transport {
     /// only whole messages are life.
     fn bytes(&self) -> Bytes {
         Bytes::default()
+    }
+
+    /// The longest message that this connection takes, as [`Dialect::size`] counts;
+    /// `None` where there is no limit. Asked once, when it has opened. What is longer is
+    /// given back; all else is taken whenever the transport is ready.
+    ///
+    /// [`Dialect::size`]: super::Dialect::size
+    fn limit(&self) -> Option<usize> {
+        None
     }
 
     /// The next message of the application's that outlives connections. Asked only
@@ -143,6 +152,20 @@ pub enum End<E> {
     /// It failed, and to come back as after this close is right: a dial that was
     /// answered with a time to stay away, for example.
     FailedAs(E, Closed),
+}
+
+impl<E> End<E> {
+    /// How a dial, or a connection that was open, ended with this error, which says so.
+    pub fn of(error: E, ending: Ending, was_open: bool) -> Self {
+        match ending {
+            Ending::Closed(closed) if was_open && closed == Closed::default() => Self::Plain,
+            Ending::Closed(closed) if was_open => Self::Closed(closed, String::new()),
+            // Nothing was there that could close.
+            Ending::Closed(closed) => Self::FailedAs(error, closed),
+            Ending::Refused(refused) if !was_open => Self::Refused(refused, error),
+            Ending::Refused(_) | Ending::Failed => Self::Failed(error),
+        }
+    }
 }
 
 /// How many bytes went through a transport.

@@ -219,7 +219,7 @@ where
         let Some(message) = self.backlog.take().or_else(|| transport.backlog()) else {
             return Next::None;
         };
-        match self.dialect.size(&message) {
+        match connection.measure(self.dialect.size(&message)) {
             Ok(size) if self.backlog.has_room(&connection.doubt, size) => {
                 Next::Message(message, size)
             }

@@ -6,8 +6,9 @@ use std::vec::Vec;
 
 use super::shared::{MESSAGES, Shared, Stage, Wakers, this_thread};
 use super::{Backlog, Handle, Status, Wish};
+use crate::driver::KeepingError;
 use crate::send_error::Unsendable;
-use crate::{Config, ConfigError, Epoch, State};
+use crate::{Config, Epoch, State};
 
 /// A session's end of its [`Handle`]s: what they want comes in here.
 ///
@@ -30,7 +31,7 @@ impl<W> Desk<W> {
     pub fn new(
         size: impl Fn(&W) -> Result<usize, Unsendable> + Send + Sync + 'static,
         backlog: Backlog,
-        check: fn(&Config) -> Result<(), ConfigError>,
+        check: fn(&Config) -> Result<(), KeepingError>,
     ) -> Self {
         let shared = Arc::new(Shared::new(Box::new(size), backlog, check));
         let status = shared.lock().status;
@@ -40,6 +41,11 @@ impl<W> Desk<W> {
             status,
             in_flight: 0,
         }
+    }
+
+    /// Asks this in place of the check that it was made with.
+    pub fn check_by(&self, check: fn(&Config) -> Result<(), KeepingError>) {
+        self.shared.lock().check = check;
     }
 
     /// One more handle.
@@ -117,8 +123,15 @@ impl<W> Desk<W> {
         wakers.wake();
     }
 
-    /// Takes the whole backlog, where it does not outlive a connection. It does not
-    /// count as in flight.
+    /// Takes the whole backlog, where it does not outlive the connection that was lost.
+    pub fn dropped(&mut self) -> Vec<W> {
+        if self.shared.outlives_connections() {
+            return Vec::new();
+        }
+        self.clear()
+    }
+
+    /// Takes the whole backlog. It does not count as in flight.
     pub fn clear(&mut self) -> Vec<W> {
         let mut wakers = Wakers::default();
         let mut inner = self.shared.lock();

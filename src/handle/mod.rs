@@ -14,10 +14,11 @@ pub use desk::Desk;
 use shared::{Queued, Shared, Stage, Wakers};
 use wait::{Opening, Over, Room, block_on};
 
+use crate::driver::KeepingError;
 use crate::event::{Closed, Epoch};
 use crate::goodbye::Goodbye;
 use crate::send_error::SendError;
-use crate::{Config, ConfigError, State};
+use crate::{Config, State};
 
 /// Controls a session from elsewhere: another task, another thread, another runtime.
 ///
@@ -265,6 +266,14 @@ impl<W> Handle<W> {
         self.shared.wish(Wish::Stop(Some(goodbye)))
     }
 
+    /// As [`stop`](Self::stop), unless somebody has stopped it already.
+    #[cfg(any(feature = "async", feature = "blocking"))]
+    pub(crate) fn stop_once(&self) {
+        if self.shared.lock().stage == Stage::Runs {
+            let _ = self.stop();
+        }
+    }
+
     /// The application will not wait: a new connection, as
     /// [`Event::ReconnectNow`](crate::Event::ReconnectNow) says.
     ///
@@ -313,10 +322,11 @@ impl<W> Handle<W> {
     ///
     /// # Errors
     ///
-    /// Fails where the session was stopped or is over, and for settings with which it cannot do what
-    /// it was set up for.
+    /// Fails where the session was stopped or is over; and where it keeps copies and the
+    /// settings have no `confirm_within`: then nothing is changed.
     pub fn reconfigure(&self, config: Config) -> Result<(), ReconfigureError> {
-        (self.shared.check)(&config)?;
+        let check = self.shared.lock().check;
+        check(&config)?;
         self.shared.wish(Wish::Reconfigure(config))?;
         Ok(())
     }
@@ -494,15 +504,15 @@ pub enum OpenError {
 }
 
 /// Why settings are not taken.
-#[derive(Clone, Copy, Debug, PartialEq, thiserror::Error)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum ReconfigureError {
     /// The session was stopped, or dropped.
     #[error(transparent)]
     Gone(#[from] Gone),
-    /// The session cannot do with them what it was set up for.
+    /// The session keeps copies, and needs `confirm_within` for that.
     #[error(transparent)]
-    Config(#[from] ConfigError),
+    Keeping(#[from] KeepingError),
 }
 
 /// What a handle wants of its session.

@@ -24,20 +24,20 @@ use std::thread;
 use std::vec::Vec;
 
 use super::{Backlog, Gone, Status, Wish};
+use crate::driver::KeepingError;
 use crate::send_error::{SendError, Unsendable};
-use crate::{Config, ConfigError, State as Phase};
+use crate::{Config, State as Phase};
 
 /// How many bytes a message has, or why it cannot be sent.
 pub(super) type Size<W> = Box<dyn Fn(&W) -> Result<usize, Unsendable> + Send + Sync>;
 /// What a session has against settings.
-pub(super) type Check = fn(&Config) -> Result<(), ConfigError>;
+pub(super) type Check = fn(&Config) -> Result<(), KeepingError>;
 
 pub(super) const MESSAGES: u8 = 1;
 const WISHES: u8 = 2;
 
 pub(super) struct Shared<W> {
     pub(super) size: Size<W>,
-    pub(super) check: Check,
     backlog: Backlog,
     /// [`MESSAGES`] and [`WISHES`].
     news: AtomicU8,
@@ -71,6 +71,7 @@ impl Stage {
 pub(super) struct Inner<W> {
     pub(super) stage: Stage,
     pub(super) status: Status,
+    pub(super) check: Check,
     pub(super) wishes: Vec<Wish>,
     /// The session's.
     pub(super) waker: Option<Arc<Waker>>,
@@ -104,7 +105,6 @@ impl<W> Shared<W> {
     pub(super) fn new(size: Size<W>, backlog: Backlog, check: Check) -> Self {
         Self {
             size,
-            check,
             backlog,
             news: AtomicU8::new(0),
             owner: AtomicUsize::new(0),
@@ -114,6 +114,7 @@ impl<W> Shared<W> {
                     state: Phase::Idle,
                     epoch: None,
                 },
+                check,
                 wishes: Vec::new(),
                 waker: None,
                 queue: VecDeque::new(),
@@ -134,6 +135,10 @@ impl<W> Shared<W> {
     #[cfg(test)]
     pub(super) fn is_locked(&self) -> bool {
         matches!(self.inner.try_lock(), Err(TryLockError::WouldBlock))
+    }
+
+    pub(super) const fn outlives_connections(&self) -> bool {
+        self.backlog.outlives_connections()
     }
 
     /// What a message of so many bytes takes of the limit.

@@ -88,8 +88,7 @@ fn desk(backlog: Backlog) -> Desk<usize> {
     };
     Desk::new(size, backlog, |config| {
         if config.listen_only() {
-            let (field, other) = ("listen_only", "keeping");
-            return Err(ConfigError::Conflict { field, other });
+            return Err(KeepingError);
         }
         Ok(())
     })
@@ -692,7 +691,11 @@ mod wishes {
         let (mut desk, handle) = small();
         let config = Config::builder().listen_only(true).build().unwrap();
         let error = handle.reconfigure(config).unwrap_err();
-        assert_eq!(error.to_string(), "listen_only contradicts keeping");
+        assert_eq!(error, ReconfigureError::Keeping(KeepingError));
+        assert_eq!(
+            error.to_string(),
+            "copies can only be kept with `confirm_within`"
+        );
         assert_eq!(desk.wishes(), []);
     }
 }

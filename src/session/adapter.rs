@@ -1,4 +1,4 @@
-use alloc::vec::Vec;
+use alloc::boxed::Box;
 use core::fmt;
 use core::marker::PhantomData;
 use core::pin::Pin;
@@ -33,7 +33,7 @@ pub(super) type Told<C, T, K> =
 /// login, a subscription) goes by [`send`](Self::send), ahead of it.
 ///
 /// It is `Send` where its parts are.
-pub struct Session<C, T, D, K, N = fn(&Fault<C>) -> Ending, O = Silent<Message<C>>>
+pub struct Session<C, T, D, K, O = Silent<Message<C>>>
 where
     C: Connect,
     T: Timer,
@@ -41,7 +41,7 @@ where
     K: Codec<Message<C>>,
 {
     driver: Driver<D, K, Fault<C>, T::Instant>,
-    io: Io<C, T, N, O>,
+    io: Io<C, T, O>,
     /// What the last poll found, if it was not a message at once.
     found: Option<Told<C, T, K>>,
 }
@@ -74,16 +74,16 @@ where
             io: Io {
                 connect,
                 timer,
-                endings: |_| Ending::Failed,
+                endings: Box::new(|_| Ending::Failed),
                 outgoing: Outgoing(Some(Silent(PhantomData))),
                 bytes: |_| Bytes::default(),
+                limit: |_| None,
+                is_limited: false,
                 stage,
                 finishes: false,
                 alarm: Alarm::new(),
                 #[cfg(feature = "std")]
                 desk: None,
-                #[cfg(feature = "std")]
-                drops_backlog: false,
                 system_time: None,
             },
         }
@@ -106,83 +106,50 @@ where
     }
 }
 
-impl<C, T, D, K, N, O> Session<C, T, D, K, N, O>
+impl<C, T, D, K, O> Session<C, T, D, K, O>
 where
     C: Connect,
     T: Timer,
     D: Dialect<Message = Message<C>>,
     K: Codec<Message<C>>,
 {
-    /// The same by a function, so that the type stays.
-    #[cfg(any(feature = "smol", feature = "tokio"))]
-    pub(crate) fn with_ending(mut self, endings: N) -> Self {
-        self.io.endings = endings;
-        self
-    }
-
     /// Sends what this stream yields, as its backlog. A stream that is not `Unpin` has to
     /// be pinned, by `Box::pin` or `pin!`. Where it ends, nothing more is sent.
-    pub fn sending<P>(self, outgoing: P) -> Session<C, T, D, K, N, P>
+    pub fn sending<P>(self, outgoing: P) -> Session<C, T, D, K, P>
     where
         P: Stream<Item = Message<C>> + Unpin,
     {
-        self.with(|endings| endings, Outgoing(Some(outgoing)))
+        let Self { driver, io, .. } = self;
+        Session {
+            driver,
+            found: None,
+            io: Io {
+                connect: io.connect,
+                timer: io.timer,
+                endings: io.endings,
+                outgoing: Outgoing(Some(outgoing)),
+                bytes: io.bytes,
+                limit: io.limit,
+                is_limited: io.is_limited,
+                stage: io.stage,
+                finishes: io.finishes,
+                alarm: io.alarm,
+                #[cfg(feature = "std")]
+                desk: io.desk,
+                system_time: io.system_time,
+            },
+        }
     }
 
     /// Which errors of the socket's, or of a dial, are an orderly end or a refusal. By
     /// default none: they are failures.
-    pub fn with_endings<F>(self, endings: F) -> Session<C, T, D, K, F, O>
-    where
-        F: FnMut(&Fault<C>) -> Ending,
-    {
-        let Self { driver, io, .. } = self;
-        let (before, outgoing) = (io.outgoing, endings);
-        Session {
-            driver,
-            found: None,
-            io: Io {
-                connect: io.connect,
-                timer: io.timer,
-                endings: outgoing,
-                outgoing: before,
-                bytes: io.bytes,
-                stage: io.stage,
-                finishes: io.finishes,
-                alarm: io.alarm,
-                #[cfg(feature = "std")]
-                desk: io.desk,
-                #[cfg(feature = "std")]
-                drops_backlog: io.drops_backlog,
-                system_time: io.system_time,
-            },
-        }
-    }
-
-    fn with<P>(
-        self,
-        endings: impl FnOnce(N) -> N,
-        outgoing: Outgoing<P>,
-    ) -> Session<C, T, D, K, N, P> {
-        let Self { driver, io, .. } = self;
-        Session {
-            driver,
-            found: None,
-            io: Io {
-                connect: io.connect,
-                timer: io.timer,
-                endings: endings(io.endings),
-                outgoing,
-                bytes: io.bytes,
-                stage: io.stage,
-                finishes: io.finishes,
-                alarm: io.alarm,
-                #[cfg(feature = "std")]
-                desk: io.desk,
-                #[cfg(feature = "std")]
-                drops_backlog: io.drops_backlog,
-                system_time: io.system_time,
-            },
-        }
+    #[must_use]
+    pub fn with_endings(
+        mut self,
+        endings: impl FnMut(&Fault<C>) -> Ending + Send + 'static,
+    ) -> Self {
+        self.io.endings = Box::new(endings);
+        self
     }
 
     /// How many bytes went through a socket, below TLS: the bytes of a message that is
@@ -191,6 +158,14 @@ where
     #[must_use]
     pub fn with_bytes(mut self, bytes: fn(&C::Socket) -> Bytes) -> Self {
         self.io.bytes = bytes;
+        self
+    }
+
+    /// The longest message that a socket takes, if it has a limit: what is longer is
+    /// given back, in place of being its end.
+    #[must_use]
+    pub fn with_limit(mut self, limit: fn(&C::Socket) -> Option<usize>) -> Self {
+        self.io.limit = limit;
         self
     }
 
@@ -219,6 +194,10 @@ where
         Message<C>: Clone,
     {
         let driver = self.driver.keeping(bytes)?;
+        #[cfg(feature = "std")]
+        if let Some(desk) = &self.io.desk {
+            desk.check_by(driver.check());
+        }
         Ok(Self { driver, ..self })
     }
 
@@ -274,6 +253,17 @@ where
         self.driver.stop(self.io.timer.now());
     }
 
+    /// As [`stop`](Self::stop), unless it was stopped already. Where there are handles,
+    /// one of them is to do it, without a lock: it wakes.
+    #[cfg(feature = "std")]
+    pub(super) fn stop_once(&mut self) -> Option<crate::Handle<Message<C>>> {
+        let handle = self.io.desk.as_ref().map(crate::Desk::handle);
+        if handle.is_none() && !self.driver.is_stopping() {
+            self.stop();
+        }
+        handle
+    }
+
     /// As [`Driver::stop_with`].
     pub fn stop_with(&mut self, goodbye: Goodbye) {
         self.driver.stop_with(goodbye, self.io.timer.now());
@@ -313,13 +303,12 @@ where
     }
 }
 
-impl<C, T, D, K, N, O> Session<C, T, D, K, N, O>
+impl<C, T, D, K, O> Session<C, T, D, K, O>
 where
     C: Connect,
     T: Timer,
     D: Dialect<Message = Message<C>>,
     K: Codec<Message<C>>,
-    N: FnMut(&Fault<C>) -> Ending,
     O: Stream<Item = Message<C>> + Unpin,
 {
     /// The next notice; `None` after `Stopped`, until
@@ -396,8 +385,7 @@ where
             };
             let step = self.driver.run_unheard(&mut polled);
             match step {
-                Step::Over if !self.driver.has_notice() => return Poll::Ready(None),
-                Step::Over => return Poll::Pending,
+                Step::Over => return Poll::Ready(None),
                 Step::Idle(due) => {
                     let Io { alarm, timer, .. } = &mut self.io;
                     if !alarm.wait(due, timer, context) {
@@ -426,7 +414,7 @@ where
     }
 
     #[cfg(feature = "std")]
-    fn grant(&mut self, wishes: Vec<crate::Wish>) {
+    fn grant(&mut self, wishes: alloc::vec::Vec<crate::Wish>) {
         let now = self.io.timer.now();
         for wish in wishes {
             self.driver.grant(wish, now);
@@ -435,20 +423,19 @@ where
 }
 
 /// The next notice of a session; `poll_fn` would not be inlined, and with it no message.
-struct Next<'a, C, T, D, K, N, O>(&'a mut Session<C, T, D, K, N, O>)
+struct Next<'a, C, T, D, K, O>(&'a mut Session<C, T, D, K, O>)
 where
     C: Connect,
     T: Timer,
     D: Dialect<Message = Message<C>>,
     K: Codec<Message<C>>;
 
-impl<C, T, D, K, N, O> Future for Next<'_, C, T, D, K, N, O>
+impl<C, T, D, K, O> Future for Next<'_, C, T, D, K, O>
 where
     C: Connect,
     T: Timer,
     D: Dialect<Message = Message<C>>,
     K: Codec<Message<C>>,
-    N: FnMut(&Fault<C>) -> Ending,
     O: Stream<Item = Message<C>> + Unpin,
 {
     type Output = Option<Told<C, T, K>>;
@@ -460,7 +447,7 @@ where
 }
 
 #[cfg(feature = "std")]
-impl<C, T, D, K, N, O> Session<C, T, D, K, N, O>
+impl<C, T, D, K, O> Session<C, T, D, K, O>
 where
     C: Connect,
     T: Timer,
@@ -476,23 +463,21 @@ where
     pub fn handle_of(&mut self, backlog: crate::Backlog) -> crate::Handle<Message<C>> {
         let dialect = self.driver.dialect().clone();
         let size = move |message: &Message<C>| dialect.size(message);
-        let check: fn(&Config) -> Result<(), crate::ConfigError> = |_| Ok(());
-        let drops_backlog = &mut self.io.drops_backlog;
-        let desk = self.io.desk.get_or_insert_with(|| {
-            *drops_backlog = !backlog.outlives_connections();
-            crate::Desk::new(size, backlog, check)
-        });
+        let check = self.driver.check();
+        let desk = self
+            .io
+            .desk
+            .get_or_insert_with(|| crate::Desk::new(size, backlog, check));
         desk.handle()
     }
 }
 
-impl<C, T, D, K, N, O> Stream for Session<C, T, D, K, N, O>
+impl<C, T, D, K, O> Stream for Session<C, T, D, K, O>
 where
     C: Connect,
     T: Timer,
     D: Dialect<Message = Message<C>>,
     K: Codec<Message<C>>,
-    N: FnMut(&Fault<C>) -> Ending,
     O: Stream<Item = Message<C>> + Unpin,
 {
     type Item = Told<C, T, K>;
@@ -503,7 +488,7 @@ where
 }
 
 /// Nothing in it is ever pinned where it lies.
-impl<C, T, D, K, N, O> Unpin for Session<C, T, D, K, N, O>
+impl<C, T, D, K, O> Unpin for Session<C, T, D, K, O>
 where
     C: Connect,
     T: Timer,
@@ -512,7 +497,7 @@ where
 {
 }
 
-impl<C, T, D, K, N, O> fmt::Debug for Session<C, T, D, K, N, O>
+impl<C, T, D, K, O> fmt::Debug for Session<C, T, D, K, O>
 where
     C: Connect,
     T: Timer,

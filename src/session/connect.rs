@@ -71,13 +71,12 @@ pub type Dialling<S> = Pin<Box<dyn Future<Output = Result<S, <S as Transport>::F
 
 /// This connector, boxed: so that the type of a session can be named, in a struct for
 /// example.
-pub fn boxed<F, D, S>(mut connect: F) -> Boxed<S>
+pub fn boxed<C>(mut connect: C) -> Boxed<C::Socket>
 where
-    F: FnMut(u32) -> D + Send + 'static,
-    D: Future<Output = Result<S, S::Fault>> + Send + 'static,
-    S: Transport,
+    C: Connect + Send + 'static,
+    C::Dial: Send + 'static,
 {
-    Box::new(move |attempt| Box::pin(connect(attempt)))
+    Box::new(move |attempt| Box::pin(connect.connect(attempt)))
 }
 
 /// In place of a connector: the socket is a server's, accepted, and is not dialled.

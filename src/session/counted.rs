@@ -6,6 +6,8 @@ use core::task::{Context, Poll};
 use futures_core::Stream;
 use futures_sink::Sink;
 
+use crate::driver::Bytes;
+
 /// Counts the bytes that go through below a socket, TLS included; a part of a message
 /// is life too. Its clones count together, up to the greatest `usize` and then from
 /// 0.
@@ -85,6 +87,16 @@ impl<S> Counted<S> {
     /// The counter that lies below it.
     pub const fn counter(&self) -> &Counter {
         &self.counter
+    }
+
+    /// What it has counted.
+    #[inline]
+    #[must_use]
+    pub fn bytes(&self) -> Bytes {
+        Bytes {
+            read: self.counter.read(),
+            written: self.counter.written(),
+        }
     }
 }
 

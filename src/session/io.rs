@@ -16,21 +16,25 @@ use crate::{Ending, Epoch, State};
 pub(super) type Message<C> = <<C as Connect>::Socket as Transport>::Message;
 pub(super) type Fault<C> = <<C as Connect>::Socket as Transport>::Fault;
 
+/// What an error says about how a connection or a dial ended.
+pub(super) type Endings<E> = Box<dyn FnMut(&E) -> Ending + Send>;
+
 /// What a session does its I/O with.
-pub(super) struct Io<C: Connect, T: Timer, N, O> {
+pub(super) struct Io<C: Connect, T: Timer, O> {
     pub(super) connect: C,
     pub(super) timer: T,
-    pub(super) endings: N,
+    pub(super) endings: Endings<Fault<C>>,
     pub(super) outgoing: Outgoing<O>,
     pub(super) bytes: fn(&C::Socket) -> Bytes,
+    pub(super) limit: fn(&C::Socket) -> Option<usize>,
+    /// Whether the socket that is up has a limit.
+    pub(super) is_limited: bool,
     pub(super) stage: Stage<C>,
     /// The sending side is to be closed.
     pub(super) finishes: bool,
     pub(super) alarm: Alarm<T::Instant>,
     #[cfg(feature = "std")]
     pub(super) desk: Option<crate::Desk<Message<C>>>,
-    #[cfg(feature = "std")]
-    pub(super) drops_backlog: bool,
     pub(super) system_time: Option<fn() -> Duration>,
 }
 
@@ -121,16 +125,15 @@ impl<I: crate::Instant> Alarm<I> {
 }
 
 /// The I/O in one poll.
-pub(super) struct Polled<'a, 'b, C: Connect, T: Timer, N, O> {
-    pub(super) io: &'a mut Io<C, T, N, O>,
+pub(super) struct Polled<'a, 'b, C: Connect, T: Timer, O> {
+    pub(super) io: &'a mut Io<C, T, O>,
     pub(super) context: &'a mut Context<'b>,
 }
 
-impl<C, T, N, O> crate::driver::Transport for Polled<'_, '_, C, T, N, O>
+impl<C, T, O> crate::driver::Transport for Polled<'_, '_, C, T, O>
 where
     C: Connect,
     T: Timer,
-    N: FnMut(&Fault<C>) -> Ending,
     O: Stream<Item = Message<C>> + Unpin,
 {
     type Message = Message<C>;
@@ -180,7 +183,13 @@ where
     #[inline]
     fn is_ready(&mut self) -> Result<bool, Fault<C>> {
         match &mut self.io.stage {
-            Stage::Open(socket) => done(Pin::new(socket).poll_ready(self.context)),
+            Stage::Open(socket) => {
+                // The limit is that of what waits in the socket's buffer, too.
+                if self.io.is_limited && !done(Pin::new(&mut *socket).poll_flush(self.context))? {
+                    return Ok(false);
+                }
+                done(Pin::new(socket).poll_ready(self.context))
+            }
             _ => Ok(false),
         }
     }
@@ -207,6 +216,13 @@ where
         }
     }
 
+    fn limit(&self) -> Option<usize> {
+        match &self.io.stage {
+            Stage::Open(socket) => (self.io.limit)(socket),
+            _ => None,
+        }
+    }
+
     #[inline(always)]
     fn backlog(&mut self) -> Option<Message<C>> {
         #[cfg(feature = "std")]
@@ -221,8 +237,8 @@ where
 
     fn dropped(&mut self) -> Vec<Message<C>> {
         #[cfg(feature = "std")]
-        if let Some(desk) = self.io.desk.as_mut().filter(|_| self.io.drops_backlog) {
-            return desk.clear();
+        if let Some(desk) = &mut self.io.desk {
+            return desk.dropped();
         }
         Vec::new()
     }
@@ -251,11 +267,10 @@ where
     }
 }
 
-impl<C, T, N, O> Polled<'_, '_, C, T, N, O>
+impl<C, T, O> Polled<'_, '_, C, T, O>
 where
     C: Connect,
     T: Timer,
-    N: FnMut(&Fault<C>) -> Ending,
     O: Stream<Item = Message<C>> + Unpin,
 {
     /// What became of a dial.
@@ -263,20 +278,14 @@ where
     fn begin(&mut self) -> Read<Message<C>, Fault<C>, T::Instant> {
         match core::mem::replace(&mut self.io.stage, Stage::None) {
             Stage::Dialling(mut dial) => match dial.as_mut().poll(self.context) {
-                Poll::Ready(Ok(socket)) => {
-                    self.io.stage = Stage::Open(socket);
-                    Read::Opened
-                }
+                Poll::Ready(Ok(socket)) => self.open(socket),
                 Poll::Ready(Err(fault)) => Read::end(self.end(fault)),
                 Poll::Pending => {
                     self.io.stage = Stage::Dialling(dial);
                     self.nothing()
                 }
             },
-            Stage::Accepted(socket) => {
-                self.io.stage = Stage::Open(socket);
-                Read::Opened
-            }
+            Stage::Accepted(socket) => self.open(socket),
             other => {
                 self.io.stage = other;
                 self.nothing()
@@ -284,16 +293,15 @@ where
         }
     }
 
+    fn open(&mut self, socket: C::Socket) -> Read<Message<C>, Fault<C>, T::Instant> {
+        self.io.is_limited = (self.io.limit)(&socket).is_some();
+        self.io.stage = Stage::Open(socket);
+        Read::Opened
+    }
+
     fn end(&mut self, fault: Fault<C>) -> End<Fault<C>> {
-        let is_open = matches!(self.io.stage, Stage::Open(_));
-        match (self.io.endings)(&fault) {
-            Ending::Closed(closed) if is_open && closed == crate::Closed::default() => End::Plain,
-            Ending::Closed(closed) if is_open => End::Closed(closed, alloc::string::String::new()),
-            Ending::Refused(refused) if !is_open => End::Refused(refused, fault),
-            // Nothing was there that could close.
-            Ending::Closed(closed) => End::FailedAs(fault, closed),
-            Ending::Refused(_) | Ending::Failed => End::Failed(fault),
-        }
+        let ending = (self.io.endings)(&fault);
+        End::of(fault, ending, matches!(self.io.stage, Stage::Open(_)))
     }
 
     fn nothing(&mut self) -> Read<Message<C>, Fault<C>, T::Instant> {

@@ -9,17 +9,17 @@ use futures_core::Stream;
 
 use super::adapter::{Session, Told};
 use super::connect::Connect;
-use super::io::{Fault, Message};
+use super::io::Message;
 use super::timer::Timer;
 use crate::driver::{Codec, Dialect};
-use crate::{Closed, Ending, SendError};
+use crate::{Closed, SendError};
 
 /// A session as a task of its own: it beats, whatever the application does meanwhile.
 ///
 /// Give it to any runtime's `spawn`. It ends once `Stopped` was told, or once its
 /// [`Notices`] are dropped, which stops the session. A task that is dropped abandons its
 /// connection, and its notices end.
-pub struct Task<C, T, D, K, N, O>(Arc<Shared<C, T, D, K, N, O>>)
+pub struct Task<C, T, D, K, O>(Arc<Shared<C, T, D, K, O>>)
 where
     C: Connect,
     T: Timer,
@@ -28,21 +28,21 @@ where
 
 /// What the session of a [`Task`] reports, one notice at a time: to ask for the next one
 /// is to have dealt with those before.
-pub struct Notices<C, T, D, K, N, O>(Arc<Shared<C, T, D, K, N, O>>)
+pub struct Notices<C, T, D, K, O>(Arc<Shared<C, T, D, K, O>>)
 where
     C: Connect,
     T: Timer,
     D: Dialect<Message = Message<C>>,
     K: Codec<Message<C>>;
 
-struct Shared<C, T, D, K, N, O>(Mutex<Inner<C, T, D, K, N, O>>)
+struct Shared<C, T, D, K, O>(Mutex<Inner<C, T, D, K, O>>)
 where
     C: Connect,
     T: Timer,
     D: Dialect<Message = Message<C>>,
     K: Codec<Message<C>>;
 
-struct Inner<C, T, D, K, N, O>
+struct Inner<C, T, D, K, O>
 where
     C: Connect,
     T: Timer,
@@ -50,7 +50,7 @@ where
     K: Codec<Message<C>>,
 {
     /// `None` once it is over, or its task is gone.
-    session: Option<Session<C, T, D, K, N, O>>,
+    session: Option<Session<C, T, D, K, O>>,
     next: Next<Told<C, T, K>>,
     task: Option<Waker>,
     reader: Option<Waker>,
@@ -66,31 +66,30 @@ enum Next<N> {
     There(N),
 }
 
-impl<C, T, D, K, N, O> Shared<C, T, D, K, N, O>
+impl<C, T, D, K, O> Shared<C, T, D, K, O>
 where
     C: Connect,
     T: Timer,
     D: Dialect<Message = Message<C>>,
     K: Codec<Message<C>>,
 {
-    fn lock(&self) -> MutexGuard<'_, Inner<C, T, D, K, N, O>> {
+    fn lock(&self) -> MutexGuard<'_, Inner<C, T, D, K, O>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl<C, T, D, K, N, O> Session<C, T, D, K, N, O>
+impl<C, T, D, K, O> Session<C, T, D, K, O>
 where
     C: Connect,
     T: Timer,
     D: Dialect<Message = Message<C>>,
     K: Codec<Message<C>>,
-    N: FnMut(&Fault<C>) -> Ending,
     O: Stream<Item = Message<C>> + Unpin,
 {
     /// The session as a task, for `spawn`, and what it reports. Take a
     /// [`handle`](Self::handle) first.
     #[allow(clippy::type_complexity)]
-    pub fn into_task(self) -> (Task<C, T, D, K, N, O>, Notices<C, T, D, K, N, O>) {
+    pub fn into_task(self) -> (Task<C, T, D, K, O>, Notices<C, T, D, K, O>) {
         let shared = Arc::new(Shared(Mutex::new(Inner {
             session: Some(self),
             next: Next::Unasked,
@@ -102,13 +101,12 @@ where
     }
 }
 
-impl<C, T, D, K, N, O> Future for Task<C, T, D, K, N, O>
+impl<C, T, D, K, O> Future for Task<C, T, D, K, O>
 where
     C: Connect,
     T: Timer,
     D: Dialect<Message = Message<C>>,
     K: Codec<Message<C>>,
-    N: FnMut(&Fault<C>) -> Ending,
     O: Stream<Item = Message<C>> + Unpin,
 {
     type Output = ();
@@ -162,7 +160,7 @@ where
     }
 }
 
-impl<C, T, D, K, N, O> Drop for Task<C, T, D, K, N, O>
+impl<C, T, D, K, O> Drop for Task<C, T, D, K, O>
 where
     C: Connect,
     T: Timer,
@@ -180,7 +178,7 @@ where
     }
 }
 
-impl<C, T, D, K, N, O> Notices<C, T, D, K, N, O>
+impl<C, T, D, K, O> Notices<C, T, D, K, O>
 where
     C: Connect,
     T: Timer,
@@ -246,7 +244,7 @@ where
         self.with(|session| session.give_up(closed)) == Some(true)
     }
 
-    fn with<R>(&self, act: impl FnOnce(&mut Session<C, T, D, K, N, O>) -> R) -> Option<R> {
+    fn with<R>(&self, act: impl FnOnce(&mut Session<C, T, D, K, O>) -> R) -> Option<R> {
         let mut inner = self.0.lock();
         let result = inner.session.as_mut().map(act);
         let task = inner.task.clone();
@@ -258,7 +256,7 @@ where
     }
 }
 
-impl<C, T, D, K, N, O> Drop for Notices<C, T, D, K, N, O>
+impl<C, T, D, K, O> Drop for Notices<C, T, D, K, O>
 where
     C: Connect,
     T: Timer,
@@ -267,11 +265,14 @@ where
 {
     fn drop(&mut self) {
         self.0.lock().is_deaf = true;
-        self.with(Session::stop);
+        let handle = self.with(Session::stop_once).flatten();
+        if let Some(handle) = handle {
+            handle.stop_once();
+        }
     }
 }
 
-impl<C, T, D, K, N, O> Stream for Notices<C, T, D, K, N, O>
+impl<C, T, D, K, O> Stream for Notices<C, T, D, K, O>
 where
     C: Connect,
     T: Timer,
@@ -285,7 +286,7 @@ where
     }
 }
 
-impl<C, T, D, K, N, O> fmt::Debug for Task<C, T, D, K, N, O>
+impl<C, T, D, K, O> fmt::Debug for Task<C, T, D, K, O>
 where
     C: Connect,
     T: Timer,
@@ -297,7 +298,7 @@ where
     }
 }
 
-impl<C, T, D, K, N, O> fmt::Debug for Notices<C, T, D, K, N, O>
+impl<C, T, D, K, O> fmt::Debug for Notices<C, T, D, K, O>
 where
     C: Connect,
     T: Timer,

@@ -19,7 +19,7 @@ use futures_core::Stream;
 use futures_sink::Sink;
 use keepalive::driver::{Bytes, Codec, Dialect, Frame, Incoming, Notice};
 use keepalive::session::{Session, Timer};
-use keepalive::{CloseCode, CloseReason, Closed, Config, Ending, PingId, Unsendable};
+use keepalive::{CloseCode, CloseReason, Closed, Config, PingId, Unsendable};
 
 /// So many polls at one instant are a loop without an end.
 const SPIN: usize = 10_000;
@@ -701,7 +701,7 @@ impl Dials {
 
 pub type Told = Notice<Msg, Msg, Fault, Duration>;
 type Connector = Box<dyn FnMut(u32) -> Dial>;
-pub type Watched = Session<Connector, Manual, Frames, Pings, fn(&Fault) -> Ending, Outbox>;
+pub type Watched = Session<Connector, Manual, Frames, Pings, Outbox>;
 
 /// A session in a world of its own, and what it has told.
 pub struct Rig {

@@ -1,0 +1,57 @@
+use std::io::{Read, Write};
+
+use tungstenite::{Error, WebSocket};
+
+use super::dial::{Dial, Dialer};
+use super::stream::Stream;
+
+/// How to get a WebSocket: implemented for [`Dialer`], and for every closure that takes
+/// the [`Dial`] to do it with.
+///
+/// It is called afresh for each dial, so it can sign a new request or choose another
+/// server.
+pub trait Connect {
+    /// What the WebSocket lies over.
+    type Stream: Read + Write;
+
+    /// Dials. Its socket lies over a stream of this dial's, which bounds it in time.
+    ///
+    /// # Errors
+    ///
+    /// Whatever makes the dial fail.
+    fn connect(&mut self, dial: &Dial) -> Result<WebSocket<Self::Stream>, Error>;
+}
+
+impl<F, S> Connect for F
+where
+    F: FnMut(&Dial) -> Result<WebSocket<S>, Error>,
+    S: Read + Write,
+{
+    type Stream = S;
+
+    #[inline]
+    fn connect(&mut self, dial: &Dial) -> Result<WebSocket<S>, Error> {
+        self(dial)
+    }
+}
+
+impl Connect for Dialer {
+    type Stream = Stream;
+
+    fn connect(&mut self, dial: &Dial) -> Result<WebSocket<Stream>, Error> {
+        let (socket, _) = self.again().connect(dial)?;
+        Ok(socket)
+    }
+}
+
+/// Any connector of WebSockets over these streams that is `Send`.
+pub type Boxed<S> = Box<dyn FnMut(&Dial) -> Result<WebSocket<S>, Error> + Send>;
+
+/// This connector, boxed: so that the type of a session can be named, in a struct for
+/// example.
+pub fn boxed<C>(mut connect: C) -> Boxed<C::Stream>
+where
+    C: Connect + Send + 'static,
+{
+    Box::new(move |dial| connect.connect(dial))
+}
