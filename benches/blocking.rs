@@ -13,7 +13,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use keepalive::Config;
-use keepalive::blocking::{Link, Notice, Session};
+use keepalive::blocking::{self, Link, Notice};
 use tungstenite::protocol::{Role, WebSocketConfig};
 use tungstenite::{Error, Message, WebSocket};
 
@@ -199,7 +199,7 @@ fn session(socket: TcpStream, case: &Case) {
     let socket = case.socket(stream);
     // The peer does not read, and a ping that lies unread would make its end a reset.
     let config = Config::builder().random_phase(false).build().unwrap();
-    let mut session = Session::accepted(config, socket, link);
+    let mut session = blocking::accepted(config, socket, link);
     let opened = session.next();
     assert!(matches!(opened, Some(Notice::Opened { .. })), "{opened:?}");
     for _ in 0..case.count {

@@ -245,7 +245,7 @@ mod on_a_socket {
     use std::thread;
     use std::time::{Duration, Instant};
 
-    use keepalive::blocking::{Dial, Notice, Session};
+    use keepalive::blocking::{self, Dialer, Notice};
     use keepalive::tungstenite::TextPings;
     use keepalive::{Cause, CloseReason, Config};
     use tungstenite::{Error, Message};
@@ -282,7 +282,7 @@ mod on_a_socket {
     /// one after the other as one.
     fn watch(url: &str) -> Vec<&'static str> {
         let pings = TextPings::new("ping", "pong");
-        let mut session = Session::client_with(a_fifth(), pings, |dial: &Dial| dial.connect(url));
+        let mut session = blocking::client_with(a_fifth(), pings, Dialer::new(url));
         let mut log = Vec::new();
         let mut last_message = None;
         while let Some(notice) = session.next() {

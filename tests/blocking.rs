@@ -46,7 +46,7 @@ mod wire;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use keepalive::blocking::{Dial, Session, TimeUp};
+use keepalive::blocking::{self, Dialer, TimeUp};
 use keepalive::{CloseCode, Closed, Config};
 
 use scenarios::{Client, Order, Story, Told, words_of};
@@ -56,7 +56,7 @@ struct Blocking;
 
 impl Client for Blocking {
     fn run(config: Config, url: &str, mut app: impl FnMut(&Told) -> Order) -> Story {
-        let mut session = Session::client(config, |dial: &Dial| dial.connect(url)).with_seed(7);
+        let mut session = blocking::client(config, Dialer::new(url)).with_seed(7);
         let end = Instant::now() + peer::PATIENCE;
         let mut story = Story::default();
         let mut order = app(&Told::Idle);

@@ -16,7 +16,7 @@ use std::net::{TcpListener, TcpStream};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-use keepalive::blocking::{Dial, Link, Notice, Session, Stream, TimeUp};
+use keepalive::blocking::{self, Dial, Link, Notice, Session, Stream, TimeUp};
 use keepalive::{Cause, CloseReason, Config, ConfigBuilder, Plain, State, StopReason};
 use rustls::{ServerConnection, StreamOwned};
 use tungstenite::{Error, Message, WebSocket};
@@ -53,7 +53,7 @@ fn client<T: Send + 'static>(
     let server = tls.clone();
     let peer = thread::spawn(move || peer(server, listener));
     let connect: Box<Connect> = Box::new(move |dial| tls.dial(dial, port));
-    let session = Session::client(settings.build().unwrap(), connect);
+    let session = blocking::client(settings.build().unwrap(), connect);
     (session, peer)
 }
 
@@ -369,7 +369,7 @@ fn an_accepted_socket_works() {
     let (mut session, peer) = client(settings().ping_interval(NEVER), |tls, listener| {
         let (socket, link) = accept_within(&tls, &listener, peer::PATIENCE).unwrap();
         let config = settings().build().unwrap();
-        let mut session = Session::accepted(config, socket, link);
+        let mut session = blocking::accepted(config, socket, link);
         let opened = session.next();
         assert!(matches!(opened, Some(Notice::Opened { .. })), "{opened:?}");
         session.send(Message::text("welcome")).unwrap();

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use keepalive::blocking::{Dial, Notice, Session};
+use keepalive::blocking::{self, Dial, Notice, Session};
 use keepalive::{Cause, Codec, Config, Handle, Incoming, Lost, PingId, Planned};
 use rustls::ClientConfig;
 use tungstenite::handshake::client::Request;
@@ -40,7 +40,7 @@ impl Watcher {
             dial(budget, &request, &tls)
         });
         Self {
-            session: Session::client_with(config, pings, connect),
+            session: blocking::client_with(config, pings, connect),
             alive: Instant::now(),
             late: Late::default(),
         }

@@ -99,44 +99,6 @@ where
     Session::of(driver, Io::new(Stage::Dialled(Ok((socket, link)))), never)
 }
 
-// As the functions above, until nobody calls these any more.
-#[doc(hidden)]
-impl<S, C> Session<S, Plain, C>
-where
-    S: Read + Write,
-    C: Connect<Stream = S>,
-{
-    pub fn client(config: Config, connect: C) -> Self {
-        client(config, connect)
-    }
-}
-
-#[doc(hidden)]
-impl<S, K, C> Session<S, K, C>
-where
-    S: Read + Write,
-    K: Codec<Message>,
-    C: Connect<Stream = S>,
-{
-    pub fn client_with(config: Config, codec: K, connect: C) -> Self {
-        client_with(config, codec, connect)
-    }
-}
-
-#[doc(hidden)]
-impl<S: Read + Write> Session<S> {
-    pub fn accepted(config: Config, socket: WebSocket<S>, link: Link) -> Self {
-        accepted(config, socket, link)
-    }
-}
-
-#[doc(hidden)]
-impl<S: Read + Write, K: Codec<Message>> Session<S, K> {
-    pub fn accepted_with(config: Config, codec: K, socket: WebSocket<S>, link: Link) -> Self {
-        accepted_with(config, codec, socket, link)
-    }
-}
-
 impl<S, K: Codec<Message>, C> Session<S, K, C> {
     const fn of(driver: Driver<Tungstenite, K, Error, Instant>, io: Io<S>, connect: C) -> Self {
         Self {

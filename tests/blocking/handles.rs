@@ -5,7 +5,7 @@ use std::net::TcpListener;
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-use keepalive::blocking::{Dial, Notice, Session, Stream};
+use keepalive::blocking::{self, Dial, Notice, Session, Stream};
 use keepalive::{
     Backlog, Cause, CloseCode, Closed, Config, Goodbye, Handle, Lost, Plain, SendError, State,
     StopReason,
@@ -23,7 +23,7 @@ const NEVER: Duration = Duration::from_secs(3600);
 fn client(config: Config, url: &str) -> Boxed {
     let url = url.to_owned();
     let connect: Connect = Box::new(move |dial| dial.connect(url.as_str()));
-    Session::client(config, connect)
+    blocking::client(config, connect)
 }
 
 /// The session on a thread of its own; what it tells, and when.

@@ -23,7 +23,7 @@ fn session(client: impl FnOnce(TcpStream) + Send + 'static) -> Accepted {
     let socket = peer::accept_tcp(&listener);
     let (socket, link) = blocking::accept(socket, peer::PATIENCE).unwrap();
     // Reconnecting is on in these settings, and makes no sense here.
-    Session::accepted(settings().build().unwrap(), socket, link)
+    blocking::accepted(settings().build().unwrap(), socket, link)
 }
 
 fn rest(session: &mut Accepted) -> Vec<Notice> {

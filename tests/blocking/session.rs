@@ -4,7 +4,7 @@ use std::net::TcpStream;
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
-use keepalive::blocking::{Dial, Link, Notice, Session, Stream, TimeUp};
+use keepalive::blocking::{self, Dial, Dialer, Link, Notice, Session, Stream, TimeUp};
 use keepalive::tungstenite::TextPings;
 use keepalive::{Cause, Codec, Config, Incoming, Lost, PingId, SendError, State, StopReason};
 use tungstenite::client::ClientRequestBuilder;
@@ -24,7 +24,7 @@ pub(crate) fn wait_for<S, K, C, T>(
 where
     S: std::io::Read + std::io::Write,
     K: Codec<Message, Message = Message>,
-    C: FnMut(&Dial) -> Result<WebSocket<S>, Error>,
+    C: blocking::Connect<Stream = S>,
 {
     let end = Instant::now() + peer::PATIENCE;
     while let Ok(Some(notice)) = session.next_before(end) {
@@ -40,7 +40,7 @@ pub(crate) fn next<S, K, C>(session: &mut Session<S, K, C>) -> Option<Notice>
 where
     S: std::io::Read + std::io::Write,
     K: Codec<Message, Message = Message>,
-    C: FnMut(&Dial) -> Result<WebSocket<S>, Error>,
+    C: blocking::Connect<Stream = S>,
 {
     let end = Instant::now() + peer::PATIENCE;
     session.next_before(end).expect("no end")
@@ -51,7 +51,7 @@ fn assert_stops<S, K, C>(session: &mut Session<S, K, C>)
 where
     S: std::io::Read + std::io::Write,
     K: Codec<Message, Message = Message>,
-    C: FnMut(&Dial) -> Result<WebSocket<S>, Error>,
+    C: blocking::Connect<Stream = S>,
 {
     let reason = wait_for(session, "stopped", |notice| match notice {
         Notice::Stopped { reason, .. } => Some(reason),
@@ -84,11 +84,11 @@ fn sessions_are_send_when_their_parts_are() {
     fn is_send<T: Send>(_: &T) {}
     let url = "ws://localhost".to_owned();
     let config = Config::default();
-    is_send(&Session::client(config, move |dial: &Dial| {
+    is_send(&blocking::client(config, move |dial: &Dial| {
         dial.connect(url.as_str())
     }));
     let boxed: Box<Connect> = Box::new(|dial| dial.connect("ws://localhost"));
-    is_send(&Session::client(config, boxed));
+    is_send(&blocking::client(config, boxed));
     is_send(&Link::within(Duration::ZERO).unwrap());
 }
 
@@ -96,7 +96,7 @@ fn sessions_are_send_when_their_parts_are() {
 fn what_is_sent_while_down_comes_back() {
     let (url, server) = peer(|listener| serve(&mut accept(&listener)));
     let config = settings().build().unwrap();
-    let mut session = Session::client(config, |dial: &Dial| dial.connect(url.as_str()));
+    let mut session = blocking::client(config, Dialer::new(url.as_str()));
     let back = session.send(Message::text("early"));
     let Err(SendError::Down(back)) = back else {
         panic!("{back:?}")
@@ -119,7 +119,7 @@ fn the_application_works_between_notices() {
         .ping_interval(Duration::from_secs(20))
         .build()
         .unwrap();
-    let mut session = Session::client(config, |dial: &Dial| dial.connect(url.as_str()));
+    let mut session = blocking::client(config, Dialer::new(url.as_str()));
     wait_for(&mut session, "opened", opened);
     for _ in 0..5 {
         let begin = Instant::now();
@@ -147,8 +147,7 @@ fn a_queue_that_is_full_gives_the_message_back() {
         .pong_timeout(Duration::from_secs(20))
         .build()
         .unwrap();
-    let mut session =
-        Session::client(config, |dial: &Dial| dial.connect(url.as_str())).with_queue_limit(10_000);
+    let mut session = blocking::client(config, Dialer::new(url.as_str())).with_queue_limit(10_000);
     wait_for(&mut session, "opened", opened);
     // More than the kernel takes, and than the limit: it goes alone.
     session.send(Message::binary(vec![0; 32 << 20])).unwrap();
@@ -188,7 +187,7 @@ fn a_stop_sends_what_is_queued_first() {
         .close_timeout(Duration::from_secs(20))
         .build()
         .unwrap();
-    let mut session = Session::client(config, |dial: &Dial| dial.connect(url.as_str()))
+    let mut session = blocking::client(config, Dialer::new(url.as_str()))
         .with_queue_limit(usize::MAX)
         .with_stall_timeout(Duration::from_secs(20));
     wait_for(&mut session, "opened", opened);
@@ -214,7 +213,7 @@ fn a_stop_sends_what_is_queued_first_a_little_at_a_time() {
             .count()
     });
     let config = settings().close_timeout(Duration::from_secs(20));
-    let mut session = Session::client(config.build().unwrap(), |dial: &Dial| {
+    let mut session = blocking::client(config.build().unwrap(), |dial: &Dial| {
         let mut socket = dial.connect(url.as_str())?;
         socket.set_config(|config| {
             config.write_buffer_size = 0;
@@ -248,7 +247,7 @@ fn text_pings_are_answered_by_text() {
     });
     let config = settings().build().unwrap();
     let mut session =
-        Session::client_with(config, TextPings::new("ping", "pong"), |dial: &Dial| {
+        blocking::client_with(config, TextPings::new("ping", "pong"), |dial: &Dial| {
             dial.connect(url.as_str())
         });
     for _ in 0..3 {
@@ -279,7 +278,7 @@ fn a_text_ping_of_the_peers_is_answered_and_not_shown() {
         .build()
         .unwrap();
     let mut session =
-        Session::client_with(config, TextPings::new("ping", "pong"), |dial: &Dial| {
+        blocking::client_with(config, TextPings::new("ping", "pong"), |dial: &Dial| {
             dial.connect(url.as_str())
         });
     assert_eq!(
@@ -329,8 +328,7 @@ fn a_codec_of_the_users_carries_the_id() {
         }
     });
     let config = settings().build().unwrap();
-    let mut session =
-        Session::client_with(config, JsonPings, |dial: &Dial| dial.connect(url.as_str()));
+    let mut session = blocking::client_with(config, JsonPings, Dialer::new(url.as_str()));
     let mut sent = None;
     let (id, round_trip) = wait_for(&mut session, "a pong", |notice| match notice {
         Notice::Ping(id) => {
@@ -348,7 +346,7 @@ fn a_codec_of_the_users_carries_the_id() {
 fn reconnecting_now_abandons_and_dials_in_every_state() {
     let (url, _server) = peer(|listener| peer::serve_all(&listener));
     let config = settings().build().unwrap();
-    let mut session = Session::client(config, |dial: &Dial| dial.connect(url.as_str()));
+    let mut session = blocking::client(config, Dialer::new(url.as_str()));
     session.reconnect_now(); // Idle
     wait_for(&mut session, "opened", opened);
     session.reconnect_now(); // Open
@@ -376,7 +374,7 @@ fn stopping_works_while_waiting_and_before_the_start() {
         .first_spread(Duration::from_secs(60))
         .build()
         .unwrap();
-    let mut session = Session::client(slow, |dial: &Dial| dial.connect(dead));
+    let mut session = blocking::client(slow, Dialer::new(dead));
     wait_for(&mut session, "down", down);
     assert_eq!(session.heartbeat().state(), State::Waiting);
     session.stop();
@@ -389,7 +387,7 @@ fn stopping_works_while_waiting_and_before_the_start() {
     ));
     assert!(next(&mut session).is_none());
 
-    let mut session = Session::client(slow, |dial: &Dial| dial.connect(dead));
+    let mut session = blocking::client(slow, Dialer::new(dead));
     session.stop();
     assert!(matches!(
         next(&mut session),
@@ -410,7 +408,7 @@ fn a_change_of_network_pings_at_once_and_moves_a_dial() {
         .build()
         .unwrap();
     let mut dead = false;
-    let mut session = Session::client(config, |dial: &Dial| {
+    let mut session = blocking::client(config, |dial: &Dial| {
         let url = if dead {
             "ws://127.0.0.1:1/"
         } else {
@@ -442,7 +440,7 @@ fn a_change_of_network_pings_at_once_and_moves_a_dial() {
 fn settings_change_while_running() {
     let (url, _server) = peer(|listener| serve(&mut accept(&listener)));
     let slow = settings().ping_interval(Duration::from_secs(60));
-    let mut session = Session::client(slow.build().unwrap(), |dial: &Dial| {
+    let mut session = blocking::client(slow.build().unwrap(), |dial: &Dial| {
         dial.connect(url.as_str())
     });
     wait_for(&mut session, "opened", opened);
@@ -464,7 +462,7 @@ fn an_application_that_was_away_reads_before_it_judges() {
         .late_tolerance(Duration::from_secs(3600))
         .build()
         .unwrap();
-    let mut session = Session::client(config, |dial: &Dial| dial.connect(url.as_str()));
+    let mut session = blocking::client(config, Dialer::new(url.as_str()));
     for _ in 0..3 {
         wait_for(&mut session, "a ping", |notice| {
             assert!(!matches!(notice, Notice::Down(_)), "{notice:?}");
@@ -494,7 +492,7 @@ fn a_slow_application_does_not_hold_the_pings() {
         longest
     });
     let config = settings().send_interval(Some(millis(200)));
-    let mut session = Session::client(config.build().unwrap(), |dial: &Dial| {
+    let mut session = blocking::client(config.build().unwrap(), |dial: &Dial| {
         dial.connect(url.as_str())
     });
     let lateness = Lateness::measure();
@@ -528,7 +526,7 @@ fn a_request_of_the_users_is_signed_afresh_for_each_dial() {
             drop(tungstenite::accept_hdr(socket, read).unwrap());
         }
     });
-    let mut session = Session::client(settings().build().unwrap(), |dial: &Dial| {
+    let mut session = blocking::client(settings().build().unwrap(), |dial: &Dial| {
         let attempt = dial.attempt().to_string();
         let request = ClientRequestBuilder::new(url.parse()?).with_header("X-Attempt", attempt);
         assert!(dial.deadline() > Instant::now());
@@ -551,7 +549,7 @@ fn a_url_that_needs_tls_fails_with_a_reason() {
         ("http://127.0.0.1:1/", "URL error: URL scheme not supported"),
     ] {
         let config = settings().build().unwrap();
-        let mut session = Session::client(config, |dial: &Dial| dial.connect(url));
+        let mut session = blocking::client(config, Dialer::new(url));
         assert_eq!(wait_for(&mut session, "down", down).to_string(), reason);
     }
 }
@@ -565,7 +563,7 @@ fn a_socket_that_was_not_made_with_the_dial_is_refused() {
         .trim_start_matches("ws://")
         .trim_end_matches('/')
         .to_owned();
-    let mut session = Session::client(settings().build().unwrap(), |_: &Dial| {
+    let mut session = blocking::client(settings().build().unwrap(), |_: &Dial| {
         let (socket, _) = tungstenite::client(&url, TcpStream::connect(&address)?).unwrap();
         Ok(socket)
     });

@@ -4,7 +4,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use keepalive::Config;
-use keepalive::blocking::{Dial, Notice, Session};
+use keepalive::blocking::{self, Dialer, Notice};
 use tungstenite::Message;
 
 use crate::peer::{self, Process, accept, millis, peer};
@@ -58,7 +58,7 @@ fn child_watches() {
         .late_tolerance(Duration::from_secs(24 * 60 * 60))
         .build()
         .unwrap();
-    let mut session = Session::client(config, |dial: &Dial| dial.connect(url));
+    let mut session = blocking::client(config, Dialer::new(url));
     let end = Instant::now() + peer::PATIENCE;
     while let Ok(Some(notice)) = session.next_before(end) {
         match notice {

@@ -3,7 +3,7 @@
 use std::io;
 use std::sync::{Arc, Mutex};
 
-use keepalive::blocking::{Dial, Notice, Session};
+use keepalive::blocking::{self, Dialer, Notice};
 use tracing_subscriber::filter::LevelFilter;
 use tracing_subscriber::fmt::MakeWriter;
 
@@ -55,7 +55,7 @@ fn changes_of_state_are_traced_with_epoch_attempt_reason_and_round_trip() {
         serve(&mut accept(&listener));
     });
     let config = settings().build().unwrap();
-    let mut session = Session::client(config, |dial: &Dial| dial.connect(url.as_str()));
+    let mut session = blocking::client(config, Dialer::new(url.as_str()));
     let round_trip = wait_for(&mut session, "a pong", |notice| match notice {
         Notice::Pong { round_trip, .. } => Some(round_trip),
         _ => None,
@@ -99,7 +99,7 @@ fn a_conviction_is_traced_with_its_reason() {
         let _ = io::Read::read_to_end(&mut socket, &mut Vec::new());
     });
     let config = settings().build().unwrap();
-    let mut session = Session::client(config, |dial: &Dial| dial.connect(url.as_str()));
+    let mut session = blocking::client(config, Dialer::new(url.as_str()));
     wait_for(&mut session, "down", |notice| {
         matches!(notice, Notice::Down(_)).then_some(())
     });

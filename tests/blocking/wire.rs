@@ -6,7 +6,7 @@ use std::rc::Rc;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use keepalive::blocking::{Dial, Notice, Session, Stream};
+use keepalive::blocking::{self, Dial, Dialer, Notice, Stream};
 use keepalive::{Codec, Incoming, PingId, SendError, Unsendable};
 use socket2::SockRef;
 use tungstenite::Message;
@@ -52,7 +52,7 @@ fn a_deadline_is_timed_out_while_connecting_and_would_block_afterwards() {
         serve(&mut accept(&listener));
     });
     let seen = Rc::new(RefCell::new(Vec::new()));
-    let mut session = Session::client(
+    let mut session = blocking::client(
         settings().connect_timeout(millis(200)).build().unwrap(),
         |dial: &Dial| {
             let stream = dial.tcp("127.0.0.1", url[15..url.len() - 1].parse().unwrap())?;
@@ -86,7 +86,7 @@ fn an_interrupted_handshake_is_a_dial_that_failed() {
         .connect_timeout(millis(300))
         .late_tolerance(NEVER);
     let mut failures = Vec::new();
-    let mut session = Session::client(config.build().unwrap(), |dial: &Dial| {
+    let mut session = blocking::client(config.build().unwrap(), |dial: &Dial| {
         let stream = dial.tcp("127.0.0.1", url[15..url.len() - 1].parse().unwrap())?;
         let layer = Layer {
             stream,
@@ -120,7 +120,7 @@ fn a_drip_does_not_hold_a_read() {
             }
         });
         let config = settings().ping_interval(NEVER / 2).build().unwrap();
-        let mut session = Session::client(config, |dial: &Dial| dial.connect(url.as_str()));
+        let mut session = blocking::client(config, Dialer::new(url.as_str()));
         wait_for(&mut session, "opened", opened);
         for _ in 0..3 {
             let begin = Instant::now();
@@ -142,7 +142,7 @@ fn a_slow_drain_does_not_hold_a_write() {
         }
     });
     let config = settings().pong_timeout(NEVER).build().unwrap();
-    let mut session = Session::client(config, |dial: &Dial| dial.connect(url.as_str()));
+    let mut session = blocking::client(config, Dialer::new(url.as_str()));
     wait_for(&mut session, "opened", opened);
     let begin = Instant::now();
     session.send(Message::binary(vec![0; 64 << 20])).unwrap();
@@ -176,8 +176,7 @@ fn a_ping_behind_a_big_message_counts_from_its_flush() {
         .pong_timeout(millis(1600))
         .build()
         .unwrap();
-    let mut session =
-        Session::client(config, |dial: &Dial| dial.connect(url.as_str())).with_stall_timeout(NEVER);
+    let mut session = blocking::client(config, Dialer::new(url.as_str())).with_stall_timeout(NEVER);
     wait_for(&mut session, "opened", opened);
     session.send(Message::binary(vec![0; LENGTH])).unwrap();
     let round_trip = wait_for(&mut session, "a pong", |notice| match notice {
@@ -211,7 +210,7 @@ fn the_answer_to_a_ping_leaves_at_once() {
         socket
     });
     let config = settings().ping_interval(NEVER).build().unwrap();
-    let mut session = Session::client(config, |dial: &Dial| dial.connect(url.as_str()));
+    let mut session = blocking::client(config, Dialer::new(url.as_str()));
     wait_for(&mut session, "opened", opened);
     thread::sleep(millis(100));
     let told = session.next_before(Instant::now());
@@ -225,7 +224,7 @@ fn the_answer_to_a_ping_leaves_at_once() {
 fn control_frames_are_not_the_applications_to_send() {
     let (url, _server) = peer(|listener| serve(&mut accept(&listener)));
     let config = settings().build().unwrap();
-    let mut session = Session::client(config, |dial: &Dial| dial.connect(url.as_str()));
+    let mut session = blocking::client(config, Dialer::new(url.as_str()));
     wait_for(&mut session, "opened", opened);
     for message in [
         Message::Ping(vec![0; 126].into()),
@@ -264,8 +263,7 @@ impl Codec<Message> for LongPings {
 fn in_place_of_a_ping_of_the_codecs_that_is_too_long_the_protocols_goes() {
     let (url, _server) = peer(|listener| serve(&mut accept(&listener)));
     let config = settings().build().unwrap();
-    let mut session =
-        Session::client_with(config, LongPings, |dial: &Dial| dial.connect(url.as_str()));
+    let mut session = blocking::client_with(config, LongPings, Dialer::new(url.as_str()));
     wait_for(&mut session, "pong", |notice| {
         matches!(notice, Notice::Pong { .. }).then_some(())
     });
@@ -281,7 +279,7 @@ fn abandoning_takes_milliseconds() {
         Instant::now()
     });
     let config = settings().pong_timeout(NEVER).build().unwrap();
-    let mut session = Session::client(config, |dial: &Dial| dial.connect(url.as_str()));
+    let mut session = blocking::client(config, Dialer::new(url.as_str()));
     wait_for(&mut session, "opened", opened);
     session.send(Message::binary(vec![0; 32 << 20])).unwrap();
     let _ = session.next_before(Instant::now() + millis(100));
@@ -310,7 +308,7 @@ fn a_write_that_was_blocked_goes_on_soon() {
         serve(&mut socket);
     });
     let config = settings().ping_interval(NEVER).build().unwrap();
-    let mut session = Session::client(config, |dial: &Dial| dial.connect(url.as_str()))
+    let mut session = blocking::client(config, Dialer::new(url.as_str()))
         .with_queue_limit(usize::MAX)
         .with_stall_timeout(NEVER);
     wait_for(&mut session, "opened", opened);
@@ -349,7 +347,7 @@ fn a_slow_peer_is_not_convicted_while_it_drains() {
         let _ = socket.read_to_end(&mut Vec::new());
     });
     let config = settings().ping_interval(millis(50)).pong_timeout(TIMEOUT);
-    let mut session = Session::client(config.build().unwrap(), |dial: &Dial| {
+    let mut session = blocking::client(config.build().unwrap(), |dial: &Dial| {
         dial.connect(url.as_str())
     });
     wait_for(&mut session, "opened", opened);
@@ -381,7 +379,7 @@ fn a_pong_behind_many_messages_is_read_before_the_verdict() {
         let _ = socket.read_to_end(&mut Vec::new());
     });
     let config = settings().strict_pongs(true).late_tolerance(NEVER);
-    let mut session = Session::client(config.build().unwrap(), |dial: &Dial| {
+    let mut session = blocking::client(config.build().unwrap(), |dial: &Dial| {
         dial.connect(url.as_str())
     });
     wait_for(&mut session, "a pong", |notice| match notice {
