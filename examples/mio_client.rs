@@ -8,12 +8,15 @@ use std::io;
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::process::ExitCode;
 use std::rc::Rc;
+use std::sync::Arc;
+use std::task::{Wake, Waker};
 use std::time::{Duration, Instant};
 
-use keepalive::Config;
-use keepalive::Ending;
-use keepalive::driver::{Bytes, Driver, End, Notice, Order, Plain, Read, Step, Transport as Bound};
+use keepalive::driver::{
+    Bytes, Codec, Dialect, Driver, End, Notice, Order, Plain, Read, Step, Transport as Bound,
+};
 use keepalive::tungstenite::{Tungstenite, ending};
+use keepalive::{Backlog, Config, Desk, Ending, Handle};
 use mio::net::TcpStream;
 use mio::{Events, Interest, Poll, Token};
 use tungstenite::handshake::HandshakeError;
@@ -30,6 +33,7 @@ struct Transport {
     poll: Poll,
     stage: Stage,
     count: Count,
+    desk: Desk<Message>,
 }
 
 enum Stage {
@@ -115,6 +119,14 @@ impl Bound for Transport {
     fn bytes(&self) -> Bytes {
         self.count.get()
     }
+
+    fn backlog(&mut self) -> Option<Message> {
+        self.desk.pull()
+    }
+
+    fn reclaim(&mut self) -> Vec<Message> {
+        self.desk.reclaim()
+    }
 }
 
 /// Whether it was done, or has to wait until the socket is writable.
@@ -186,6 +198,8 @@ impl Dial {
             let interests = Interest::READABLE | Interest::WRITABLE;
             let registry = transport.poll.registry();
             registry.register(&mut socket, Token(0), interests)?;
+            // Pings are small.
+            socket.set_nodelay(true)?;
             Ok(socket)
         });
         match begun {
@@ -225,7 +239,85 @@ impl Dial {
     }
 }
 
-// ---- The loop. ----
+// ---- The loop, and what other threads want of it. ----
+
+pub(crate) struct Session<K: Codec<Message> = Plain> {
+    pub(crate) driver: Driver<Tungstenite, K, Error, Instant>,
+    transport: Transport,
+    alarm: Waker,
+    events: Events,
+}
+
+impl<K: Codec<Message>> Session<K> {
+    pub(crate) fn new(
+        driver: Driver<Tungstenite, K, Error, Instant>,
+        url: &str,
+    ) -> Result<Self, Box<dyn std::error::Error>> {
+        let uri: tungstenite::http::Uri = url.parse()?;
+        let host = uri
+            .host()
+            .ok_or("the URL has no host")?
+            .trim_matches(['[', ']']);
+        let mut addresses = (host, uri.port_u16().unwrap_or(80)).to_socket_addrs()?;
+        let poll = Poll::new()?;
+        let alarm = Arc::new(Alarm(mio::Waker::new(poll.registry(), Token(1))?));
+        let size = |message: &Message| Tungstenite::new().size(message);
+        Ok(Self {
+            driver,
+            transport: Transport {
+                address: addresses.next().ok_or("the host has no address")?,
+                url: url.to_owned(),
+                poll,
+                stage: Stage::None,
+                count: Count::default(),
+                desk: Desk::new(size, Backlog::default(), |_| Ok(())),
+            },
+            alarm: alarm.into(),
+            events: Events::with_capacity(16),
+        })
+    }
+
+    pub(crate) fn handle(&self) -> Handle<Message> {
+        self.transport.desk.handle()
+    }
+
+    /// Does what there is to do. Where that was nothing, it has waited, until then at
+    /// most.
+    pub(crate) fn step(
+        &mut self,
+        until: Option<Instant>,
+    ) -> io::Result<Step<K::Message, Message, Error, Instant>> {
+        self.transport.desk.note_thread();
+        self.transport.desk.register(&self.alarm);
+        for wish in self.transport.desk.wishes() {
+            self.driver.grant(wish, Instant::now());
+        }
+        let step = self.driver.run(&mut self.transport);
+        let state = self.driver.heartbeat().state();
+        let desk = &mut self.transport.desk;
+        desk.publish(state, self.driver.heard_epoch());
+        desk.in_flight(self.driver.waiting());
+        if let Step::Idle(due) = step {
+            let wake = due.into_iter().chain(until).min();
+            let wait = wake.map(|at| at.saturating_duration_since(Instant::now()));
+            match self.transport.poll.poll(&mut self.events, wait) {
+                Err(error) if error.kind() != io::ErrorKind::Interrupted => return Err(error),
+                _ => {}
+            }
+        }
+        Ok(step)
+    }
+}
+
+/// Ends the wait, from any thread.
+struct Alarm(mio::Waker);
+
+impl Wake for Alarm {
+    fn wake(self: Arc<Self>) {
+        // Then it is heard at the next deadline.
+        let _ = self.0.wake();
+    }
+}
 
 fn main() -> ExitCode {
     let mut arguments = std::env::args().skip(1);
@@ -234,7 +326,7 @@ fn main() -> ExitCode {
         return ExitCode::from(2);
     };
     let seconds = arguments.next().and_then(|text| text.parse().ok());
-    match run(url, Duration::from_secs(seconds.unwrap_or(10))) {
+    match run(&url, Duration::from_secs(seconds.unwrap_or(10))) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("{error}");
@@ -243,49 +335,25 @@ fn main() -> ExitCode {
     }
 }
 
-fn run(url: String, lasts: Duration) -> Result<(), Box<dyn std::error::Error>> {
-    let uri: tungstenite::http::Uri = url.parse()?;
-    let host = uri
-        .host()
-        .ok_or("the URL has no host")?
-        .trim_matches(['[', ']']);
-    let mut addresses = (host, uri.port_u16().unwrap_or(80)).to_socket_addrs()?;
-    let mut transport = Transport {
-        address: addresses.next().ok_or("the host has no address")?,
-        url,
-        poll: Poll::new()?,
-        stage: Stage::None,
-        count: Count::default(),
-    };
-    let mut events = Events::with_capacity(16);
+fn run(url: &str, lasts: Duration) -> Result<(), Box<dyn std::error::Error>> {
     let seed = std::process::id().into();
-    let mut driver = Driver::client(Config::default(), seed, Tungstenite::new(), Plain);
-    let ends = Instant::now() + lasts;
-    let mut has_stopped = false;
+    let driver = Driver::client(Config::default(), seed, Tungstenite::new(), Plain);
+    let mut session = Session::new(driver, url)?;
+    let handle = session.handle();
+    std::thread::spawn(move || {
+        std::thread::sleep(lasts);
+        handle.stop()
+    });
     loop {
-        if !has_stopped && ends <= Instant::now() {
-            has_stopped = true;
-            driver.stop(Instant::now());
-        }
-        match driver.run(&mut transport) {
+        match session.step(None)? {
             Step::Message(message) => println!("{message}"),
             Step::Told(Notice::Opened { .. }) => {
                 println!("open");
-                driver.send(Message::text("hello"))?;
+                session.driver.send(Message::text("hello"))?;
             }
             Step::Told(Notice::Down(down)) => println!("down: {}", down.cause),
             Step::Told(Notice::Stopped { reason, .. }) => println!("{reason}"),
-            Step::Told(_) | Step::Again => {}
-            Step::Idle(due) => {
-                let wake = due.into_iter().chain((!has_stopped).then_some(ends)).min();
-                let wait = wake.map(|at| at.saturating_duration_since(Instant::now()));
-                match transport.poll.poll(&mut events, wait) {
-                    Err(error) if error.kind() != io::ErrorKind::Interrupted => {
-                        return Err(error.into());
-                    }
-                    _ => {}
-                }
-            }
+            Step::Told(_) | Step::Again | Step::Idle(_) => {}
             Step::Over => return Ok(()),
         }
     }

@@ -1,9 +1,12 @@
-//! One driver on every runtime: what happens to a client is told there as the
+//! One driver in every adapter: what happens to a client is told there as the
 //! blocking adapter tells it, the same events in the same order.
 #![cfg(unix)]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 #![allow(clippy::indexing_slicing)]
 
+#[path = "../examples/mio_client.rs"]
+#[allow(dead_code)]
+mod mio_client;
 #[path = "support/peer.rs"]
 mod peer;
 #[path = "support/peer_scenarios.rs"]
@@ -164,4 +167,53 @@ mod on_tokio_websockets {
     }
 
     scenarios::test_all!(TokioWebsockets);
+}
+
+/// The example of an adapter by hand.
+mod on_mio {
+    use super::*;
+    use crate::mio_client::Session;
+    use keepalive::driver::{Driver, Notice, Step};
+    use keepalive::tungstenite::Tungstenite;
+
+    struct Mio;
+
+    impl Client for Mio {
+        fn run(config: Config, url: &str, mut app: impl FnMut(&Told) -> Order) -> Story {
+            let driver = Driver::client(config, 7, Tungstenite::new(), Plain);
+            let mut session = Session::new(driver, url).unwrap();
+            let end = Instant::now() + PATIENCE;
+            let mut story = Story::default();
+            let mut order = app(&Told::Idle);
+            loop {
+                let (driver, now) = (&mut session.driver, Instant::now());
+                match order {
+                    Order::Nothing => {}
+                    Order::Send(message) => drop(driver.send(message)),
+                    Order::Stop => driver.stop(now),
+                    Order::ReconnectNow => driver.reconnect_now(now),
+                    Order::NetworkChanged => driver.network_changed(),
+                    Order::GiveUp(code) => {
+                        let epoch = driver.heard_epoch().unwrap();
+                        driver.give_up(epoch, Closed::with_code(CloseCode(code)), now);
+                    }
+                    Order::Quit => return story,
+                }
+                let notice = match session.step(Some(end)).unwrap() {
+                    Step::Message(message) => Notice::Message(message),
+                    Step::Told(notice) => notice,
+                    Step::Over => return story,
+                    Step::Again | Step::Idle(_) => {
+                        assert!(Instant::now() < end, "no end of {story:?}");
+                        order = Order::Nothing;
+                        continue;
+                    }
+                };
+                let told = Told::of(notice, Instant::now(), Message::len, words_of);
+                order = story.tell(told, &mut app);
+            }
+        }
+    }
+
+    scenarios::test_all!(Mio);
 }
