@@ -1,14 +1,12 @@
 //! What other threads want of a session that waits.
 
 use std::io::Read;
-use std::net::TcpListener;
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use keepalive::blocking::{self, Dial, Notice, Session, Stream};
 use keepalive::{
     Backlog, Cause, CloseCode, Closed, Config, Goodbye, Handle, Lost, Plain, SendError, State,
-    StopReason,
 };
 use tungstenite::{Error, Message, WebSocket};
 
@@ -51,56 +49,6 @@ fn assert_soon(what: &str, mut took: Vec<Duration>) {
         took[took.len() - 1]
     );
     assert!(median < millis(10), "{what}: {took:?}");
-}
-
-fn stops_soon(what: &str, state: State, config: Config, url: &str) {
-    let took = (0..20).map(|_| {
-        let (handle, told) = run(client(config, url));
-        wait_for_state(&handle, state);
-        thread::sleep(millis(20));
-        let begin = Instant::now();
-        handle.stop().unwrap();
-        let told = told.join().unwrap();
-        let (at, last) = told.last().unwrap();
-        let is_over = matches!(
-            last,
-            Notice::Stopped {
-                reason: StopReason::Requested,
-                ..
-            }
-        );
-        assert!(is_over, "{told:?}");
-        at.duration_since(begin)
-    });
-    assert_soon(what, took.collect());
-}
-
-#[test]
-fn a_stop_ends_a_dial_that_hangs_in_connect() {
-    let hole = BlackHole::new();
-    let config = settings().connect_timeout(PATIENCE).build().unwrap();
-    stops_soon("connect", State::Connecting, config, &url_of(hole.address));
-}
-
-#[test]
-fn a_stop_ends_a_dial_that_hangs_in_the_handshake() {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let url = url_of(listener.local_addr().unwrap());
-    let config = settings().connect_timeout(PATIENCE).build().unwrap();
-    stops_soon("handshake", State::Connecting, config, &url);
-}
-
-#[test]
-fn a_stop_ends_a_backoff() {
-    let config = settings().first_spread(NEVER).build().unwrap();
-    stops_soon("backoff", State::Waiting, config, "ws://127.0.0.1:1/");
-}
-
-#[test]
-fn a_stop_ends_a_quiet_connection() {
-    let (url, _peer) = peer(|listener| peer::serve_all(&listener));
-    let config = settings().ping_interval(NEVER).build().unwrap();
-    stops_soon("a quiet connection", State::Open, config, &url);
 }
 
 #[test]

@@ -1,8 +1,46 @@
 mod runtime {
+    use std::net::{SocketAddr, TcpStream};
     use std::time::Duration;
 
-    pub(crate) use keepalive::smol::{client, client_with, connect};
+    use async_tungstenite::WebSocketStream;
+    use keepalive::Config;
+    use keepalive::driver::{Codec, KeepingError, Plain};
+    use keepalive::session::{Accepted, Session, boxed};
+    use keepalive::smol::{Client, Dialer, Socket, Timer};
+    use keepalive::tungstenite::Tungstenite;
+    use smol::Async;
     use smol::future::FutureExt;
+    use tungstenite::Message;
+
+    pub(crate) fn client(config: Config, url: &str) -> Client {
+        client_with(config, Plain, url)
+    }
+
+    pub(crate) fn client_with<K>(config: Config, codec: K, url: &str) -> Client<Socket, K>
+    where
+        K: Codec<Message>,
+    {
+        keepalive::smol::client_with(config, codec, boxed(Dialer::new(url)))
+    }
+
+    pub(crate) fn keeping(config: Config, url: &str, bytes: usize) -> Result<Client, KeepingError> {
+        client(config, url).keeping(bytes)
+    }
+
+    /// One whose server has these addresses.
+    pub(crate) fn client_to(config: Config, addresses: [SocketAddr; 2]) -> Client {
+        let dialer = Dialer::new("ws://example.com/").to(addresses);
+        keepalive::smol::client(config, boxed(dialer))
+    }
+
+    pub(crate) async fn accepted(
+        config: Config,
+        socket: TcpStream,
+    ) -> Session<Accepted<WebSocketStream<Async<TcpStream>>>, Timer, Tungstenite, Plain> {
+        let socket = Async::new(socket).unwrap();
+        let socket = async_tungstenite::accept_async(socket).await.unwrap();
+        keepalive::smol::accepted(config, socket)
+    }
 
     pub(crate) fn run<F: Future>(future: F) -> F::Output {
         smol::block_on(future)
@@ -17,5 +55,7 @@ mod runtime {
     }
 }
 
+#[path = "ours.rs"]
+mod ours;
 #[path = "scenarios.rs"]
 mod scenarios;
