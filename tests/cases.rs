@@ -6,6 +6,8 @@
 // One list, by each adapter.
 #![allow(clippy::duplicate_mod)]
 
+#[path = "cases/dying.rs"]
+mod dying;
 #[path = "../examples/mio_client.rs"]
 #[allow(dead_code)]
 mod mio_client;

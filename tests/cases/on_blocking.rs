@@ -75,6 +75,8 @@ mod runtime {
     }
 }
 
+#[path = "losses.rs"]
+mod losses;
 #[path = "ours.rs"]
 mod ours;
 #[path = "scenarios.rs"]

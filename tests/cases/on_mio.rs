@@ -89,5 +89,7 @@ mod runtime {
     }
 }
 
+#[path = "losses.rs"]
+mod losses;
 #[path = "scenarios.rs"]
 mod scenarios;

@@ -51,6 +51,8 @@ mod runtime {
     }
 }
 
+#[path = "losses.rs"]
+mod losses;
 #[path = "ours.rs"]
 mod ours;
 #[path = "scenarios.rs"]

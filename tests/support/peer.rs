@@ -194,6 +194,11 @@ impl Process {
         self.child.id()
     }
 
+    pub fn kill(&mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+
     pub fn stop(&self) {
         signal("STOP", self.pid());
     }
