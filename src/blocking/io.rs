@@ -3,7 +3,6 @@ use std::task::Waker;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use tungstenite::error::ProtocolError;
 use tungstenite::{Error, Message, WebSocket};
 
 use super::link::Link;
@@ -251,10 +250,6 @@ impl<S: IoRead + IoWrite> Transport for Io<S> {
         if let Held::Bytes(held) = &mut self.held {
             *held = held.saturating_add(message.len());
         }
-        if is_oversize_control(&message) {
-            // tungstenite would send it, and the peer has to take it for an attack.
-            return Err(Error::Protocol(ProtocolError::ControlFrameTooBig));
-        }
         link.begin();
         let result = socket.write(message);
         if !is_done(result, link)? {
@@ -298,8 +293,8 @@ impl<S: IoRead + IoWrite> Transport for Io<S> {
         self.desk.as_mut()?.pull()
     }
 
-    fn dropped(&mut self) -> Vec<Message> {
-        self.desk.as_mut().map(Desk::dropped).unwrap_or_default()
+    fn dropped(&mut self) -> Option<Vec<Message>> {
+        self.desk.as_mut()?.dropped()
     }
 
     fn reclaim(&mut self) -> Vec<Message> {
@@ -356,11 +351,6 @@ fn batch<S>(socket: &WebSocket<S>) -> usize {
         usize::MAX => BATCH,
         _ => 0,
     }
-}
-
-/// RFC 6455 section 5.5.
-fn is_oversize_control(message: &Message) -> bool {
-    matches!(message, Message::Ping(payload) | Message::Pong(payload) if payload.len() > 125)
 }
 
 /// Whether all of it has left.
