@@ -25,8 +25,9 @@ pub trait Dialect {
     /// frames; and for what is longer than the transport takes.
     fn size(&self, message: &Self::Message) -> Result<usize, Unsendable>;
 
-    /// The protocol's ping with this id, its payload 125 bytes at most, as the protocol
-    /// demands; `None` where the library has none, as in browsers. Then the codec has to have one, except in listen-only.
+    /// The protocol's ping with this id, with a payload of 125 bytes at most (RFC 6455
+    /// section 5.5); `None` where the library has none, as in browsers. Then the codec
+    /// has to have one, except in listen-only.
     fn ping(&mut self, id: PingId) -> Option<Self::Message>;
 
     /// The close frame with this code and these words, or without any; `None` where

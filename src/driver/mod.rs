@@ -509,9 +509,8 @@ where
 
     /// Whether another stop would not wait any more.
     #[cfg(all(feature = "async", feature = "std"))]
-    pub(crate) fn is_stopping(&self) -> bool {
-        let is_early = matches!(self.early, Some(Early::Stop | Early::Abandon));
-        is_early || matches!(self.heartbeat.state(), State::Closing | State::Stopped)
+    pub(crate) const fn is_stopping(&self) -> bool {
+        self.is_stopping
     }
 
     fn say_goodbye(&mut self, goodbye: Option<Goodbye>, now: I) {
@@ -519,8 +518,7 @@ where
         self.is_stopping |= self.heartbeat.state() != State::Stopped || self.unheard.has_end();
         if self.is_yet_to_open() {
             self.early = match self.early {
-                Some(Early::Stop) => Some(Early::Abandon),
-                Some(Early::Abandon) => Some(Early::Abandon),
+                Some(Early::Stop | Early::Abandon) => Some(Early::Abandon),
                 Some(Early::Reconnect) | None => Some(Early::Stop),
             };
         } else {
@@ -1060,10 +1058,10 @@ where
                 Incoming::AnyPong => self.hear_any_pong(now),
                 Incoming::Ping(answer) => {
                     self.hear_control(now);
-                    if let (Some(connection), Ok(_)) =
-                        (&mut self.connection, self.dialect.size(&answer))
-                    {
-                        connection.answer = Some(answer);
+                    if let Some(connection) = &mut self.connection {
+                        if connection.measure(self.dialect.size(&answer)).is_ok() {
+                            connection.answer = Some(answer);
+                        }
                     }
                 }
                 Incoming::Closed(closed, words) => self.hear_close(closed, words, now),
@@ -1313,8 +1311,9 @@ where
 
     /// The codec's, where that is data and not too long, or the protocol's.
     fn make_ping(&mut self, id: PingId) -> Option<D::Message> {
+        let connection = self.connection.as_ref()?;
         let own = self.codec.ping(id);
-        let own = own.filter(|message| self.dialect.size(message).is_ok());
+        let own = own.filter(|own| connection.measure(self.dialect.size(own)).is_ok());
         own.or_else(|| self.dialect.ping(id))
     }
 
