@@ -1145,6 +1145,26 @@ mod keeping {
     }
 
     #[test]
+    fn what_waits_at_the_limit_goes_with_a_backlog_that_does_not_outlive_the_connection() {
+        let world = keeps(|it| {
+            it.keeps = Some(50);
+            it.drops_queue = true;
+            it.peers = vec![ends(s(2), Ends::Plain), Peer::good()];
+            it.wishes = vec![
+                (s(1), Wish::Queue(30)),
+                (s(1), Wish::Queue(31)),
+                (s(1), Wish::Queue(32)),
+            ];
+        })
+        .run();
+        world.assert_log(&[
+            "unsent: [Text { id: 2, size: 31 }, Text { id: 3, size: 32 }]",
+            "told Opened",
+        ]);
+        assert_eq!(world.count("out Text"), 1);
+    }
+
+    #[test]
     fn it_needs_confirm_within_and_keeps_it() {
         let mut net = Net::new(
             vec![Peer::good()],

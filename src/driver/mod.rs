@@ -835,7 +835,11 @@ where
                 }
             }
             Notice::Down(down) if down.lost == Lost::Connection => {
-                down.unsent.extend(transport.dropped());
+                if let Some(dropped) = transport.dropped() {
+                    // What was asked for and had to wait came first.
+                    down.unsent.extend(self.backlog.take_all());
+                    down.unsent.extend(dropped);
+                }
             }
             Notice::Stopped { unsent, .. } => {
                 self.is_stopping = false;

@@ -70,10 +70,10 @@ pub trait Transport {
         None
     }
 
-    /// What of the [`backlog`](Self::backlog) does not outlive a connection that was
-    /// lost. Asked when that is told, which gives it back.
-    fn dropped(&mut self) -> Vec<Self::Message> {
-        Vec::new()
+    /// The whole [`backlog`](Self::backlog), where it does not outlive a connection that
+    /// was lost: asked when that is told, which gives it back. `None` where it does.
+    fn dropped(&mut self) -> Option<Vec<Self::Message>> {
+        None
     }
 
     /// What is left of the [`backlog`](Self::backlog), where it is to be given back

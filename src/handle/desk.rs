@@ -124,11 +124,8 @@ impl<W> Desk<W> {
     }
 
     /// Takes the whole backlog, where it does not outlive the connection that was lost.
-    pub fn dropped(&mut self) -> Vec<W> {
-        if self.shared.outlives_connections() {
-            return Vec::new();
-        }
-        self.clear()
+    pub fn dropped(&mut self) -> Option<Vec<W>> {
+        (!self.shared.outlives_connections()).then(|| self.clear())
     }
 
     /// Takes the whole backlog. It does not count as in flight.

@@ -235,12 +235,9 @@ where
         }
     }
 
-    fn dropped(&mut self) -> Vec<Message<C>> {
-        #[cfg(feature = "std")]
-        if let Some(desk) = &mut self.io.desk {
-            return desk.dropped();
-        }
-        Vec::new()
+    #[cfg(feature = "std")]
+    fn dropped(&mut self) -> Option<Vec<Message<C>>> {
+        self.io.desk.as_mut()?.dropped()
     }
 
     fn reclaim(&mut self) -> Vec<Message<C>> {

@@ -473,6 +473,15 @@ impl Net {
             .min()
     }
 
+    /// Whether there is nothing to read before something comes in.
+    pub fn is_drained(&self) -> bool {
+        let seen = self.seen();
+        let arrivals = self.link.iter().flat_map(|link| link.inbox.keys());
+        let mut arrivals = arrivals.map(|&(at, _)| at);
+        let floods = self.link.as_ref().and_then(Link::floods_from);
+        arrivals.all(|at| at > seen) && floods.is_none_or(|from| from > seen)
+    }
+
     /// It says so once.
     pub fn has_woken(&mut self) {
         self.wakes = false;
@@ -802,13 +811,12 @@ impl Transport for Net {
         next
     }
 
-    fn dropped(&mut self) -> Vec<Wire> {
+    fn dropped(&mut self) -> Option<Vec<Wire>> {
         if !self.drops_queue {
-            return Vec::new();
+            return None;
         }
-        let dropped: Vec<_> = self.queue.drain(..).collect();
-        self.oracle.drops_backlog(&dropped);
-        dropped
+        self.oracle.drops_backlog();
+        Some(self.queue.drain(..).collect())
     }
 
     fn reclaim(&mut self) -> Vec<Wire> {

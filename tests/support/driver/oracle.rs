@@ -640,10 +640,8 @@ impl Oracle {
         }
     }
 
-    pub fn drops_backlog(&mut self, dropped: &[Wire]) {
-        self.dropped_line = ids(dropped);
-        let dropped = &self.dropped_line;
-        self.line.retain(|id| !dropped.contains(id));
+    pub fn drops_backlog(&mut self) {
+        self.dropped_line = self.line.drain(..).collect();
     }
 
     pub fn peer_read(&mut self, _: usize, id: u64) {

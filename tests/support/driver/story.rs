@@ -208,5 +208,6 @@ pub fn setup(bytes: &[u8]) -> Setup {
         let wish = wish(bytes, setup.keeps.is_some());
         setup.wishes.push((at, wish));
     }
+    setup.rests = bytes.once_in(3);
     setup
 }

@@ -92,6 +92,8 @@ pub struct Setup {
     pub logins: usize,
     /// It says that it is healthy so long after an opening.
     pub healthy_after: Option<Duration>,
+    /// It waits inside of its reads, where the driver lets it.
+    pub rests: bool,
     /// It puts back what comes back.
     pub requeues: bool,
     /// How long each notice keeps it busy.
@@ -114,6 +116,7 @@ impl Setup {
             peers: vec![Peer::good()],
             lags: false,
             drops_queue: false,
+            rests: false,
             logins: 0,
             healthy_after: None,
             requeues: false,
@@ -311,6 +314,13 @@ impl<D: Drive> World<D> {
         }
         if let Some((_, epoch)) = self.healthy_at.take_if(|(at, _)| *at <= now) {
             self.say_healthy(epoch);
+        }
+        if self.setup.rests && self.listens && self.net.is_drained() {
+            if let Some(due) = self.driver.driver().rest(&mut self.net) {
+                if !self.sleep(due, until) {
+                    return false;
+                }
+            }
         }
         let before = self.net.now;
         let step = if self.listens {
