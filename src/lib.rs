@@ -134,6 +134,8 @@
 //! - `tokio`, `smol`: timer and connector for it, with tokio-tungstenite 0.30 and
 //!   async-tungstenite 0.35; bring `std` and `tungstenite`.
 //! - `tungstenite`: codecs for tungstenite's messages.
+//! - `rustls`: `wss://` for the dialers of `blocking`, `tokio` and `smol`, with the
+//!   platform's root certificates; others, and client certificates, by `Tls`.
 //! - `serde`: reads and writes a [`Config`].
 //! - `tracing`: events from the adapters; brings `std`.
 #![cfg_attr(not(any(feature = "std", test)), no_std)]
@@ -174,6 +176,8 @@ pub mod smol;
 #[cfg(any(feature = "blocking", feature = "smol", feature = "tokio"))]
 mod system;
 mod time;
+#[cfg(any(feature = "blocking", feature = "smol", feature = "tokio"))]
+mod tls;
 #[cfg(feature = "tokio")]
 pub mod tokio;
 #[cfg(feature = "alloc")]
@@ -205,6 +209,13 @@ pub use rtt::RoundTrip;
 #[cfg(feature = "alloc")]
 pub use send_error::{SendError, Unsendable};
 pub use time::Instant;
+#[cfg(any(feature = "blocking", feature = "smol", feature = "tokio"))]
+pub use tls::MaybeTls;
+#[cfg(all(
+    feature = "rustls",
+    any(feature = "blocking", feature = "smol", feature = "tokio")
+))]
+pub use tls::{Tls, TlsError};
 
 #[cfg(all(doctest, feature = "blocking", feature = "tokio"))]
 #[doc = include_str!("../README.md")]

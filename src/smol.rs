@@ -26,11 +26,11 @@
 //! # }
 //! ```
 //!
-//! For `wss://`, [`connect_over`] takes any TLS library.
+//! With the feature `rustls` the URL may be `wss://`, and `Dialer::tls` says whom it trusts:
+//! by default whom the system trusts. [`connect_over`] takes any other TLS library.
 
 use core::pin::Pin;
 use core::task::{Context, Poll};
-use std::future::ready;
 use std::io;
 use std::time::Instant;
 
@@ -50,7 +50,7 @@ use crate::session::{
     Transport,
 };
 use crate::tungstenite::{Tungstenite, ending};
-use crate::{Config, Handle, system};
+use crate::{Config, Handle, MaybeTls, system};
 
 /// smol's timer. It allocates nothing.
 #[derive(Debug)]
@@ -198,10 +198,10 @@ pub type Notices<S = Socket, K = Plain> =
     session::Notices<Boxed<S>, Timer, Tungstenite, K, Silent<Message>>;
 
 /// What [`connect`] makes.
-pub type Socket = Counted<WebSocketStream<Tap<TcpStream>>>;
+pub type Socket = Counted<WebSocketStream<MaybeTls<Tap<TcpStream>>>>;
 
-/// Connects to a `ws://` URL, or to a request for one: a [`Dialer`] without settings. Its
-/// bytes are counted.
+/// Connects to a URL, or to a request for one: a [`Dialer`] without settings. Its bytes
+/// are counted.
 ///
 /// # Errors
 ///
@@ -212,7 +212,7 @@ pub async fn connect<R: IntoClientRequest>(request: R) -> Result<Socket, Error> 
 }
 
 /// The same over a stream that `secure` makes of the one to the server: the place
-/// for TLS of any kind.
+/// for TLS of any other kind.
 ///
 /// # Errors
 ///
@@ -253,18 +253,25 @@ where
 pub type Dialer = crate::dial::Dialer<Timer>;
 
 impl Dialer {
-    /// Connects to a `ws://` URL. Gives the answer to the handshake, too.
+    /// Connects to a URL: `ws://`, and with the feature `rustls` `wss://`. Gives the answer
+    /// to the handshake, too.
     ///
     /// # Errors
     ///
-    /// Fails if the URL is invalid or `wss://`, the network fails, or the server refuses.
+    /// Fails if the URL is invalid, the network or TLS fails, or the server refuses; what
+    /// failed in TLS is a `TlsError` inside `Io`.
     pub async fn connect(self) -> Result<(Socket, Response), Error> {
-        let dial = self.begin(Target::without_tls)?;
-        open(dial, |tap, _| ready(Ok(tap))).await
+        let tls = self.tls.clone();
+        let dial = self.begin(Target::supported)?;
+        open(dial, |tap, url| {
+            let session = tls.session(&url);
+            async { MaybeTls::new(tap, session?).shaken_on_smol().await }
+        })
+        .await
     }
 
-    /// The same for any URL, over a stream that `secure` makes of the one to the server:
-    /// the place for TLS of any kind.
+    /// The same over a stream that `secure` makes of the one to the server: the place for
+    /// TLS of any other kind.
     ///
     /// It is called again for each redirect that is followed, with the URL that this
     /// stream leads to: the host to verify, and whether it is `wss` at all.

@@ -12,8 +12,8 @@ use std::net::TcpStream;
 use std::time::Duration;
 
 use allocation_counter::measure;
-use keepalive::blocking::{Boxed, Dialer, Notice, Session, Stream, boxed, client};
-use keepalive::{Config, Handle, Plain};
+use keepalive::blocking::{Client, Dialer, Notice, boxed, client};
+use keepalive::{Config, Handle};
 use tungstenite::protocol::WebSocketConfig;
 use tungstenite::{Message, WebSocket};
 
@@ -64,8 +64,6 @@ fn of_a_bare_loop(at_once: usize) -> u64 {
         }
     })
 }
-
-type Client = Session<Stream, Plain, Boxed<Stream>>;
 
 fn of_a_session(at_once: usize, send: impl Fn(&mut Client, &Handle<Message>)) -> u64 {
     let dialer = Dialer::new(says(at_once)).websocket(limits());

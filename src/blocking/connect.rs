@@ -2,8 +2,9 @@ use std::io::{Read, Write};
 
 use tungstenite::{Error, WebSocket};
 
-use super::dial::{Dial, Dialer};
+use super::dial::{Dial, Dialer, Socket};
 use super::stream::Stream;
+use crate::MaybeTls;
 
 /// How to get a WebSocket: implemented for [`Dialer`], and for every closure that takes
 /// the [`Dial`] to do it with.
@@ -36,9 +37,9 @@ where
 }
 
 impl Connect for Dialer {
-    type Stream = Stream;
+    type Stream = MaybeTls<Stream>;
 
-    fn connect(&mut self, dial: &Dial) -> Result<WebSocket<Stream>, Error> {
+    fn connect(&mut self, dial: &Dial) -> Result<Socket, Error> {
         let (socket, _) = self.again().connect(dial)?;
         Ok(socket)
     }

@@ -16,7 +16,11 @@ use super::link::Link;
 use super::race::{Race, Standing};
 use super::stream::Stream;
 use super::wait::Wait;
+use crate::MaybeTls;
 use crate::dial::{self, Addresses, Begun, Lookup, Target};
+
+/// What a [`Dialer`] connects.
+pub type Socket = WebSocket<MaybeTls<Stream>>;
 
 /// One dial of a session: its number, its deadline, and the way to put a socket under
 /// that deadline.
@@ -110,7 +114,7 @@ impl Dial {
         tungstenite::client::client_with_config(request, stream, limits).map_err(plain)
     }
 
-    /// All of it for `ws://`; for `wss://` there is [`connect_over`](Self::connect_over).
+    /// All of it, as a [`Dialer`] without settings.
     ///
     /// Three redirects are followed. `Authorization`, `Cookie` and `Proxy-Authorization`
     /// do not go to another host or port.
@@ -118,7 +122,7 @@ impl Dial {
     /// # Errors
     ///
     /// tungstenite's; a deadline that passes is `Io` with `TimedOut`.
-    pub fn connect(&self, request: impl IntoClientRequest) -> Result<WebSocket<Stream>, Error> {
+    pub fn connect(&self, request: impl IntoClientRequest) -> Result<Socket, Error> {
         let (socket, _) = self.connect_with(request, None)?;
         Ok(socket)
     }
@@ -132,12 +136,12 @@ impl Dial {
         &self,
         request: impl IntoClientRequest,
         limits: Option<WebSocketConfig>,
-    ) -> Result<(WebSocket<Stream>, Response), Error> {
+    ) -> Result<(Socket, Response), Error> {
         with_limits(request, limits).connect(self)
     }
 
-    /// The same for any URL, over a stream that `secure` makes of the one to the server:
-    /// the place for TLS of any kind.
+    /// The same over a stream that `secure` makes of the one to the server: the place for
+    /// TLS of any other kind.
     ///
     /// It is called again for each redirect that is followed, with the URL that this
     /// stream leads to: the host to verify, and whether it is `wss` at all.
@@ -229,19 +233,24 @@ impl Dial {
 pub type Dialer = crate::dial::Dialer<Wait>;
 
 impl Dialer {
-    /// Connects to a `ws://` URL. Gives the answer to the handshake, too.
+    /// Connects to a URL: `ws://`, and with the feature `rustls` `wss://`. Gives the answer
+    /// to the handshake, too.
     ///
     /// # Errors
     ///
-    /// Fails if the URL is invalid or `wss://`, the network fails, or the server refuses;
-    /// a deadline that passes is `Io` with `TimedOut`.
-    pub fn connect(self, dial: &Dial) -> Result<(WebSocket<Stream>, Response), Error> {
-        let begun = self.begin(Target::without_tls)?;
-        dial.open(begun, |stream, _| Ok(stream))
+    /// Fails if the URL is invalid, the network or TLS fails, or the server refuses; what
+    /// failed in TLS is a `TlsError` inside `Io`, and a deadline that passes is `Io` with
+    /// `TimedOut`.
+    pub fn connect(self, dial: &Dial) -> Result<(Socket, Response), Error> {
+        let tls = self.tls.clone();
+        let begun = self.begin(Target::supported)?;
+        dial.open(begun, |stream, url| {
+            MaybeTls::new(stream, tls.session(url)?).shaken()
+        })
     }
 
-    /// The same for any URL, over a stream that `secure` makes of the one to the server:
-    /// the place for TLS of any kind.
+    /// The same over a stream that `secure` makes of the one to the server: the place for
+    /// TLS of any other kind.
     ///
     /// It is called again for each redirect that is followed, with the URL that this
     /// stream leads to: the host to verify, and whether it is `wss` at all.

@@ -32,7 +32,11 @@
 //!
 //! # TLS
 //!
-//! With any TLS library, over the [`Stream`], which has the deadline. Here rustls:
+//! With the feature `rustls` the URL of a [`Dialer`] may be `wss://`, and `Dialer::tls` says
+//! whom it trusts: by default whom the system trusts.
+//!
+//! Any other TLS library goes over the [`Stream`], which has the deadline. Here rustls, by
+//! hand:
 //!
 //! ```
 //! use std::io;
@@ -111,7 +115,7 @@ mod wait;
 
 pub use crate::driver::Bytes;
 pub use connect::{Boxed, Connect, boxed};
-pub use dial::{Dial, Dialer, accept};
+pub use dial::{Dial, Dialer, Socket, accept};
 pub use link::Link;
 pub use session::{Client, Notice, Session, TimeUp, accepted, accepted_with, client, client_with};
 pub use stream::Stream;

@@ -15,7 +15,9 @@ use crate::driver::{
     self, Codec, Counts, Dialect as _, Driver, KeepingError, Plain, Step, UnderWay,
 };
 use crate::tungstenite::Tungstenite;
-use crate::{Backlog, Closed, Config, Desk, Ending, Goodbye, Handle, Heartbeat, SendError, system};
+use crate::{
+    Backlog, Closed, Config, Desk, Ending, Goodbye, Handle, Heartbeat, MaybeTls, SendError, system,
+};
 
 /// What a [`Session`] reports.
 pub type Notice<M = Message> = driver::Notice<M, Message, Error, Instant>;
@@ -58,7 +60,7 @@ pub struct Session<S, K: Codec<Message> = Plain, C = fn(&Dial) -> Result<WebSock
 /// let dialer = boxed(Dialer::new("ws://localhost:9001"));
 /// let feed = Feed { client: client(Config::default(), dialer) };
 /// ```
-pub type Client<S = Stream, K = Plain> = Session<S, K, Boxed<S>>;
+pub type Client<S = MaybeTls<Stream>, K = Plain> = Session<S, K, Boxed<S>>;
 
 /// A client, with protocol pings. Its seed is random. It begins to dial when it is first
 /// asked for a notice.

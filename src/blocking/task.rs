@@ -11,7 +11,7 @@ use super::connect::Connect;
 use super::session::{Notice, Session, TimeUp, Turn};
 use super::stream::Stream;
 use crate::driver::{Codec, Plain};
-use crate::{Closed, Handle, SendError};
+use crate::{Closed, Handle, MaybeTls, SendError};
 
 /// What the session of [`Session::spawn`] reports, one notice at a time: to ask for the
 /// next one is to have dealt with those before. While nobody asks, it beats all the same.
@@ -19,7 +19,7 @@ use crate::{Closed, Handle, SendError};
 /// Dropping it stops the session, which says goodbye on its thread; nothing waits for
 /// that. To wait, [`stop`](Handle::stop) and read on until `None`: then the connection is
 /// gone. `None` also follows a panic on the session's thread, of a codec for example.
-pub struct Notices<S = Stream, K: Codec<Message> = Plain> {
+pub struct Notices<S = MaybeTls<Stream>, K: Codec<Message> = Plain> {
     shared: Arc<Shared<S, K>>,
     handle: Handle<Message>,
     waker: Waker,

@@ -13,6 +13,7 @@ use tungstenite::protocol::WebSocketConfig;
 
 use super::lookup::Lookup;
 use super::url::{Requests, Target};
+use crate::tls::Tls;
 
 /// How much the system takes that it has not yet sent.
 #[cfg(any(target_os = "android", target_os = "linux"))]
@@ -45,6 +46,7 @@ pub struct Dialer<T> {
     websocket: Option<WebSocketConfig>,
     addresses: Option<Vec<SocketAddr>>,
     send_buffer: Option<usize>,
+    pub(crate) tls: Tls,
     runtime: PhantomData<fn() -> T>,
 }
 
@@ -57,6 +59,7 @@ impl<T> Dialer<T> {
             websocket: None,
             addresses: None,
             send_buffer: None,
+            tls: Tls::default(),
             runtime: PhantomData,
         }
     }
@@ -86,6 +89,36 @@ impl<T> Dialer<T> {
     #[must_use]
     pub const fn send_buffer(mut self, bytes: usize) -> Self {
         self.send_buffer = Some(bytes);
+        self
+    }
+
+    /// Sets whom it trusts on `wss://`, and the certificate that it shows: [`Tls`], or a
+    /// `rustls::ClientConfig`. By default it trusts whom the system trusts
+    /// ([`Tls::platform`]), and shows none.
+    ///
+    /// ```no_run
+    /// use std::sync::Arc;
+    ///
+    /// use keepalive::Config;
+    /// use keepalive::tokio::{Dialer, client};
+    /// use rustls::crypto::ring::default_provider;
+    /// use rustls::{ClientConfig, RootCertStore};
+    ///
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let roots = RootCertStore::from_iter(webpki_roots::TLS_SERVER_ROOTS.iter().cloned());
+    /// let config = ClientConfig::builder_with_provider(Arc::new(default_provider()))
+    ///     .with_safe_default_protocol_versions()?
+    ///     .with_root_certificates(roots)
+    ///     .with_no_client_auth();
+    /// let dialer = Dialer::new("wss://example.com/").tls(config);
+    /// let session = client(Config::default(), dialer);
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[cfg(feature = "rustls")]
+    #[must_use]
+    pub fn tls(mut self, tls: impl Into<Tls>) -> Self {
+        self.tls = tls.into();
         self
     }
 
@@ -126,6 +159,7 @@ impl<T> Clone for Dialer<T> {
             websocket: self.websocket,
             addresses: self.addresses.clone(),
             send_buffer: self.send_buffer,
+            tls: self.tls.clone(),
             runtime: PhantomData,
         }
     }
@@ -139,6 +173,7 @@ impl<T> fmt::Debug for Dialer<T> {
             .field("websocket", &self.websocket)
             .field("addresses", &self.addresses)
             .field("send_buffer", &self.send_buffer)
+            .field("tls", &self.tls)
             .finish_non_exhaustive()
     }
 }

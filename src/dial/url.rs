@@ -44,16 +44,16 @@ impl Target {
         })
     }
 
-    /// The same for a connector that has no TLS.
+    /// The same for a connector that has TLS only with the feature `rustls`.
     ///
     /// # Errors
     ///
-    /// The same, and `wss://`.
-    pub(crate) fn without_tls(url: &Uri) -> Result<Self, Error> {
+    /// The same, and `wss://` without the feature.
+    pub(crate) fn supported(url: &Uri) -> Result<Self, Error> {
         let target = Self::of(url)?;
-        if target.is_tls {
-            let words = "`wss://` needs TLS, which `connect` does not have: \
-                         use `connect_over` with a TLS library";
+        if target.is_tls && !cfg!(feature = "rustls") {
+            let words = "`wss://` needs TLS: enable the feature `rustls` of keepalive, \
+                         or use `connect_over` with a TLS library";
             return Err(unable(url, words));
         }
         Ok(target)
@@ -310,11 +310,15 @@ mod tests {
 
     #[test]
     fn without_tls_the_error_says_what_has_it() {
-        let error = Target::without_tls(&"wss://me:secret@h:8443/?token".parse().unwrap());
-        let words = "URL error: Unable to connect to wss://h:8443: `wss://` needs TLS, which \
-                     `connect` does not have: use `connect_over` with a TLS library";
-        assert_eq!(error.unwrap_err().to_string(), words);
-        assert!(Target::without_tls(&"ws://h/".parse().unwrap()).is_ok());
+        let target = Target::supported(&"wss://me:secret@h:8443/?token".parse().unwrap());
+        let words = "URL error: Unable to connect to wss://h:8443: `wss://` needs TLS: enable \
+                     the feature `rustls` of keepalive, or use `connect_over` with a TLS library";
+        if cfg!(feature = "rustls") {
+            assert!(target.unwrap().is_tls);
+        } else {
+            assert_eq!(target.unwrap_err().to_string(), words);
+        }
+        assert!(Target::supported(&"ws://h/".parse().unwrap()).is_ok());
     }
 
     fn resolved(base: &str, location: &str) -> Option<String> {

@@ -4,17 +4,17 @@ use std::io::Read;
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-use keepalive::blocking::{self, Dial, Notice, Session, Stream};
+use keepalive::blocking::{self, Notice, Stream};
 use keepalive::{
-    Backlog, Cause, CloseCode, Closed, Config, Goodbye, Handle, Lost, Plain, SendError, State,
+    Backlog, Cause, CloseCode, Closed, Config, Goodbye, Handle, Lost, MaybeTls, SendError, State,
 };
-use tungstenite::{Error, Message, WebSocket};
+use tungstenite::Message;
 
 use crate::peer::{self, BlackHole, PATIENCE, accept, accept_tcp, millis, peer, serve, url_of};
 use crate::scenarios::{NOISE, settings};
 
-type Connect = Box<dyn FnMut(&Dial) -> Result<WebSocket<Stream>, Error> + Send>;
-type Boxed = Session<Stream, Plain, Connect>;
+type Connect = blocking::Boxed<MaybeTls<Stream>>;
+type Boxed = blocking::Client;
 
 const NEVER: Duration = Duration::from_secs(3600);
 

@@ -4,16 +4,16 @@ use std::net::TcpStream;
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
-use keepalive::blocking::{self, Dial, Dialer, Link, Notice, Session, Stream, TimeUp};
+use keepalive::blocking::{self, Dial, Dialer, Link, Notice, Session, Socket, TimeUp};
 use keepalive::tungstenite::TextPings;
 use keepalive::{Cause, Codec, Config, Incoming, Lost, PingId, SendError, State, StopReason};
 use tungstenite::client::ClientRequestBuilder;
-use tungstenite::{Error, Message, WebSocket};
+use tungstenite::{Error, Message};
 
 use crate::peer::{self, Lateness, accept, millis, peer, serve};
 use crate::scenarios::{NOISE, settings};
 
-type Connect = dyn FnMut(&Dial) -> Result<WebSocket<Stream>, Error> + Send;
+type Connect = dyn FnMut(&Dial) -> Result<Socket, Error> + Send;
 
 /// Looks for a notice, for a bounded time.
 pub(crate) fn wait_for<S, K, C, T>(
@@ -539,15 +539,16 @@ fn a_request_of_the_users_is_signed_afresh_for_each_dial() {
 }
 
 #[test]
-fn a_url_that_needs_tls_fails_with_a_reason() {
-    for (url, reason) in [
-        (
+fn a_url_that_is_not_dialled_fails_with_a_reason() {
+    let mut cases = vec![("http://127.0.0.1:1/", "URL error: URL scheme not supported")];
+    if !cfg!(feature = "rustls") {
+        cases.push((
             "wss://127.0.0.1:1/",
-            "URL error: Unable to connect to wss://127.0.0.1:1: `wss://` needs TLS, which \
-             `connect` does not have: use `connect_over` with a TLS library",
-        ),
-        ("http://127.0.0.1:1/", "URL error: URL scheme not supported"),
-    ] {
+            "URL error: Unable to connect to wss://127.0.0.1:1: `wss://` needs TLS: enable the \
+             feature `rustls` of keepalive, or use `connect_over` with a TLS library",
+        ));
+    }
+    for (url, reason) in cases {
         let config = settings().build().unwrap();
         let mut session = blocking::client(config, Dialer::new(url));
         assert_eq!(wait_for(&mut session, "down", down).to_string(), reason);

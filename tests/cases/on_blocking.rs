@@ -4,33 +4,34 @@ mod runtime {
     use std::ops::{Deref, DerefMut};
     use std::time::{Duration, Instant};
 
-    use keepalive::Config;
     use keepalive::blocking::{self, Boxed, Connect, Dialer, Notice, Session, Stream, boxed};
     use keepalive::driver::{Codec, KeepingError, Plain};
+    use keepalive::{Config, MaybeTls};
     use tungstenite::Message;
 
     /// Nothing takes longer.
     const LONG: Duration = Duration::from_secs(60);
 
-    type Client<K = Plain> = Awaited<K, Boxed<Stream>>;
+    type Dialled = MaybeTls<Stream>;
+    type Client<K = Plain> = Awaited<K, Boxed<Dialled>>;
 
-    pub(crate) struct Awaited<K: Codec<Message>, C>(Session<Stream, K, C>);
+    pub(crate) struct Awaited<K: Codec<Message>, C: Connect>(Session<C::Stream, K, C>);
 
-    impl<K: Codec<Message>, C: Connect<Stream = Stream>> Awaited<K, C> {
+    impl<K: Codec<Message>, C: Connect> Awaited<K, C> {
         pub(crate) async fn next(&mut self) -> Option<Notice<K::Message>> {
             self.0.next_before(Instant::now() + LONG).unwrap()
         }
     }
 
-    impl<K: Codec<Message>, C> Deref for Awaited<K, C> {
-        type Target = Session<Stream, K, C>;
+    impl<K: Codec<Message>, C: Connect> Deref for Awaited<K, C> {
+        type Target = Session<C::Stream, K, C>;
 
         fn deref(&self) -> &Self::Target {
             &self.0
         }
     }
 
-    impl<K: Codec<Message>, C> DerefMut for Awaited<K, C> {
+    impl<K: Codec<Message>, C: Connect> DerefMut for Awaited<K, C> {
         fn deref_mut(&mut self) -> &mut Self::Target {
             &mut self.0
         }
