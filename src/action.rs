@@ -13,23 +13,23 @@ pub enum Action<I> {
     /// Send a ping that carries this id (8 bytes; an application-level ping may
     /// leave it out). It counts as sent: no [`Sent`](crate::Event::Sent) for it.
     SendPing(PingId),
-    /// End the transport or the dial under way, in the
-    /// [manner](CloseReason::manner) that the reason has.
+    /// End the transport or the dial under way, in the [manner](CloseReason::manner)
+    /// that belongs to the reason.
     Close(CloseReason),
-    /// The next dial is planned. To show or to log: the
+    /// The next dial is planned. This is for display and logs: the
     /// [`Tick`](crate::Event::Tick) at `at` returns [`Connect`](Self::Connect).
     ScheduleReconnect {
         /// When the dial is due.
         at: I,
-        /// Which retry it is since the last stable connection, from 1; 0 where the
+        /// Which retry this is since the last stable connection, from 1; 0 if the
         /// application or the network asked for a dial before any was lost.
         attempt: u32,
     },
     /// Call back with a [`Tick`](crate::Event::Tick) at this instant or soon
     /// after. It replaces the earlier one.
     ArmDeadline(I),
-    /// It is over, and why. Nothing more comes, unless the application begins
-    /// again.
+    /// The heartbeat has stopped, and why. Nothing more comes unless the application
+    /// starts again.
     Stopped(StopReason),
 }
 
@@ -50,7 +50,7 @@ impl<I> Action<I> {
     }
 }
 
-/// Why a transport is to be ended.
+/// Why a transport has to be ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum CloseReason {
@@ -58,7 +58,7 @@ pub enum CloseReason {
     PongTimeout,
     /// Nothing came for `idle_timeout` (listen-only): the peer is dead.
     IdleTimeout,
-    /// No message came for `message_timeout`: the peer is there, its data is not.
+    /// No message came for `message_timeout`: the peer is alive, its data is not.
     MessageTimeout,
     /// The application did not report [`Healthy`](crate::Event::Healthy) within
     /// `healthy_within`.
@@ -74,7 +74,7 @@ pub enum CloseReason {
     /// The application wants a new connection, or the network changed during a
     /// dial.
     Reconnect,
-    /// The application gave the connection up.
+    /// The application gave up the connection.
     GivenUp,
 }
 
@@ -83,10 +83,10 @@ pub enum CloseReason {
 pub enum Manner {
     /// Say goodbye with a close frame, and wait for the answer.
     Handshake,
-    /// The peer lives: hand over a close frame if the transport takes it at once,
+    /// The peer is alive: hand over a close frame if the transport takes it at once,
     /// and drop the transport.
     Farewell,
-    /// Drop the transport: nobody will answer.
+    /// Drop the transport: nobody would answer.
     Abandon,
 }
 
@@ -125,17 +125,17 @@ impl fmt::Display for CloseReason {
     }
 }
 
-/// Why a heartbeat is over.
+/// Why a heartbeat stopped.
 ///
-/// Where reconnecting is off or the policy says stop, every way in which a connection
-/// or a dial can end is one.
+/// If reconnecting is off or the policy says stop, every way in which a connection or a
+/// dial can end is a reason to stop.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum StopReason {
     /// The application stopped.
     Requested,
-    /// The transport ended with this code, or was given up with it, and reconnecting
-    /// is off or the policy says not to come back.
+    /// The transport ended with this code, or was given up with it, and reconnecting is
+    /// off or the policy says not to reconnect.
     Closed(Option<CloseCode>),
     /// The dial was refused with this HTTP status.
     Refused(u16),
@@ -177,7 +177,7 @@ impl fmt::Display for StopReason {
     }
 }
 
-/// The actions of one step, in the order in which to do them: at most three,
+/// The actions of one step, in the order in which to carry them out: at most three,
 /// [`ArmDeadline`](Action::ArmDeadline) last.
 ///
 /// It borrows nothing, so events may be handled while it is read.

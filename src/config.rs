@@ -7,7 +7,7 @@ use crate::error::ConfigError;
 use crate::policy::{Policy, default_policy};
 use crate::time::{LONGEST, MILLISECOND, SECOND, nanos};
 
-/// The settings of a [`Heartbeat`](crate::Heartbeat). One that exists is valid.
+/// The settings of a [`Heartbeat`](crate::Heartbeat). A `Config` that exists is valid.
 ///
 /// Every duration is from 1 ms to 24 h.
 ///
@@ -24,11 +24,10 @@ use crate::time::{LONGEST, MILLISECOND, SECOND, nanos};
 /// # Ok::<(), keepalive::ConfigError>(())
 /// ```
 ///
-/// With the feature `serde` it is written and read with human durations ("25s",
-/// "1m 30s", also ISO 8601) under the names of the builder's methods. A setting
-/// that is missing has its default, an unknown one is an error, and the bounds
-/// hold there too. The policy is code: it is not written, and what is read has the
-/// default one.
+/// With the feature `serde` it is serialised with human-readable durations ("25s", "1m
+/// 30s", also ISO 8601) under the names of the builder's methods. A missing setting has
+/// its default, an unknown one is an error, and the same bounds apply. The policy is
+/// code: it is not serialised, and what is deserialised has the default one.
 #[derive(Clone, Copy, PartialEq)]
 #[cfg_attr(
     feature = "serde",
@@ -38,14 +37,14 @@ use crate::time::{LONGEST, MILLISECOND, SECOND, nanos};
 pub struct Config(Stored);
 
 impl Config {
-    /// The defaults, to change.
+    /// A builder that starts from the defaults.
     pub const fn builder() -> ConfigBuilder {
         ConfigBuilder(Settings::DEFAULT)
     }
 
-    /// The settings of the article that the project starts from: a ping after
-    /// 2 s without a message, dead after 10 s without an answer; nothing random,
-    /// and outbound silence does not count.
+    /// The settings of the article that this project started from: a ping after 2 s
+    /// without a message, dead after 10 s without an answer; nothing random, and
+    /// outbound silence does not count.
     #[must_use]
     pub const fn article() -> Self {
         Self(
@@ -61,8 +60,8 @@ impl Config {
         )
     }
 
-    /// For a server that pings while the client must not: no pings; silence for
-    /// `idle_timeout` (45 s, engine.io 4's 25 + 20) convicts.
+    /// For a server that pings while the client must not: no pings, and silence for
+    /// `idle_timeout` convicts (45 s, engine.io 4's 25 + 20).
     #[must_use]
     pub const fn listener() -> Self {
         Self(
@@ -74,7 +73,7 @@ impl Config {
         )
     }
 
-    /// These settings, to change.
+    /// A builder that starts from these settings.
     pub const fn to_builder(self) -> ConfigBuilder {
         ConfigBuilder(self.0.settings())
     }
@@ -111,8 +110,8 @@ impl ConfigBuilder {
     ///
     /// # Errors
     ///
-    /// The first setting that is out of bounds, with its value and the bound; or
-    /// the first two that contradict each other.
+    /// The first setting that is out of bounds, with its value and the bound; or the
+    /// first two that contradict each other.
     pub fn build(self) -> Result<Config, ConfigError> {
         self.0.check()?;
         self.0.check_pairs()?;
@@ -220,54 +219,53 @@ macro_rules! settings {
 const SPAN: RangeInclusive<Duration> = MILLISECOND..=LONGEST;
 
 settings! {
-    /// A ping is due when nothing was received for this long. Default: 25 s,
-    /// twice inside the shortest common idle limit of proxies (55 s).
+    /// A ping is due when nothing was received for this long. Default: 25 s, less than
+    /// half of the shortest common idle limit of proxies (55 s).
     ping_interval: Duration = Duration::from_secs(25), in SPAN;
-    /// A ping is also due when nothing was sent for this long; `None` switches
-    /// that off. Default: 25 s. No effect under `always_ping`.
+    /// A ping is also due when nothing was sent for this long; `None` turns this off.
+    /// Default: 25 s. No effect under `always_ping`.
     send_interval: Option<Duration> = Some(Duration::from_secs(25)), in SPAN;
-    /// Whether to ping once per interval whatever else flows, for servers that
-    /// count heartbeats and nothing else. A ping that is still out then is replaced,
-    /// and its answer goes on counting from the first. Contradicts `listen_only`.
-    /// Default: no.
+    /// Whether to ping once per interval regardless of other traffic, for servers that
+    /// count only heartbeats. A ping that is still out then is replaced, and the time
+    /// to answer still counts from the first. Contradicts `listen_only`. Default: no.
     always_ping: bool = false, in ();
     /// Shortens each interval by a random share of up to this much, from 0 to
     /// 0.5; never lengthens it. Default: 0.2.
     jitter: f64 = 0.2, in 0.0..=0.5;
-    /// Whether the first ping after open comes at a random phase of the
-    /// interval, and so the next after one that came late, so that a mass reconnect
+    /// Whether the first ping after an opening comes at a random phase of the interval,
+    /// and so does the next one after a ping that came late, so that a mass reconnect
     /// or a stall does not leave a crowd pinging in step. Default: yes.
     random_phase: bool = true, in ();
     /// A ping is missed when nothing at all came in for this long after it.
     /// Default: 20 s.
     pong_timeout: Duration = Duration::from_secs(20), in SPAN;
-    /// How many pings in a row may be missed until the peer is dead, from 1 to
-    /// 100. Default: 1.
+    /// After how many missed pings in a row the peer counts as dead, from 1 to 100.
+    /// Default: 1.
     max_missed: u32 = 1, in 1..=100;
-    /// Lets round trips raise the pong timeout (to the smoothed one and four
+    /// Lets round trips raise the pong timeout (to the smoothed round trip plus four
     /// times its variance, RFC 6298) up to this maximum, which is at least
     /// `pong_timeout`. Default: `None`, off.
     adaptive_timeout: Option<Duration> = None, in SPAN;
-    /// Whether only an answer to a ping is life, and nothing else that comes in:
-    /// for a gateway that lives before a backend that may not. `pong_timeout` has
-    /// to be longer than the slowest round trip then. Contradicts `listen_only`.
-    /// Default: no.
+    /// Whether only an answer to a ping proves life, and nothing else that comes in:
+    /// for a gateway that is alive in front of a backend that may not be.
+    /// `pong_timeout` then has to be longer than the slowest round trip. Contradicts
+    /// `listen_only`. Default: no.
     strict_pongs: bool = false, in ();
     /// A ping is also due this long after the first message that was sent since the
-    /// last one, so that its answer says soon what arrived. Contradicts
-    /// `listen_only`. Default: `None`, off.
+    /// last one, so that its answer soon says what arrived. Contradicts `listen_only`.
+    /// Default: `None`, off.
     confirm_within: Option<Duration> = None, in SPAN;
-    /// If the tick that would convict is later than its deadline by more than this,
-    /// it was this process that was away, and the peer gets one more chance.
-    /// Default: 1 s.
+    /// If the tick that would convict comes later than its deadline by more than this,
+    /// it was this process that was away, and the peer gets one more chance. Default: 1
+    /// s.
     late_tolerance: Duration = SECOND, in SPAN;
-    /// Whether to send no pings, and judge by `idle_timeout`. Default: no.
+    /// Whether to send no pings and to judge by `idle_timeout` alone. Default: no.
     listen_only: bool = false, in ();
-    /// In listen-only: silence for this long is death. It has to be longer than the
-    /// server's own interval. Default: 45 s.
+    /// In listen-only: after this much silence the peer counts as dead. It has to be
+    /// longer than the server's own interval. Default: 45 s.
     idle_timeout: Duration = Duration::from_secs(45), in SPAN;
     /// A connection on which no message came for this long is ended, whatever else
-    /// comes in: for feeds whose pongs go on when their data has dried up. Default:
+    /// comes in: for feeds whose pongs continue after their data has dried up. Default:
     /// `None`, off.
     message_timeout: Option<Duration> = None, in SPAN;
     /// A connection on which the application did not report
@@ -293,25 +291,25 @@ settings! {
     backoff_base: Duration = Duration::from_secs(2), in SPAN;
     /// No retry comes later than this, except for a server's hint. Default: 60 s.
     backoff_cap: Duration = Duration::from_secs(60), in SPAN;
-    /// What the latest time of a retry is multiplied by at each one after the
+    /// The factor by which the latest time of a retry grows with each one after the
     /// second, from 1 to 100. Default: 2.
     backoff_factor: f64 = 2.0, in 1.0..=100.0;
-    /// The attempt count resets after a connection that had been open for this long
-    /// and had proved itself: something was received on it (under `message_timeout` a
-    /// message, else under `strict_pongs` an answer to a ping), or the application
-    /// said [`Healthy`](crate::Event::Healthy), which it must have said under
+    /// The attempt count resets after a connection that had been open for this long and
+    /// had proved itself: something was received on it (under `message_timeout` a
+    /// message, otherwise under `strict_pongs` an answer to a ping), or the application
+    /// reported [`Healthy`](crate::Event::Healthy), which is required under
     /// `healthy_within`. Default: 10 s.
     stable_after: Duration = Duration::from_secs(10), in SPAN;
     /// Give up after this many retries in a row, at least 1. Default: `None`,
     /// never.
     max_attempts: Option<u32> = None, in 1..=u32::MAX;
-    /// Give up at the first failure that comes this long or longer after the
-    /// first one since the last stable connection. Default: `None`, never.
+    /// Give up at the first failure that comes at least this long after the first one
+    /// since the last stable connection. Default: `None`, never.
     max_elapsed: Option<Duration> = None, in SPAN;
 }
 
 impl ConfigBuilder {
-    /// Sets what a loss means for coming back. Default: [`default_policy`], which
+    /// Sets what a loss means for reconnecting. Default: [`default_policy`], which
     /// never gives up; [`stop_when_refused`](crate::stop_when_refused) does.
     pub const fn policy(mut self, policy: Policy) -> Self {
         self.0.policy = Chosen(Some(policy));
@@ -320,7 +318,7 @@ impl ConfigBuilder {
 }
 
 impl Config {
-    /// What a loss means for coming back.
+    /// What a loss means for reconnecting.
     #[must_use]
     pub const fn policy(&self) -> Policy {
         match self.0.policy.0 {

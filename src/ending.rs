@@ -6,7 +6,7 @@ use crate::event::{Closed, Refused};
 pub enum Ending {
     /// In an orderly way.
     Closed(Closed),
-    /// The dial was answered, by a refusal.
+    /// The server answered the dial with a refusal.
     Refused(Refused),
     /// It failed.
     Failed,

@@ -26,7 +26,7 @@ pub enum ConfigError {
         /// The greatest value that it may have.
         greatest: Duration,
     },
-    /// A duration that is shorter than another setting that it has to reach.
+    /// A duration that is shorter than another setting, which it has to reach.
     #[error("{field} is {value:?}, but must be at least {other}, which is {least:?}")]
     Order {
         /// The name of the setting.

@@ -3,64 +3,61 @@ use core::time::Duration;
 
 /// What happened: the input of [`Heartbeat::handle`](crate::Heartbeat::handle).
 ///
-/// Which event means what in which state stands in the table of
-/// [`Heartbeat`](crate::Heartbeat). An event that a state does not know changes
-/// nothing.
+/// The table in [`Heartbeat`](crate::Heartbeat) says what each event does in each
+/// state. An event that has no meaning in the current state changes nothing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Event {
     /// Begin: dial, but no sooner than 1 s after the last dial began.
     Start,
-    /// The transport is up. Also legal without [`Start`](Self::Start): a
-    /// server's accepted socket, a socket that opened itself.
+    /// The transport is up. Also valid without [`Start`](Self::Start): for a server's
+    /// accepted socket, or a socket that opened by itself.
     Opened,
-    /// Anything came in: a frame, or just some bytes of one.
+    /// Something came in: a frame, or just some bytes of one.
     Received,
-    /// A whole message of the application's came in. It is also a
-    /// [`Received`](Self::Received); report this alone.
+    /// A whole message for the application came in. This counts as
+    /// [`Received`](Self::Received) too; report only this.
     Message,
-    /// An answer to a ping; it is also a [`Received`](Self::Received). An
-    /// application-level answer without an id is reported with the id of the
-    /// oldest ping that is out, or as `Received`.
+    /// An answer to a ping. This counts as [`Received`](Self::Received) too. Report an
+    /// application-level answer without an id with the id of the oldest ping that is
+    /// out, or as `Received`.
     Pong(PingId),
-    /// A message of the application's was handed to the transport.
+    /// A message from the application was handed to the transport.
     Sent,
-    /// Optional: the transport took bytes of ours while the last ping still waits
-    /// behind them in our own buffer, so the peer is alive and has the whole
-    /// timeout from here. Void unless that ping is awaited and has not left.
-    /// Report [`PingSent`](Self::PingSent) too where you report this.
+    /// Optional: the transport accepted bytes of ours while the last ping still waits
+    /// behind them in our own buffer, so the peer is alive and has the whole timeout
+    /// from here. Ignored unless that ping is awaited and has not left. If you report
+    /// this, report [`PingSent`](Self::PingSent) too.
     Draining,
-    /// Optional: that ping has left our buffer, so its answer and its round trip
-    /// count from here. Void unless that ping is awaited, or was replaced by the
-    /// one that is, and after the first one of these.
+    /// Optional: that ping has left our buffer, so its answer and its round trip count
+    /// from here. Ignored unless that ping is awaited, or was replaced by the one that
+    /// is awaited; only the first report for a ping counts.
     PingSent(PingId),
     /// Time has passed. Early, late and repeated ticks are safe.
     Tick,
     /// The transport ended.
     Closed(Closed),
-    /// The dial was answered, by a refusal.
+    /// The server answered the dial with a refusal.
     Refused(Refused),
-    /// The transport failed, or a dial did; with what to do about it where the
+    /// The transport or a dial failed. The value says what to do about it, where the
     /// application decides that and not the [`Policy`](crate::Policy).
     ///
-    /// The first of `Error`, [`Closed`](Self::Closed) and
-    /// [`Refused`](Self::Refused) counts, so an adapter that will learn more
-    /// reports that only.
+    /// The first of `Error`, [`Closed`](Self::Closed) and [`Refused`](Self::Refused)
+    /// counts, so an adapter that will learn more reports only that.
     Error(Option<Retry>),
-    /// The path may be another one now: back online, woken from suspend, the tab
+    /// The network path may have changed: back online, woken from suspend, the tab
     /// visible again.
     NetworkChanged,
-    /// The application has what it connected for (logged in, joined). Ends the
-    /// wait for `healthy_within`, and proves the connection as anything received
-    /// does. The first of a connection counts.
+    /// The application has what it connected for (logged in, joined). Ends the wait for
+    /// `healthy_within`, and proves the connection just as received data does. Only the
+    /// first on a connection counts.
     Healthy,
-    /// The application has no use for this connection (login refused, no answer to
-    /// it): as if the peer had closed with this code, but it is we who close.
+    /// The application gives this connection up (login refused or unanswered): as if
+    /// the peer had closed with this code, but we are the ones who close.
     GiveUp(Closed),
-    /// The application will not wait: a new connection, whatever the state, but no
-    /// sooner than 1 s after the last dial began. A dial younger than 5 s is that
-    /// new connection.
+    /// Connect anew now, whatever the state, but no sooner than 1 s after the last dial
+    /// began. A dial younger than 5 s counts as that new connection.
     ReconnectNow,
-    /// The application is done.
+    /// Stop: the application is done.
     Stop,
 }
 
@@ -81,7 +78,7 @@ pub struct Closed {
     /// The close code that came over the wire; `None` where none came (what
     /// browsers call 1005 and 1006).
     pub code: Option<CloseCode>,
-    /// The server's hint how long to stay away. It is added to the drawn delay;
+    /// The server's hint for how long to stay away. It is added to the drawn delay;
     /// more than 24 h counts as 24 h.
     pub retry_after: Option<Duration>,
     /// What to do about it, where the application decides that; it takes
@@ -128,7 +125,7 @@ impl Closed {
 pub struct Refused {
     /// The HTTP status of the answer.
     pub status: u16,
-    /// The server's hint how long to stay away (`Retry-After`). It is added to the
+    /// The server's hint for how long to stay away (`Retry-After`). It is added to the
     /// drawn delay; more than 24 h counts as 24 h.
     pub retry_after: Option<Duration>,
     /// What to do about it, where the application decides that; it takes
@@ -170,8 +167,8 @@ pub enum Retry {
     Stop,
     /// The ordinary delay for this attempt.
     Backoff,
-    /// The delay that the last attempts have, also at the first:
-    /// U\[`backoff_floor`, `backoff_cap`\].
+    /// The delay that late attempts have, even for the first: U\[`backoff_floor`,
+    /// `backoff_cap`\].
     Spread,
     /// U\[`least`, `greatest`\], each clamped to 1 ms to 24 h; a `greatest` under
     /// `least` counts as `least`. The dial comes no sooner than 1 s after the last
@@ -192,13 +189,13 @@ pub struct CloseCode(pub u16);
 impl CloseCode {
     /// 1000: the purpose of the connection is fulfilled.
     pub const NORMAL: Self = Self(1000);
-    /// 1001: the server goes down, or the page goes away.
+    /// 1001: the server is shutting down, or the page is being left.
     pub const GOING_AWAY: Self = Self(1001);
-    /// 1008: a message broke the peer's policy.
+    /// 1008: a message violated the peer's policy.
     pub const POLICY_VIOLATION: Self = Self(1008);
-    /// 1011: the server met a condition that it did not expect.
+    /// 1011: the server met an unexpected condition.
     pub const INTERNAL_ERROR: Self = Self(1011);
-    /// 1012: the service restarts; come back within 5 to 30 s.
+    /// 1012: the service is restarting; come back within 5 to 30 s.
     pub const SERVICE_RESTART: Self = Self(1012);
     /// 1013: the server is overloaded; try again later.
     pub const TRY_AGAIN_LATER: Self = Self(1013);
@@ -210,12 +207,11 @@ impl fmt::Display for CloseCode {
     }
 }
 
-/// Names one ping, so that its pong is distinguished from all others.
+/// Identifies one ping, so that its pong is distinguished from all others.
 ///
-/// No two pings of a [`Heartbeat`](crate::Heartbeat) have the same id, until
-/// 2^32 connections or 2^32 pings on one of them have gone by. On the wire it is
-/// 8 bytes, big endian, of the 125 that a control frame may carry (RFC 6455
-/// section 5.5).
+/// No two pings of a [`Heartbeat`](crate::Heartbeat) have the same id, until 2^32
+/// connections or 2^32 pings on one of them have gone by. On the wire it takes 8 bytes,
+/// big endian, of the 125 that a control frame may carry (RFC 6455 section 5.5).
 ///
 /// ```
 /// use keepalive::PingId;
@@ -240,14 +236,14 @@ impl PingId {
         self.0.to_be_bytes()
     }
 
-    /// The id that these bytes spell.
+    /// The id in these bytes.
     #[must_use]
     pub const fn from_bytes(bytes: [u8; 8]) -> Self {
         Self(u64::from_be_bytes(bytes))
     }
 
-    /// The id in the payload of a pong, or `None` where the payload does not
-    /// have 8 bytes, so that it cannot be an answer to a ping of ours.
+    /// The id in the payload of a pong, or `None` if the payload does not have 8 bytes,
+    /// so that it cannot answer a ping of ours.
     #[must_use]
     pub fn from_payload(payload: &[u8]) -> Option<Self> {
         payload.try_into().ok().map(Self::from_bytes)

@@ -26,17 +26,17 @@ pub struct Goodbye {
 }
 
 impl Goodbye {
-    /// The most bytes that the words may have: a control frame carries 125, and the
-    /// code takes two of them (RFC 6455 section 5.5).
+    /// The greatest number of bytes that the words may have: a control frame carries
+    /// 125, and the code takes two of them (RFC 6455 section 5.5).
     pub const MAX_WORDS: usize = 123;
 
     /// A goodbye with this code and these words, which may be empty.
     ///
     /// # Errors
     ///
-    /// Fails for a code that must not be sent (RFC 6455 section 7.4: others than
+    /// Fails for a code that must not be sent (RFC 6455 section 7.4: anything but
     /// 1000-1003, 1007-1014 and 3000-4999), and for words of more than 123 bytes of
-    /// UTF-8. A browser sends no other codes than 1000 and 3000-4999.
+    /// UTF-8. Browsers send only 1000 and 3000-4999.
     pub fn new(code: CloseCode, words: impl Into<String>) -> Result<Self, GoodbyeError> {
         if !matches!(code.0, 1000..=1003 | 1007..=1014 | 3000..=4999) {
             return Err(GoodbyeError::Code { value: code });

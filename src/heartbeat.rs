@@ -6,11 +6,12 @@ use crate::open::{Facts, Open};
 use crate::rtt::RoundTrip;
 use crate::time::{Anchor, Instant, Time};
 
-/// The heartbeat and reconnect state machine of one connection after another.
+/// The heartbeat and reconnect state machine: for one connection at a time, and for the
+/// next one after each loss.
 ///
-/// One pure step, [`handle`](Self::handle): events and instants go in, actions
-/// come out. No clock, no socket, no thread, no allocation, no randomness but the
-/// seed's. Equal settings, seed and events give equal actions.
+/// It has one pure step, [`handle`](Self::handle): events and instants go in, actions
+/// come out. It has no clock, no socket, no thread, no allocation, and no randomness
+/// beyond the seed's. Equal settings, seed and events give equal actions.
 ///
 /// ```
 /// use core::time::Duration;
@@ -69,25 +70,26 @@ use crate::time::{Anchor, Instant, Time};
 /// | login | `healthy_within`, until `Healthy` | `Opened` | `healthy_within` | convict |
 ///
 /// All begin at `Opened`; where `healthy_within` is on, login is the only watch until
-/// `Healthy`, and the others begin there. A verdict goes before a ping, and of several
-/// verdicts the first in the table is told. A verdict whose tick comes late by more
-/// than `late_tolerance` is put off once, since it is this process that was away: in
-/// place of the last miss comes one more ping, the others wait for another
-/// `late_tolerance`.
+/// `Healthy`, and the others begin there. A verdict takes precedence over a ping, and
+/// of several verdicts the first in the table is reported. A verdict whose tick comes
+/// late by more than `late_tolerance` is postponed once, since it was this process that
+/// was away: instead of the last miss there is one more ping, and the others wait for
+/// another `late_tolerance`.
 ///
 /// # Time
 ///
-/// Internal time is the greatest `now` so far, so a clock may repeat and go back.
-/// It ends 584 years after the first instant, or at the greatest instant that the type
-/// knows: from there on nothing is due and there is no deadline. What is handled after
-/// `SendPing` ends the probe, also at the same instant; what came before it does not.
+/// Internal time is the greatest `now` so far, so a clock may repeat and go back. It
+/// ends 584 years after the first instant, or at the greatest instant that the type can
+/// represent: from there on nothing is due and there is no deadline. What is handled
+/// after `SendPing` ends the probe, even at the same instant; what came before it does
+/// not.
 ///
 /// Every [`Tick`](Event::Tick) that leaves a deadline returns one
 /// [`ArmDeadline`](crate::Action::ArmDeadline); any other event returns one when the
-/// deadline changed. A tick before the deadline changes nothing but the
-/// deadline, and one tick does at most one of: ping, dial, give up. What is
-/// overdue beyond that is asked for 1 ms later. A driver that can lose ticks
-/// compares [`deadline`](Self::deadline) with its clock after each event.
+/// deadline changed. A tick before the deadline changes nothing but the deadline, and
+/// one tick does at most one of: ping, dial, give up. Anything else that is overdue is
+/// scheduled for 1 ms later. A driver that can lose ticks compares
+/// [`deadline`](Self::deadline) with its clock after each event.
 #[derive(Clone, Debug)]
 pub struct Heartbeat<I> {
     config: Config,
@@ -151,14 +153,14 @@ impl<I: Instant> Heartbeat<I> {
         self.handle(event, now)
     }
 
-    /// Changes the settings while running: a server may dictate its interval in
-    /// the handshake.
+    /// Changes the settings while running, for example when a server dictates its
+    /// interval in the handshake.
     ///
-    /// The interval is drawn anew, as it was before; a ping that is out has until the
-    /// earlier of its deadline and `now` + the new timeout; a watch that is switched on
-    /// begins now; a dial that is planned or under way and a close handshake keep
-    /// their deadlines. What is now overdue is asked for 1 ms later. `healthy_within`
-    /// that is switched on holds from the next connection on.
+    /// The interval is drawn anew from the same random share; a ping that is out has
+    /// until the earlier of its deadline and `now` + the new timeout; a watch that is
+    /// switched on begins now; a dial that is planned or under way and a close
+    /// handshake keep their deadlines. What is now overdue is scheduled for 1 ms later.
+    /// `healthy_within` that is switched on applies from the next connection on.
     pub fn reconfigure(&mut self, config: Config, now: I) -> Actions<I> {
         let mut settled = self.settle(now);
         let before = core::mem::replace(&mut self.config, config);
@@ -169,7 +171,7 @@ impl<I: Instant> Heartbeat<I> {
     }
 
     /// When to call back with a [`Tick`](Event::Tick): the instant of the last
-    /// [`ArmDeadline`](crate::Action::ArmDeadline), for drivers that pull. `None` when
+    /// [`ArmDeadline`](crate::Action::ArmDeadline), for drivers that poll. `None` when
     /// nothing is awaited.
     #[inline]
     #[must_use]
@@ -182,25 +184,18 @@ impl<I: Instant> Heartbeat<I> {
         Some(deadline)
     }
 
-    /// When the verdict was due that a [`Tick`](Event::Tick) at `now` would speak: on
-    /// the peer, or on the dial under way; or when that tick was asked for, if that is
-    /// later. `None` where it would convict nobody.
+    /// The instant at which the verdict was due that a [`Tick`](Event::Tick) at `now`
+    /// would reach, on the peer or on the dial under way; or at which that tick was
+    /// asked for, if that is later. `None` if it would convict nobody.
     ///
-    /// Who may not have read all that had come by then reads first, or the answer may
-    /// lie unread.
+    /// A driver that may not have read everything that had arrived by then reads first:
+    /// the answer may be among it.
     ///
     /// ```
     /// use core::time::Duration;
     /// use keepalive::{Config, Event, Heartbeat};
     ///
-    /// let seconds = Duration::from_secs;
-    /// let mut heartbeat = Heartbeat::new(Config::article(), 42);
-    /// let _ = heartbeat.handle(Event::Opened, seconds(0));
-    /// let _ = heartbeat.handle(Event::Tick, seconds(2)); // a ping
-    /// assert_eq!(heartbeat.verdict(seconds(11)), None);
-    /// assert_eq!(heartbeat.verdict(seconds(12)), Some(seconds(12)));
-    /// // So late that it was this process that was away: there will be one more ping.
-    /// assert_eq!(heartbeat.verdict(seconds(60)), None);
+    /// So late that this process must have been away: there will be one more ping.
     /// ```
     #[must_use]
     pub fn verdict(&self, now: I) -> Option<I> {
@@ -230,7 +225,7 @@ impl<I: Instant> Heartbeat<I> {
         }
     }
 
-    /// Distinguishes this connection or dial from all others. It moves on whenever one
+    /// Distinguishes this connection or dial from all others. It changes whenever one
     /// ends or is given up, and again at each [`Connect`](crate::Action::Connect) and
     /// each [`Opened`](Event::Opened) without one.
     #[must_use]
@@ -250,15 +245,15 @@ impl<I: Instant> Heartbeat<I> {
         self.open().map_or(0, |open| open.missed())
     }
 
-    /// Whether a ping is out: sent, not missed, and nothing came in since that ends
-    /// the probe.
+    /// Whether a ping is out: sent and not missed, with nothing received since that
+    /// would end the probe.
     #[must_use]
     pub fn is_ping_out(&self) -> bool {
         self.open().is_some_and(|open| open.is_ping_out())
     }
 
-    /// The ping whose pong is awaited for the round trip: the last one, until its
-    /// pong or the end of the connection. Other activity does not answer it.
+    /// The ping whose pong is awaited for the round trip: the last one, until its pong
+    /// or the end of the connection. Other activity does not count as its answer.
     #[must_use]
     pub fn awaited_ping(&self) -> Option<PingId> {
         let is_awaited = self.open()?.is_answer_awaited();

@@ -14,8 +14,8 @@
 //! | login | `healthy_within`, until `Healthy` | `Opened` | `healthy_within` | convict |
 //!
 //! All begin at `Opened`, or at `Healthy` where login is awaited, which is the only
-//! watch until then; one that is switched on begins then. A verdict goes before a ping,
-//! and of several the first in the table is told.
+//! watch until then; one that is switched on begins then. A verdict takes precedence
+//! over a ping, and of several verdicts the first in the table is reported.
 //!
 //! Nothing here knows ids, instants of the caller's, or where random numbers come
 //! from, and time is whatever counts: so a million connections can share these rules

@@ -1,4 +1,4 @@
-//! What a loss means for coming back.
+//! What a loss means for reconnecting.
 
 use core::time::Duration;
 
@@ -8,8 +8,8 @@ use crate::event::{CloseCode, Retry};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Loss {
-    /// The transport ended, with a close code or without one; or the application
-    /// gave it up as if it had.
+    /// The transport ended, with a close code or without one; or the application gave
+    /// it up as if it had.
     Closed(Option<CloseCode>),
     /// The dial was refused with this HTTP status.
     Refused(u16),
@@ -17,16 +17,16 @@ pub enum Loss {
     Failed,
 }
 
-/// Decides by what was lost whether to come back and how. See
+/// Decides from the loss whether and how to reconnect. See
 /// [`ConfigBuilder::policy`](crate::ConfigBuilder::policy).
 pub type Policy = fn(Loss) -> Retry;
 
-/// The policy unless the application replaces it. It never gives up.
+/// The default policy. It never gives up.
 ///
-/// 1012 comes back after U\[5 s, 30 s\] (as its registration with IANA asks). 1013,
-/// the codes by which the peer says that we are wrong (1002, 1003, 1007-1010, 1015),
-/// and every refused dial but 408, 425, 429 and 5xx are spread out. Everything else
-/// backs off, 1000 and 3000-4999 among it: a server that recycles its sockets with
+/// 1012 is retried after U\[5 s, 30 s\] (as its registration with IANA asks). 1013, the
+/// codes by which the peer says that we are at fault (1002, 1003, 1007-1010, 1015), and
+/// every refused dial except 408, 425, 429 and 5xx are spread out. Everything else
+/// backs off, including 1000 and 3000-4999: a server that recycles its sockets with
 /// 1000, or a deployment that answers 404 for a minute, must not silence its clients
 /// for good.
 ///
@@ -57,9 +57,9 @@ pub fn default_policy(loss: Loss) -> Retry {
     }
 }
 
-/// A policy for clients that should not insist: stops at 1000, at the codes by which
-/// the peer says that we are wrong (1002, 1003, 1007-1010, 1015), and at every
-/// refused dial but 408, 425, 429 and 5xx. Otherwise as [`default_policy`].
+/// A policy for clients that should not insist: it stops at 1000, at the codes by which
+/// the peer says that we are at fault (1002, 1003, 1007-1010, 1015), and at every
+/// refused dial except 408, 425, 429 and 5xx. Otherwise it is [`default_policy`].
 ///
 /// ```
 /// use keepalive::{CloseCode, Loss, Retry, stop_when_refused};
@@ -77,8 +77,8 @@ pub fn stop_when_refused(loss: Loss) -> Retry {
     }
 }
 
-/// Whether the peer says that the same again would be as wrong. Not so the statuses
-/// that ask for patience: 408, 425, 429 and 5xx.
+/// Whether the peer says that trying the same again would be just as wrong. The
+/// statuses that ask for patience do not: 408, 425, 429 and 5xx.
 fn is_our_fault(loss: Loss) -> bool {
     match loss {
         Loss::Closed(Some(CloseCode(code))) => {

@@ -22,8 +22,8 @@ pub enum SendError<W> {
         message: W,
         /// Its bytes.
         size: usize,
-        /// How much of the limit was taken, counted as
-        /// the `Backlog` of a handle says; in what is left others may wait for room.
+        /// How much of the limit was taken, counted as the `Backlog` of a handle says;
+        /// others may be waiting for the rest.
         used: usize,
         /// How much the queue may hold.
         limit: usize,
@@ -39,7 +39,7 @@ pub enum SendError<W> {
     /// There is no connection, so none to send it on.
     #[error("there is no connection")]
     Down(W),
-    /// It concerns a connection that is no longer the one that is up.
+    /// The connection that it was meant for is no longer the one that is up.
     #[error("it is for an earlier connection")]
     Stale(W),
     /// The session was stopped, or is over.
@@ -48,7 +48,7 @@ pub enum SendError<W> {
     /// The session was dropped.
     #[error("the session was dropped")]
     Gone(W),
-    /// There is no room, and to wait for it would block the thread that makes room.
+    /// There is no room, and waiting for it would block the thread that makes room.
     #[error("no room, and waiting for it would block the session's own thread")]
     WouldBlock(W),
     /// There was no room in time.
@@ -71,8 +71,8 @@ impl<W> SendError<W> {
         }
     }
 
-    /// The same error with what this function makes of the message: what the
-    /// application had before it was encoded, or nothing.
+    /// The same error, with what this function makes of the message: what the
+    /// application had before it was encoded, for example, or nothing.
     pub fn map<T>(self, function: impl FnOnce(W) -> T) -> SendError<T> {
         match self {
             Self::Full {
@@ -134,7 +134,7 @@ impl<W> fmt::Debug for SendError<W> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum Unsendable {
-    /// It is a ping, a pong or a close frame: those are the driver's.
+    /// It is a ping, a pong or a close frame: the driver sends those.
     #[error("pings, pongs and close frames are not the application's to send")]
     Control,
     /// It is longer than the transport takes.

@@ -1,4 +1,4 @@
-//! What only the system knows.
+//! What only the operating system knows.
 
 use std::hash::{BuildHasher, RandomState};
 use std::time::{Duration, SystemTime};

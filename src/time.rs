@@ -12,15 +12,15 @@ use core::time::Duration;
 /// delay, and time ends for it 584 years after the first instant; the greatest
 /// instant counts as that end.
 pub trait Instant: Copy + Ord {
-    /// Whether these are read from a clock that neither goes back nor reaches its end
-    /// while the program runs. The machine then compares no instant with the one before
-    /// where it only notes a fact, so that this is a store: of two facts of one kind
-    /// between two other events, the one reported last counts. `false` is always right;
-    /// `std::time::Instant` has `true`, since it is monotonic.
+    /// Whether these instants come from a clock that neither goes back nor reaches its
+    /// end while the program runs. The machine then compares no instant with the one
+    /// before when it only notes a fact, so that noting is a store: of two facts of one
+    /// kind between two other events, the one reported last counts. `false` is always
+    /// right; `std::time::Instant` has `true`, since it is monotonic.
     const IS_CLOCK: bool = false;
 
-    /// This instant moved forward by `duration`, or the greatest instant that
-    /// the type knows where there is none so late.
+    /// This instant moved forward by `duration`, or the greatest instant that the type
+    /// can represent if that is too late for it.
     #[must_use]
     fn saturating_add(self, duration: Duration) -> Self;
 
@@ -65,7 +65,7 @@ impl Instant for std::time::Instant {
     }
 }
 
-/// The type does not name its greatest value: climb to it.
+/// The type has no constant for its greatest value: climb to it.
 #[cfg(feature = "std")]
 #[cold]
 fn greatest_after(now: std::time::Instant) -> std::time::Instant {

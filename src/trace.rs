@@ -1,4 +1,4 @@
-//! What the adapters tell `tracing`; nothing without the feature.
+//! What the adapters report to `tracing`; nothing without the feature.
 
 #[cfg(feature = "tracing")]
 pub(crate) use on::*;
@@ -30,8 +30,8 @@ mod on {
             }
         }
 
-        /// Tells where the step led, if anywhere else, and why: the heartbeat's
-        /// own reason, or how the connection ended where that was the event.
+        /// Reports where the step led, if anywhere else, and why: the heartbeat's own
+        /// reason, or how the connection ended if that was the event.
         pub(crate) fn changed<I: Instant>(
             self,
             heartbeat: &Heartbeat<I>,

@@ -12,8 +12,8 @@ use crate::dial::retry_after;
 use crate::driver::{Codec, Dialect, Frame, Incoming};
 use crate::{CloseCode, CloseReason, Closed, Ending, PingId, Refused, Unsendable};
 
-/// tungstenite's messages, to the driver: the protocol's pings carry the id as their
-/// payload (RFC 6455 section 5.5.2), and every peer answers them by itself.
+/// The driver's view of tungstenite's messages: the protocol's pings carry the id as
+/// their payload (RFC 6455 section 5.5.2), and every peer answers them by itself.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Tungstenite {
     limit: Option<usize>,
@@ -26,8 +26,8 @@ impl Tungstenite {
         Self { limit: None }
     }
 
-    /// A message of more bytes than this is given back: where the peer, or a proxy,
-    /// takes no longer ones.
+    /// Gives back messages of more bytes than this: for when the peer, or a proxy,
+    /// takes none that are longer.
     #[must_use]
     pub const fn with_limit(mut self, bytes: usize) -> Self {
         self.limit = Some(bytes);
@@ -82,11 +82,11 @@ impl Dialect for Tungstenite {
     }
 }
 
-/// Pings that are text messages of the application's protocol, for peers that
-/// are browsers and for servers that ask for them.
+/// Pings that are text messages of the application's protocol, for peers that are
+/// browsers and for servers that require them.
 ///
-/// A peer's text ping is answered with the text pong, and the application sees
-/// neither. Where both texts are the same (a server that echoes) it is a pong.
+/// A peer's text ping is answered with the text pong, and the application sees neither.
+/// If both texts are the same (a server that echoes), it counts as a pong.
 ///
 /// ```
 /// use keepalive::tungstenite::TextPings;
@@ -135,8 +135,9 @@ impl Codec<Message> for TextPings {
     }
 }
 
-/// How many bytes a message may have that tungstenite takes while its buffer is empty;
-/// what is longer is an error to it, and would end the connection. `None`: any.
+/// The length in bytes of the longest message that tungstenite takes while its buffer
+/// is empty; a longer one is an error to it, and would end the connection. `None`: any
+/// length.
 ///
 /// For [`Transport::limit`](crate::driver::Transport::limit).
 ///
@@ -170,13 +171,13 @@ fn close_frame(code: CloseCode) -> CloseFrame {
 }
 
 /// What an error says about how a connection or a dial ended, for
-/// `Session::with_endings`: nothing failed where the transport just ended without a
-/// close frame, and an answer to the handshake may be a refusal, which may say how
-/// long to stay away.
+/// `Session::with_endings`: nothing failed if the transport just ended without a close
+/// frame, and an answer to the handshake may be a refusal, which may say how long to
+/// stay away.
 ///
 /// A `Retry-After` is a number of seconds or a date (RFC 9110 section 10.2.3). A date
-/// counts from the response's own `Date`, or else from this system's clock; one that is
-/// past is a pause of zero.
+/// counts from the response's own `Date`, or else from this system's clock; one in the
+/// past means no wait.
 ///
 /// ```
 /// use keepalive::{Closed, Ending, tungstenite::ending};

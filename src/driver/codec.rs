@@ -6,23 +6,23 @@ use crate::event::{CloseCode, Closed, PingId, Retry};
 use crate::policy::Loss;
 use crate::send_error::Unsendable;
 
-/// How one WebSocket library shows the protocol's own frames.
+/// How one WebSocket library represents the protocol's own frames.
 ///
-/// A value instead of a trait on the message type, so that any library fits. It is
-/// asked before the [`Codec`], which therefore cannot lose a close frame or a pong.
+/// A value and not a trait on the message type, so that any library fits. It is asked
+/// before the [`Codec`], which therefore cannot lose a close frame or a pong.
 pub trait Dialect {
     /// What goes over the transport, in both directions.
     type Message;
 
-    /// What an incoming message is to the protocol.
+    /// What an incoming message means to the protocol.
     fn frame(&self, message: &Self::Message) -> Frame;
 
-    /// How many bytes a message of the application's takes in a queue.
+    /// How many bytes a message from the application takes in a queue.
     ///
     /// # Errors
     ///
-    /// Fails for what is not the application's to send: pings, pongs and close
-    /// frames; and for what is longer than the transport takes.
+    /// Fails for what the application may not send (pings, pongs and close frames), and
+    /// for what is longer than the transport takes.
     fn size(&self, message: &Self::Message) -> Result<usize, Unsendable>;
 
     /// The protocol's ping with this id, with a payload of 125 bytes at most (RFC 6455
@@ -30,8 +30,8 @@ pub trait Dialect {
     /// has to have one, except in listen-only.
     fn ping(&mut self, id: PingId) -> Option<Self::Message>;
 
-    /// The close frame with this code and these words, or without any; `None` where
-    /// the library has no message for it, or where it is better not to say anything.
+    /// The close frame with this code and these words, or without any; `None` if the
+    /// library has no message for it, or if it is better to say nothing.
     fn goodbye(
         &mut self,
         why: CloseReason,
@@ -40,7 +40,7 @@ pub trait Dialect {
     ) -> Option<Self::Message>;
 }
 
-/// What an incoming message is to the protocol.
+/// What an incoming message means to the protocol.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Frame {
@@ -54,10 +54,10 @@ pub enum Frame {
     Control,
 }
 
-/// What the application's own protocol adds to the WebSocket's: its pings, and what
-/// its messages decode to. It sees data only.
+/// What the application's own protocol adds to WebSocket: its pings, and what its
+/// messages decode to. It sees data only.
 ///
-/// A pair of closures is one: the first makes a ping, the second reads.
+/// A pair of closures is a codec: the first makes a ping, the second reads.
 ///
 /// ```
 /// use keepalive::driver::{Codec, Incoming};
@@ -74,14 +74,14 @@ pub enum Frame {
 /// assert_eq!(codec.read("42".to_owned()), Incoming::Message(Ok(42)));
 /// ```
 pub trait Codec<W> {
-    /// What the application gets.
+    /// What the application receives.
     type Message;
 
-    /// The message that carries this ping; `None`, as by default, for the
-    /// protocol's. An application-level ping may leave the id out.
+    /// The message that carries this ping; `None`, the default, for the protocol's own
+    /// ping. An application-level ping may leave out the id.
     ///
-    /// It is data: in place of what the application may not send by
-    /// [`Dialect::size`], such as a control frame, the protocol's ping goes.
+    /// It has to be data: if it is something that [`Dialect::size`] does not let the
+    /// application send, such as a control frame, the protocol's ping goes instead.
     fn ping(&mut self, id: PingId) -> Option<W> {
         let _ = id;
         None
@@ -90,18 +90,18 @@ pub trait Codec<W> {
     /// How the heartbeat classifies a data message, and what the application gets.
     fn read(&mut self, data: W) -> Incoming<W, Self::Message>;
 
-    /// What to do about a connection or a dial that ended, where the
-    /// [`Policy`](crate::Policy) is not to decide; by default it does. It is asked
-    /// when the peer closed or refused, when the transport failed, and when the
-    /// application gave up. Timeouts follow the policy.
+    /// What to do about a connection or a dial that ended, if that is not left to the
+    /// [`Policy`](crate::Policy); by default it is. It is asked when the peer closed or
+    /// refused, when the transport failed, and when the application gave up. Timeouts
+    /// follow the policy.
     fn retry(&mut self, loss: Loss) -> Option<Retry> {
         let _ = loss;
         None
     }
 }
 
-/// A codec with a closure that decides what to do about a loss; where it says `None`, the
-/// policy does.
+/// A codec with a closure that decides what to do about a loss; if that returns `None`,
+/// the policy decides.
 ///
 /// ```
 /// use keepalive::driver::{Codec, Deciding, Plain};
@@ -154,22 +154,23 @@ where
     }
 }
 
-/// How the heartbeat classifies a data message, besides as life.
+/// How the heartbeat classifies a data message, apart from it being a sign of life.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Incoming<W, M> {
-    /// The application's, decoded.
+    /// For the application, decoded.
     Message(M),
     /// The answer to this ping.
     Pong(PingId),
-    /// An answer that does not say to which ping: to the oldest that has none.
+    /// An answer that does not say to which ping: it counts for the oldest unanswered
+    /// one.
     AnyPong,
-    /// The peer's ping, and the answer to send: data, as [`Codec::ping`] is, or nothing
-    /// is sent. The application does not see it.
+    /// The peer's ping, and the answer to send, which has to be data like that of
+    /// [`Codec::ping`]; otherwise nothing is sent. The application does not see it.
     Ping(W),
     /// The peer ends the connection, with these words.
     Closed(Closed, String),
-    /// Nothing to the application.
+    /// Nothing for the application.
     Control,
 }
 
@@ -206,7 +207,7 @@ where
 pub struct NoFrames<W>(PhantomData<fn() -> W>);
 
 impl<W> NoFrames<W> {
-    /// The dialect of nobody.
+    /// Nobody's dialect.
     #[must_use]
     pub const fn new() -> Self {
         Self(PhantomData)

@@ -6,8 +6,8 @@ use alloc::vec::Vec;
 
 use crate::PingId;
 
-/// Pings without an answer that are remembered. To forget the oldest for a new one
-/// would confirm too much.
+/// How many unanswered pings are remembered. Forgetting the oldest for a new one would
+/// confirm too much.
 const MARKS: usize = 32;
 
 /// What one connection was given, and how much of it was confirmed.

@@ -70,45 +70,46 @@
 //!
 //! In this order: the ping; the answer to the peer's latest ping; what was
 //! [sent](Driver::send) for this connection; the [backlog](Transport::backlog); the
-//! goodbye. The backlog waits until the application has heard of the connection and asked
-//! for the next notice, and under `healthy_within` until it said
+//! goodbye. The backlog waits until the application has been told of the connection and
+//! has asked for the next notice, and under `healthy_within` until it has reported
 //! [`healthy`](Driver::healthy): so a login goes first, however much waits.
 //!
 //! # What is in doubt
 //!
-//! A message is *handed over* when the transport is given it. It may then lie in a buffer
-//! of ours, of the system's, on the way, or in the peer's; when the connection breaks,
-//! nobody can say where. TCP does not tell, and neither does a WebSocket.
+//! A message is *handed over* when the transport takes it. After that it may lie in a
+//! buffer of ours, in one of the operating system's, on the way, or in the peer's; when
+//! the connection breaks, nobody can say where. Neither TCP nor WebSocket reports it.
 //!
 //! But a WebSocket is read in order, and whoever reads a ping answers it. So each ping
-//! remembers how many messages were handed over before it, and its pong *confirms* them:
-//! the far end of this WebSocket has read up to there. What no pong has confirmed is *in
-//! doubt*, and the [`Down`] of the connection says how many messages that are.
+//! remembers how many messages were handed over before it, and its pong *confirms*
+//! them: the far end of this WebSocket has read up to there. What no pong has confirmed
+//! is *in doubt*, and the [`Down`] of the connection says how many messages that is.
 //!
 //! - What a pong proves: the far end read the message. It does not prove that its
-//!   application did anything with it, and where a proxy ends the WebSocket and begins
-//!   another one, the far end is the proxy.
-//! - In doubt is not lost: much of it has arrived. Who sends it again needs a server that
-//!   knows its messages by a number, and takes each once.
-//! - A close frame of the peer's confirms nothing: it may have been sent before ours was
-//!   read. So ahead of a goodbye goes one more ping, where anything is in doubt.
+//!   application did anything with it, and where a proxy terminates the WebSocket and
+//!   opens another one, the far end is the proxy.
+//! - In doubt is not lost: much of it has arrived. Sending it again is safe only if the
+//!   server knows its messages by a number and takes each one once.
+//! - A close frame from the peer confirms nothing: it may have been sent before ours
+//!   was read. So if anything is in doubt, one more ping goes ahead of a goodbye.
 //! - `confirm_within` bounds the time until a pong is asked for. Without it, messages are
 //!   confirmed by the pings that are due anyway.
-//! - An answer without an id (a text) is taken for the answer to the oldest ping that has
-//!   none, which is right where the peer answers each ping exactly once.
+//! - An answer without an id (a text) is taken for the answer to the oldest unanswered
+//!   ping, which is right if the peer answers each ping exactly once.
 //! - In listen-only there are no pings, and everything stays in doubt.
 //!
 //! [`keeping`](Driver::keeping) keeps copies of the backlog's messages until they are
-//! confirmed: the `Down` gives them back, in order, and [`requeue`](Driver::requeue) puts
-//! them at the head of the backlog. With numbers on the server's side none is lost and
-//! none is taken twice; `examples/orders.rs` does that. Its limit is also how much goes
-//! out without a confirmation: where connections break after a few kilobytes, a longer
-//! row would never be confirmed.
+//! confirmed: the `Down` gives them back, in order, and [`requeue`](Driver::requeue)
+//! puts them at the head of the backlog. With message numbers on the server's side none
+//! is lost and none is taken twice; `examples/orders.rs` does that. The limit of what
+//! is kept is also how much goes out unconfirmed: where connections break after a few
+//! kilobytes, a longer run would never be confirmed.
 //!
 //! # The rules
 //!
-//! Each is shown by tests in `tests/driver.rs`, and all of them hold whatever happens in
-//! `whatever_happens_the_contract_holds`, under an oracle that sees a driver from outside.
+//! Each rule has tests in `tests/driver.rs`, and `whatever_happens_the_contract_holds`
+//! checks all of them in random stories, with an oracle that sees a driver from
+//! outside.
 //!
 //! | rule | test |
 //! | --- | --- |
@@ -186,12 +187,12 @@ pub use self::transport::{Bytes, End, Order, Read, Transport};
 #[cfg(feature = "blocking")]
 pub(crate) use self::wishes::UnderWay;
 
-/// How many turns are taken until others have theirs.
+/// How many turns a run takes before it yields.
 const TURNS: usize = 64;
 
 const QUEUE_LIMIT: usize = 1 << 20;
 
-/// A clock of the system that ran on by more than this says that the machine slept.
+/// If the system's clock ran on by more than this, the machine slept.
 const SLEPT: Duration = Duration::from_secs(10);
 
 /// What lies between a [`Heartbeat`] and a [`Transport`].
@@ -212,13 +213,13 @@ pub struct Driver<D: Dialect, C: Codec<D::Message>, E, I> {
     unheard: Unheard<C::Message, D::Message, E, I>,
     backlog: Backlog<D::Message>,
     goodbye: Option<Goodbye>,
-    /// It was told to stop, and `Stopped` is yet to be told.
+    /// It was told to stop, and `Stopped` has yet to be reported.
     is_stopping: bool,
     /// What ends an accepted socket that has not been read yet.
     early: Option<Early>,
     /// What the peer hears of a connection that the application gives up.
     given_up: Option<CloseCode>,
-    /// The network changed; it is said once nothing is unread.
+    /// The network changed; the machine learns of it once nothing is unread.
     has_network_changed: bool,
     /// There may be more to write than the last round did.
     has_more: bool,
@@ -233,21 +234,21 @@ pub struct Driver<D: Dialect, C: Codec<D::Message>, E, I> {
     counts: Counts,
 }
 
-/// What [`Driver::run`] came to.
+/// The outcome of [`Driver::run`].
 #[derive(Debug)]
 // As `Notice`.
 #[repr(u64)]
 pub enum Step<M, W, E, I> {
-    /// The application's next message; run again.
+    /// A message for the application; run again.
     Message(M),
-    /// This is to be told; run again.
+    /// A notice for the application; run again.
     Told(Notice<M, W, E, I>),
     /// Nothing is left to do: run again when the transport has something, when the
     /// application wants something, or at this instant, if there is one.
     Idle(Option<I>),
     /// There is more to do: run again once others have had their turn.
     Again,
-    /// `Stopped` was told; only [`Driver::reconnect_now`] begins anew.
+    /// `Stopped` was reported; only [`Driver::reconnect_now`] begins anew.
     Over,
 }
 
@@ -267,15 +268,15 @@ pub struct Counts {
     pub pings: u64,
     /// Pings that were missed.
     pub missed: u64,
-    /// Messages of the application's that were handed over.
+    /// Messages from the application that were handed over.
     pub handed_over: u64,
-    /// Those of them that a pong confirmed.
+    /// Messages that a pong confirmed.
     pub confirmed: u64,
-    /// Those that were in doubt when their connection ended.
+    /// Messages that were in doubt when their connection ended.
     pub in_doubt: u64,
 }
 
-/// What the transport has to do before anything is told.
+/// What the transport has to do before anything is reported.
 struct Orders<W> {
     finish: bool,
     drop: Option<Option<W>>,
@@ -321,7 +322,7 @@ where
     C: Codec<D::Message>,
     I: Instant,
 {
-    /// A client. It begins to dial when it is first run.
+    /// A client. It begins to dial when it first runs.
     ///
     /// The seed decides every jitter: take a different seed per client, or they act in
     /// lockstep.
@@ -331,7 +332,8 @@ where
 
     /// A server's accepted socket: its transport reads [`Opened`](Read::Opened) first,
     /// and is never ordered to dial. The first loss is final: reconnecting is off,
-    /// whatever the settings say. A stop says 1001, so that clients come back.
+    /// whatever the settings say. On stop it closes with 1001, so that clients come
+    /// back.
     pub fn accepted(config: Config, seed: u64, dialect: D, codec: C) -> Self {
         Self::new(without_reconnect(config), seed, dialect, codec, false)
     }
@@ -364,21 +366,22 @@ where
         }
     }
 
-    /// Another seed: before it is first run.
+    /// Replaces the seed, before the first run.
     #[must_use]
     pub fn with_seed(mut self, seed: u64) -> Self {
         self.heartbeat = Heartbeat::new(*self.heartbeat.config(), seed);
         self
     }
 
-    /// Keeps copies of the backlog's messages until a pong confirms them, up to so many
-    /// bytes by [`Dialect::size`]; a [`Down`] gives them back. At the limit nothing more
-    /// of the backlog goes out until some are confirmed; a longer message goes alone.
+    /// Keeps copies of the backlog's messages until a pong confirms them, up to this
+    /// many bytes by [`Dialect::size`]; a [`Down`] gives them back. At the limit
+    /// nothing more of the backlog goes out until some are confirmed; a longer message
+    /// goes alone.
     ///
     /// # Errors
     ///
     /// Fails without `confirm_within` in the settings: nothing else bounds the time
-    /// until a pong is asked for.
+    /// until a pong is requested.
     pub fn keeping(mut self, bytes: usize) -> Result<Self, KeepingError>
     where
         D::Message: Clone,
@@ -388,19 +391,20 @@ where
         Ok(self)
     }
 
-    /// How many bytes may wait in what was sent for a connection, those included that
-    /// the transport holds back; 1 MiB by default. A longer message is taken only
-    /// where nothing waits.
+    /// How many bytes sent for a connection may wait, including those that the
+    /// transport holds back; 1 MiB by default. A longer message is taken only if
+    /// nothing waits.
     #[must_use]
     pub const fn with_queue_limit(mut self, bytes: usize) -> Self {
         self.queue_limit = bytes;
         self
     }
 
-    /// For how long the transport may take no byte of what waits until it has failed,
-    /// also if the peer goes on talking; by default the `pong_timeout` in force.
+    /// For how long the transport may take no byte of what waits before it counts as
+    /// failed, even if the peer goes on talking; by default the `pong_timeout` in
+    /// force.
     ///
-    /// Time in which the driver is not run counts for 1 s at most.
+    /// A period in which the driver does not run counts as 1 s at most.
     #[must_use]
     pub const fn with_stall_timeout(mut self, timeout: Duration) -> Self {
         self.stall_timeout = Some(timeout);
@@ -412,7 +416,7 @@ where
         &self.dialect
     }
 
-    /// The state machine, to look at.
+    /// The state machine.
     pub const fn heartbeat(&self) -> &Heartbeat<I> {
         &self.heartbeat
     }
@@ -422,15 +426,15 @@ where
         self.counts
     }
 
-    /// How many messages of the connection that is up were handed over and not yet
-    /// confirmed by a pong.
+    /// How many messages were handed over on the open connection and not yet confirmed
+    /// by a pong.
     pub fn in_doubt(&self) -> u64 {
         let connection = self.connection.as_ref();
         connection.map_or(0, |connection| connection.doubt.in_doubt())
     }
 
-    /// How many bytes of messages were taken from the application and have not left
-    /// the transport's buffers, without the backlog.
+    /// How many bytes of messages were taken from the application and have not left the
+    /// transport's buffers, not counting the backlog.
     #[inline]
     pub fn waiting(&self) -> usize {
         let connection = self.connection.as_ref();
@@ -442,21 +446,21 @@ where
         })
     }
 
-    /// The connection whose `Opened` was told last, if it is still up.
+    /// The connection whose `Opened` was reported last, if it is still up.
     #[inline]
     pub fn heard_epoch(&self) -> Option<Epoch> {
         let connection = self.connection.as_ref()?;
         (connection.hearing != Hearing::No).then_some(connection.epoch)
     }
 
-    /// Sends a message on the connection whose `Opened` was told last, ahead of the
-    /// backlog. Where that goes down before the message is handed over, its [`Down`]
-    /// gives it back.
+    /// Sends a message on the connection whose `Opened` was reported last, ahead of the
+    /// backlog. If that connection goes down before the message is handed over, its
+    /// [`Down`] gives it back.
     ///
     /// # Errors
     ///
-    /// The message, where that connection is down or a newer one is up, after a stop,
-    /// where too much waits already, or where it can never be sent.
+    /// Fails, with the message, if that connection is down or a newer one is up, after
+    /// a stop, if too much waits already, or if it can never be sent.
     pub fn send(&mut self, message: D::Message) -> Result<(), SendError<D::Message>> {
         let Some(connection) = &mut self.connection else {
             return Err(SendError::Down(message));
@@ -488,21 +492,21 @@ where
         Ok(())
     }
 
-    /// Puts these at the head of the backlog, in this order: what a [`Down`] gave back,
-    /// for example. Never refused.
+    /// Puts these messages at the head of the backlog, in this order: for example, what
+    /// a [`Down`] gave back. Never refused.
     pub fn requeue(&mut self, messages: impl IntoIterator<Item = D::Message>) {
         self.backlog.put_back(messages);
         self.has_more = true;
     }
 
-    /// Ends it: what was sent and the backlog go first, then a close handshake, all of
-    /// it within `close_timeout`. A second call does not wait. A client says 1000, a
-    /// server's socket 1001.
+    /// Stops: what was sent and the backlog go first, then a close handshake, all of it
+    /// within `close_timeout`. A second call does not wait. A client closes with 1000,
+    /// a server's socket with 1001.
     pub fn stop(&mut self, now: I) {
         self.say_goodbye(None, now);
     }
 
-    /// The same with other words.
+    /// The same with another code and other words.
     pub fn stop_with(&mut self, goodbye: Goodbye, now: I) {
         self.say_goodbye(Some(goodbye), now);
     }
@@ -530,8 +534,8 @@ where
     /// last dial began. A dial younger than 5 s is that new connection. A server's
     /// socket ends.
     ///
-    /// What was told to [stop](Self::stop) is not revived: until `Stopped` was told,
-    /// nothing happens. After it, this begins anew.
+    /// A driver that was told to [stop](Self::stop) is not revived: until `Stopped` has
+    /// been reported, this does nothing. After that, it begins anew.
     pub fn reconnect_now(&mut self, now: I) {
         if self.is_stopping {
             return;
@@ -547,20 +551,20 @@ where
         }
     }
 
-    /// Whether there is an accepted socket, whose peer is to hear how it ends.
+    /// Whether there is an accepted socket, whose peer is to learn how it ends.
     fn is_yet_to_open(&self) -> bool {
         !self.can_dial && self.heartbeat.state() == State::Idle
     }
 
-    /// Reports that the path may be another one now. It is looked at once all that came
-    /// has been read.
+    /// Reports that the network path may have changed. This takes effect once
+    /// everything that has arrived has been read.
     pub const fn network_changed(&mut self) {
         self.has_network_changed = true;
     }
 
-    /// Reports that the application has what it connected for, on this connection: it
-    /// ends the wait for `healthy_within`, and proves the connection as anything
-    /// received does. Whether that is the connection that is up.
+    /// Reports that the application has what it connected for, on this connection: ends
+    /// the wait for `healthy_within`, and proves the connection as received data does.
+    /// Returns whether that connection is the one that is up.
     pub fn healthy(&mut self, epoch: Epoch, now: I) -> bool {
         let is_up = self.heard_epoch() == Some(epoch);
         if is_up {
@@ -572,9 +576,10 @@ where
         is_up
     }
 
-    /// Gives this connection up, as if the peer had closed it so: the login was refused,
-    /// for example. The peer hears the code, where it may be sent and the transport
-    /// takes it at once. Whether that is the connection that is up.
+    /// Gives this connection up, as if the peer had closed it with this code: because
+    /// the login was refused, for example. The peer is sent the code, if it may be sent
+    /// and the transport takes it at once. Returns whether that connection is the one
+    /// that is up.
     pub fn give_up(&mut self, epoch: Epoch, mut closed: Closed, now: I) -> bool {
         let is_up = self.heard_epoch() == Some(epoch) && self.heartbeat.state() == State::Open;
         if is_up {
@@ -590,7 +595,7 @@ where
     ///
     /// # Errors
     ///
-    /// Fails where copies are [kept](Self::keeping) and the new settings have no
+    /// Fails if copies are [kept](Self::keeping) and the new settings have no
     /// `confirm_within`; nothing is changed.
     pub fn reconfigure(&mut self, config: Config, now: I) -> Result<(), KeepingError> {
         self.check()(&config)?;
@@ -619,7 +624,7 @@ where
 
     /// Does what there is to do: orders, notices, reads, ticks, writes.
     ///
-    /// To run again after a notice is to have dealt with it: after
+    /// Running again after a notice means that the application has dealt with it: after
     /// [`Opened`](Notice::Opened) the backlog may go.
     pub fn run<T>(&mut self, transport: &mut T) -> StepOf<D, C, E, I>
     where
@@ -690,9 +695,9 @@ where
         Step::Again
     }
 
-    /// One read, a tick, and some writes. The application's message, where it listens,
-    /// or what the turn came to in `turned`: in one result they would share memory, and
-    /// the message would be moved in odd pieces.
+    /// One read, a tick, and some writes. Returns the application's message, if it
+    /// listens; the outcome of the turn is in `turned`: in one result they would share
+    /// memory, and the message would be moved in odd pieces.
     #[inline(always)]
     fn turn<T, const LISTENS: bool>(&mut self, transport: &mut T) -> Option<C::Message>
     where
@@ -719,8 +724,9 @@ where
         None
     }
 
-    /// The same for an adapter that runs on while nobody asks for notices: they wait,
-    /// and after one message nothing more is read. It is over once they are told.
+    /// The same for an adapter that keeps running while nobody asks for notices: they
+    /// wait, and after one message nothing more is read. It is over once they have been
+    /// reported.
     pub fn run_unheard<T>(&mut self, transport: &mut T) -> StepOf<D, C, E, I>
     where
         T: Transport<Message = D::Message, Error = E, Instant = I>,
@@ -757,13 +763,13 @@ where
         Step::Again
     }
 
-    /// Whether nothing is to be carried out or told.
+    /// Whether nothing is left to carry out or report.
     #[inline]
     fn is_done(&self) -> bool {
         self.orders.is_empty() && self.unheard.is_empty()
     }
 
-    /// Whether a notice waits to be told.
+    /// Whether a notice waits to be reported.
     pub fn has_notice(&self) -> bool {
         !self.unheard.is_empty()
     }
@@ -801,7 +807,7 @@ where
         transport.publish(state, epoch, self.waiting());
     }
 
-    /// Tells the next notice; that others wait delays no ping.
+    /// Reports the next notice; others that wait delay no ping.
     #[inline(never)]
     fn tell<T>(&mut self, transport: &mut T) -> StepOf<D, C, E, I>
     where
@@ -944,9 +950,9 @@ where
         Turn::Idle(self.next_look(now))
     }
 
-    /// Writes what waits, and says whether nothing is left to do then but to read, and
-    /// until when: for an adapter that can wait inside of a read, and so spares one that
-    /// finds nothing.
+    /// Writes what waits. Returns whether nothing is left to do but to read, and until
+    /// when: for an adapter that can wait inside a read, and so avoids one that finds
+    /// nothing.
     #[inline]
     pub fn rest<T>(&mut self, transport: &mut T) -> Option<Option<I>>
     where
@@ -992,8 +998,9 @@ where
         self.stall_timeout.unwrap_or(usual)
     }
 
-    /// Ticks, unless that would convict the peer while its answer may lie unread: for as
-    /// long as a pong may take, so that what never ends is no life. Whether it ticked.
+    /// Ticks, unless that would convict the peer while its answer may lie unread: for
+    /// at most as long as a pong may take, so that an endless message does not count as
+    /// life. Returns whether it ticked.
     #[inline(never)]
     fn judge<T>(&mut self, transport: &mut T, now: I, unread: Unread<I>) -> bool
     where
@@ -1093,8 +1100,8 @@ where
         self.answered(id, now);
     }
 
-    /// An answer without an id is to the oldest ping that has none, and to none while
-    /// the last ping has not left.
+    /// An answer without an id is to the oldest unanswered ping, and to none while the
+    /// last ping has not left.
     fn hear_any_pong(&mut self, now: I) {
         let answered = match &mut self.connection {
             Some(connection) if !connection.is_ping_held_back() => {
@@ -1313,7 +1320,7 @@ where
         self.dialect.goodbye(why, code, "")
     }
 
-    /// The codec's, where that is data and not too long, or the protocol's.
+    /// The codec's ping, if it is data and not too long, or the protocol's.
     fn make_ping(&mut self, id: PingId) -> Option<D::Message> {
         let connection = self.connection.as_ref()?;
         let own = self.codec.ping(id);
@@ -1342,7 +1349,7 @@ enum Early {
     Abandon,
 }
 
-/// What a turn came to that gave out no message.
+/// The outcome of a turn that gave out no message.
 #[derive(Clone, Copy)]
 enum Turn<I> {
     Moved,

@@ -9,8 +9,8 @@ use crate::action::{CloseReason, StopReason};
 use crate::event::{CloseCode, Closed, Epoch, PingId};
 use crate::send_error::Unsendable;
 
-/// What the driver reports to the application: with its messages of type `M`, those of
-/// the transport of type `W`, errors of type `E` and instants of type `I`.
+/// What the driver reports to the application, with messages of type `M` for the
+/// application and `W` for the transport, errors of type `E` and instants of type `I`.
 #[derive(Debug)]
 #[non_exhaustive]
 // Keeps the payload 8-byte aligned; otherwise each move copies it unaligned.
@@ -21,16 +21,16 @@ pub enum Notice<M, W, E, I> {
         /// Retries since the last stable connection; 0 for the first dial.
         attempt: u32,
     },
-    /// The connection is up. To ask for the next notice lets the backlog go.
+    /// The connection is up. Asking for the next notice lets the backlog go.
     Opened {
-        /// Which connection; for what handles say of it.
+        /// Which connection; for the calls of handles that concern it.
         epoch: Epoch,
-        /// For how long the application heard nothing: since the last inbound
-        /// activity before, or the last `Opened` where nothing was ever received.
-        /// `None` at the first.
+        /// For how long the application heard nothing: since the last inbound activity
+        /// before, or since the last `Opened` if nothing was ever received. `None` for
+        /// the first.
         deaf: Option<Duration>,
     },
-    /// A message of the application's came in.
+    /// A message for the application came in.
     Message(M),
     /// A ping was handed over.
     Ping(PingId),
@@ -41,18 +41,18 @@ pub enum Notice<M, W, E, I> {
         /// How long the answer took.
         round_trip: Duration,
     },
-    /// A connection or a dial is lost. Each [`Opened`](Self::Opened) has one.
+    /// A connection or a dial was lost. Each [`Opened`](Self::Opened) has one.
     Down(Box<Down<W, E, I>>),
-    /// A dial that was asked for is planned: the network changed, or the application
-    /// wants a new connection less than 1 s after the last dial began.
+    /// A requested dial is planned: the network changed, or the application wants a new
+    /// connection less than 1 s after the last dial began.
     Rescheduled(Planned<I>),
     /// A message that cannot be sent, given back.
     Rejected(Box<Rejected<W>>),
-    /// It is over. Nothing comes after it.
+    /// The session is over. This is the last notice.
     Stopped {
         /// Why.
         reason: StopReason,
-        /// The backlog that never was handed over, in order.
+        /// The rest of the backlog, which was never handed over, in order.
         unsent: Vec<W>,
     },
 }
@@ -74,13 +74,13 @@ pub struct Down<W, E, I> {
     pub lost: Lost,
     /// Why.
     pub cause: Cause<E>,
-    /// When the next dial is; `None` where there is none or it begins at once.
+    /// When the next dial is due; `None` if there is none or it begins at once.
     pub retry: Option<Planned<I>>,
-    /// What was sent for this connection and not handed over, then what of the backlog
+    /// What was sent for this connection and not handed over, then the backlog, if that
     /// does not outlive a connection.
     pub unsent: Vec<W>,
-    /// How many messages were handed over and not confirmed by a pong. They may have
-    /// been read, or not.
+    /// How many messages were handed over and not confirmed by a pong. They may or may
+    /// not have been read.
     pub in_doubt: u64,
     /// Those of them that were [kept](super::Driver::keeping), in order.
     pub kept: Vec<W>,
@@ -103,14 +103,14 @@ pub enum Cause<E> {
     Closed {
         /// `None` where none came.
         code: Option<CloseCode>,
-        /// What the peer says about it; empty where it says nothing.
+        /// The words of the close frame; empty if there are none.
         words: String,
     },
     /// The dial was refused with this HTTP status.
     Refused {
         /// The HTTP status.
         status: u16,
-        /// What the transport says about it.
+        /// The transport's error.
         error: E,
     },
     /// The transport or the dial failed.
@@ -164,7 +164,7 @@ impl<E: fmt::Display> fmt::Display for Cause<E> {
 }
 
 impl<E> Cause<E> {
-    /// For the log, where an error may have no words.
+    /// For the log, since an error may have no `Display`.
     pub(super) const fn without_error(&self) -> WithoutError<'_, E> {
         WithoutError(self)
     }
@@ -207,8 +207,8 @@ pub struct Planned<I> {
 }
 
 /// What the application has not heard yet, in order. It stays short however much
-/// happens: what is out of date is replaced, losses are merged, and after one message
-/// no more is read.
+/// happens: outdated notices are replaced, losses are merged, and after one message no
+/// more is read.
 pub(super) struct Unheard<M, W, E, I>(VecDeque<Notice<M, W, E, I>>);
 
 impl<M, W, E, I> Unheard<M, W, E, I> {
@@ -236,7 +236,7 @@ impl<M, W, E, I> Unheard<M, W, E, I> {
         self.0.pop_front()
     }
 
-    /// Whether the end waits to be told.
+    /// Whether the end waits to be reported.
     pub(super) fn has_end(&self) -> bool {
         let mut told = self.0.iter();
         told.any(|told| matches!(told, Notice::Stopped { .. }))

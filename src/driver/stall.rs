@@ -3,15 +3,15 @@ use core::time::Duration;
 use crate::Instant;
 use crate::time::{MILLISECOND, SECOND};
 
-/// For how long something has waited: what the transport takes nothing of, or a verdict
+/// For how long something has waited: what the transport does not take, or a verdict
 /// for what may lie unread.
 pub(super) struct Stall<I> {
     looked: Option<I>,
     lasted: Duration,
 }
 
-/// How often to look while something waits. What is longer between two looks counts
-/// as this long: the process was away.
+/// How often to look while something waits. A longer gap between two looks counts as
+/// this long: the process was away.
 const LONGEST: Duration = SECOND;
 
 impl<I: Instant> Stall<I> {

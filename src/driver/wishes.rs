@@ -1,4 +1,4 @@
-//! What handles want, done in every adapter alike.
+//! What handles ask for, done in the same way in every adapter.
 
 #[cfg(feature = "blocking")]
 use alloc::vec::Vec;
@@ -14,7 +14,7 @@ where
     C: Codec<D::Message>,
     I: Instant,
 {
-    /// Does what a handle wants.
+    /// Does what a handle asks for.
     #[doc(hidden)]
     pub fn grant(&mut self, wish: Wish, now: I) {
         match wish {
@@ -40,8 +40,8 @@ where
     }
 }
 
-/// A dial during which the driver is not run. What is wanted meanwhile is done after it,
-/// with the time at which it was wanted, unless it ends the dial.
+/// A dial during which the driver does not run. What is asked for meanwhile is done
+/// after it, as of the time when it was asked for, unless it ends the dial.
 #[cfg(feature = "blocking")]
 pub(crate) struct UnderWay<I> {
     /// It goes ahead of the driver's.

@@ -10,7 +10,7 @@ use super::transport::Transport;
 use super::{Cause, Codec, Dialect, Driver};
 use crate::{CloseCode, CloseReason, Event, Instant, PingId};
 
-/// How many messages are written before it is the turn of the reads.
+/// How many messages are written before reads get their turn.
 const BATCH: usize = 32;
 
 /// What is handed over next.
@@ -88,7 +88,7 @@ where
         };
         let bytes = transport.bytes();
         let took = connection.has_written(bytes);
-        // Where nothing is counted, to be given a message is all that shows.
+        // Where nothing is counted, a message that was handed over is the only sign.
         let has_moved = took || (progress.has_moved && bytes.written == 0);
         if took && connection.is_ping_held_back() {
             self.heartbeat.handle(Event::Draining, now).for_each(drop);
@@ -108,7 +108,7 @@ where
             self.orders.finish = true;
         }
         let has_stalled = connection.stall.has_lasted(stall_timeout);
-        // A verdict goes first, where it can be spoken.
+        // A verdict goes first, if it may be given.
         if has_stalled && (self.unheard.has_message() || self.heartbeat.verdict(now).is_none()) {
             self.fail(Cause::Stalled, now);
             return true;
