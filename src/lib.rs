@@ -121,7 +121,8 @@
 //!   application stands in the root too.
 //! - `blocking` (a feature): the adapter for blocking tungstenite.
 //! - `session` (feature `async`): the adapter for any async runtime; `tokio` and
-//!   `smol` (features) are parts for it, with a `Dialer` that has settings.
+//!   `smol` (features) are parts for it, with a `Dialer` that has settings, and `web` (a
+//!   feature, for wasm32) those for a browser.
 //!
 //! # Features
 //!
@@ -133,6 +134,8 @@
 //! - `async`: the adapter for any async runtime; needs an allocator.
 //! - `tokio`, `smol`: timer and connector for it, with tokio-tungstenite 0.30 and
 //!   async-tungstenite 0.35; bring `std` and `tungstenite`.
+//! - `web`: the browser's `WebSocket` and timers for it, on wasm32-unknown-unknown; brings
+//!   `std`. Nothing on other targets.
 //! - `tungstenite`: codecs for tungstenite's messages.
 //! - `rustls`: `wss://` for the dialers of `blocking`, `tokio` and `smol`, with the
 //!   platform's root certificates; others, and client certificates, by `Tls`.
@@ -184,6 +187,11 @@ pub mod tokio;
 mod trace;
 #[cfg(feature = "tungstenite")]
 pub mod tungstenite;
+#[cfg(all(
+    feature = "web",
+    any(all(target_arch = "wasm32", target_os = "unknown"), keepalive_docs)
+))]
+pub mod web;
 
 pub use action::{Action, Actions, CloseReason, Manner, StopReason};
 pub use config::{Config, ConfigBuilder};

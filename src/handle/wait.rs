@@ -195,7 +195,9 @@ pub(super) fn block_on<W, F: Future + Unpin>(
     if let Poll::Ready(output) = first {
         return Ok(output);
     }
-    if shared.is_own_thread() {
+    // Without threads, as in a browser, nobody else could make room.
+    let is_alone = cfg!(all(target_family = "wasm", not(target_feature = "atomics")));
+    if is_alone || shared.is_own_thread() {
         return Err(Over::OwnThread);
     }
     // None: later than can be said.

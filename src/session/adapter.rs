@@ -323,6 +323,7 @@ where
     pub fn poll_notice(&mut self, context: &mut Context<'_>) -> Poll<Option<Told<C, T, K>>> {
         #[cfg(feature = "std")]
         self.hear_handles(context);
+        self.hear_network(context);
         let mut polled = Polled {
             io: &mut self.io,
             context,
@@ -378,6 +379,7 @@ where
         context: &mut Context<'_>,
     ) -> Poll<Option<Told<C, T, K>>> {
         self.hear_handles(context);
+        self.hear_network(context);
         for _ in 0..RUNS {
             let mut polled = Polled {
                 io: &mut self.io,
@@ -397,6 +399,13 @@ where
         }
         context.waker().wake_by_ref();
         Poll::Pending
+    }
+
+    #[inline]
+    fn hear_network(&mut self, context: &mut Context<'_>) {
+        if self.io.connect.poll_network_changed(context).is_ready() {
+            self.driver.network_changed();
+        }
     }
 
     #[cfg(feature = "std")]

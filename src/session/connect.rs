@@ -3,6 +3,7 @@ use core::fmt;
 use core::future::{Future, Pending, pending};
 use core::marker::PhantomData;
 use core::pin::Pin;
+use core::task::{Context, Poll};
 
 use futures_core::Stream;
 use futures_sink::Sink;
@@ -46,6 +47,15 @@ pub trait Connect {
     /// Whether it can dial at all. Where not, a session ends with its socket.
     fn can_connect(&self) -> bool {
         true
+    }
+
+    /// Whether the network may have changed since this was last asked, which the session
+    /// then treats as [`Session::network_changed`](super::Session::network_changed). In
+    /// either case, wakes the task when it next does. By default never: say so by a handle.
+    #[inline]
+    fn poll_network_changed(&mut self, context: &mut Context<'_>) -> Poll<()> {
+        let _ = context;
+        Poll::Pending
     }
 }
 

@@ -7,14 +7,14 @@ use std::time::Duration;
 use gloo_timers::callback::Interval;
 use js_sys::Date;
 use keepalive::driver::{Cause, Notice, Planned};
+use keepalive::session::Timer as _;
+use keepalive::web::{Error, Message, Timer};
 use keepalive::{CloseCode, CloseReason, Config, Heartbeat, State};
 use wasm_bindgen::{JsCast, JsValue};
 use web_sys::{Document, Element, HtmlButtonElement};
 
 use crate::Told;
 use crate::chart::Chart;
-use crate::parts::now;
-use crate::socket::{Fault, Message};
 use crate::text;
 
 /// How often the countdown moves.
@@ -35,7 +35,8 @@ pub(crate) struct View {
     document: Document,
     body: Element,
     config: Config,
-    log: Element,
+    clock: Timer,
+    log: Log,
     chart: Chart,
     pongs: u64,
     downs: u64,
@@ -44,13 +45,14 @@ pub(crate) struct View {
 }
 
 impl View {
-    pub(crate) fn new(document: Document, config: Config) -> Result<Self, JsValue> {
+    pub(crate) fn new(document: Document, config: Config, log: Log) -> Result<Self, JsValue> {
         let seen = Rc::new(Cell::new(Seen::default()));
         let countdown = element(&document, "countdown")?;
         let progress = element(&document, "progress")?;
         let shared = Rc::clone(&seen);
+        let clock = Timer::new();
         let frames = Interval::new(FRAME_MILLIS, move || {
-            let (text, share) = shared.get().countdown(&config, now());
+            let (text, share) = shared.get().countdown(&config, clock.now());
             countdown.set_text_content(Some(&text));
             set(
                 &progress,
@@ -60,10 +62,11 @@ impl View {
         });
         Ok(Self {
             body: document.body().ok_or("there is no body")?.into(),
-            log: element(&document, "log")?,
+            log,
             chart: Chart::new(&document)?,
             document,
             config,
+            clock: Timer::new(),
             pongs: 0,
             downs: 0,
             seen,
@@ -113,7 +116,7 @@ impl View {
 
     /// Where the machine is.
     pub(crate) fn show(&mut self, heartbeat: &Heartbeat<Duration>) {
-        let seen = self.seen.get().next(heartbeat);
+        let seen = self.seen.get().next(heartbeat, self.clock.now());
         self.seen.set(seen);
         let is_open = seen.state == State::Open;
         set(&self.body, "data-state", &format!("{:?}", seen.state));
@@ -135,8 +138,7 @@ impl View {
     }
 
     pub(crate) fn log(&self, tone: Tone, text: &str) {
-        // What fails here is seen.
-        let _ = self.add_line(tone, text);
+        self.log.add(tone, text);
     }
 
     pub(crate) fn button(&self, id: &str) -> Option<HtmlButtonElement> {
@@ -144,7 +146,7 @@ impl View {
     }
 
     fn log_plan(&self, planned: &Planned<Duration>, why: &str) {
-        let wait = text::seconds(planned.at.saturating_sub(now()));
+        let wait = text::seconds(planned.at.saturating_sub(self.clock.now()));
         let attempt = planned.attempt;
         self.log(
             Tone::Hint,
@@ -152,7 +154,7 @@ impl View {
         );
     }
 
-    fn reason(&self, cause: &Cause<Fault>) -> String {
+    fn reason(&self, cause: &Cause<Error>) -> String {
         match cause {
             Cause::TimedOut(CloseReason::PongTimeout) => {
                 let timeout = text::setting(self.config.pong_timeout());
@@ -176,6 +178,33 @@ impl View {
         }
     }
 
+    fn write(&self, id: &str, text: &str) {
+        if let Some(element) = self.document.get_element_by_id(id) {
+            element.set_text_content(Some(text));
+        }
+    }
+}
+
+/// The latest lines of what happened.
+#[derive(Clone)]
+pub(crate) struct Log {
+    document: Document,
+    list: Element,
+}
+
+impl Log {
+    pub(crate) fn new(document: &Document) -> Result<Self, JsValue> {
+        Ok(Self {
+            document: document.clone(),
+            list: element(document, "log")?,
+        })
+    }
+
+    pub(crate) fn add(&self, tone: Tone, text: &str) {
+        // What fails here is seen.
+        let _ = self.add_line(tone, text);
+    }
+
     fn add_line(&self, tone: Tone, text: &str) -> Result<(), JsValue> {
         let (line, time) = (
             self.document.create_element("li")?,
@@ -190,20 +219,14 @@ impl View {
         time.set_text_content(Some(&clock()));
         line.append_child(&time)?;
         line.append_with_str_1(text)?;
-        self.log.append_child(&line)?;
-        if self.log.child_element_count() > LINES {
-            if let Some(oldest) = self.log.first_element_child() {
+        self.list.append_child(&line)?;
+        if self.list.child_element_count() > LINES {
+            if let Some(oldest) = self.list.first_element_child() {
                 oldest.remove();
             }
         }
-        self.log.set_scroll_top(self.log.scroll_height());
+        self.list.set_scroll_top(self.list.scroll_height());
         Ok(())
-    }
-
-    fn write(&self, id: &str, text: &str) {
-        if let Some(element) = self.document.get_element_by_id(id) {
-            element.set_text_content(Some(text));
-        }
     }
 }
 
@@ -228,12 +251,12 @@ impl Default for Seen {
 }
 
 impl Seen {
-    fn next(self, heartbeat: &Heartbeat<Duration>) -> Self {
+    fn next(self, heartbeat: &Heartbeat<Duration>, now: Duration) -> Self {
         let (state, is_pinged) = (heartbeat.state(), heartbeat.is_ping_out());
         let since = if (state, is_pinged) == (self.state, self.is_pinged) {
             self.since
         } else {
-            now()
+            now
         };
         Self {
             state,
@@ -278,7 +301,7 @@ impl Seen {
 }
 
 /// What the browsers say where no code came over the wire.
-fn code(cause: &Cause<Fault>) -> u16 {
+fn code(cause: &Cause<Error>) -> u16 {
     match cause {
         Cause::Closed {
             code: Some(CloseCode(code)),
