@@ -1,10 +1,19 @@
 //! Dials, and the application's messages while there is no connection.
 
+use std::cell::RefCell;
+use std::future::{Ready, poll_fn, ready};
 use std::pin::pin;
+use std::rc::Rc;
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
 
 use keepalive::Config;
+use keepalive::session::{Connect, Session};
 
-use crate::rig::{Dialled, Rig, config, millis, seconds, texts};
+use crate::rig::{
+    Awake, Dialled, Fault, Frames, Manual, Msg, Pings, Rig, Socket, World, config, millis, seconds,
+    texts,
+};
 
 /// Each attempt has a connection or a failure of its own.
 #[test]
@@ -206,4 +215,86 @@ fn an_outgoing_stream_may_end() {
     rig.session.stop();
     rig.run(seconds(21));
     assert_eq!(rig.told.last().unwrap().1, "over: stopped");
+}
+
+/// A connector that hears of the network, as a browser's does.
+struct Informed {
+    world: World,
+    news: Rc<RefCell<News>>,
+}
+
+#[derive(Default)]
+struct News {
+    is_new: bool,
+    waker: Option<Waker>,
+}
+
+impl Connect for Informed {
+    type Socket = Socket;
+    type Dial = Ready<Result<Socket, Fault>>;
+
+    fn connect(&mut self, _: u32) -> Self::Dial {
+        ready(Ok(Socket(self.world.wire())))
+    }
+
+    fn poll_network_changed(&mut self, context: &mut Context<'_>) -> Poll<()> {
+        let mut news = self.news.borrow_mut();
+        news.waker = Some(context.waker().clone());
+        if std::mem::take(&mut news.is_new) {
+            Poll::Ready(())
+        } else {
+            Poll::Pending
+        }
+    }
+}
+
+/// A client whose connector has news at these times, and that pings for nothing else.
+fn informed(world: &World, times: [Duration; 2]) -> Session<Informed, Manual, Frames, Pings> {
+    let news = Rc::<RefCell<News>>::default();
+    for at in times {
+        let news = news.clone();
+        world.at(at, move || {
+            let mut news = news.borrow_mut();
+            news.is_new = true;
+            if let Some(waker) = news.waker.take() {
+                waker.wake();
+            }
+        });
+    }
+    let rarely = Config::article().to_builder().ping_interval(seconds(60));
+    let (world, timer) = (world.clone(), world.timer());
+    let connector = Informed { world, news };
+    Session::client(rarely.build().unwrap(), 42, Frames, Pings, timer, connector)
+}
+
+fn pinged(world: &World) -> Vec<Duration> {
+    let [wire] = &world.wires()[..] else {
+        panic!("one connection");
+    };
+    let line = wire.line();
+    let pings = line
+        .got
+        .iter()
+        .filter(|(_, message)| matches!(message, Msg::Ping(_)));
+    pings.map(|(at, _)| *at).collect()
+}
+
+#[test]
+fn what_the_connector_hears_of_the_network_makes_a_ping() {
+    let (world, times) = (World::default(), [seconds(5), seconds(10)]);
+    let mut session = informed(&world, times);
+    let all = poll_fn(|context| {
+        while session.poll_notice(context).is_ready() {}
+        Poll::<()>::Pending
+    });
+    assert!(world.run(&Awake::new(), pin!(all), seconds(20)).is_none());
+    assert_eq!(pinged(&world), times);
+}
+
+#[test]
+fn also_while_nobody_asks() {
+    let (world, times) = (World::default(), [seconds(5), seconds(10)]);
+    let (task, _notices) = informed(&world, times).into_task();
+    assert!(world.run(&Awake::new(), pin!(task), seconds(20)).is_none());
+    assert_eq!(pinged(&world), times);
 }
