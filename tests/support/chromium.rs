@@ -1,5 +1,5 @@
 //! A headless Chromium, spoken to in its DevTools protocol.
-#![allow(unreachable_pub)]
+#![allow(dead_code, unreachable_pub)]
 
 use std::env;
 use std::fs;
