@@ -73,6 +73,20 @@ fn a_server_that_does_not_answer_is_found_by_pings_or_by_silence() {
     page.saw("closed without a code");
 }
 
+/// The clock of the system runs on while a machine sleeps, and that of a page may stand.
+#[test]
+#[ignore = "examples/browser/test"]
+fn a_machine_that_slept_asks_soon_whether_the_server_is_there() {
+    let mut page = Page::open("sleep");
+    page.browser.evaluate(
+        "const now = Date.now;
+         setTimeout(() => Date.now = () => now() + 60_000, 1000);
+         0",
+    );
+    let down = page.call(Place::Page, "down_of_a_patient_client", json!(["/mute"]));
+    assert_eq!(down, "pings, Connection: no pong in time");
+}
+
 #[test]
 #[ignore = "examples/browser/test"]
 fn an_end_is_told_as_far_as_a_browser_tells_it() {

@@ -119,6 +119,15 @@ where
 /// );
 /// let client = client_with(Config::default(), pings, Dialer::new("wss://localhost/v1"));
 /// ```
+///
+/// ```compile_fail,E0277
+/// use keepalive::driver::Plain;
+/// use keepalive::web::{Dialer, client_with};
+/// use keepalive::Config;
+///
+/// // `Plain` may have no pings, and a browser has none either.
+/// let client = client_with(Config::default(), Plain, Dialer::new("wss://localhost/v1"));
+/// ```
 pub fn client_with<C, K>(config: Config, codec: K, connect: C) -> Client<K>
 where
     C: Connect<Socket = Socket> + 'static,

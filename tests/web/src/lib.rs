@@ -5,7 +5,7 @@ use std::fmt::Debug;
 use std::time::Duration;
 
 use js_sys::Array;
-use keepalive::driver::{Down, Notice, Plain};
+use keepalive::driver::{Down, Notice};
 use keepalive::web::{Client, Dialer, Error, Message, TextPings, client, client_with, connect};
 use keepalive::web::{listener, seed};
 use keepalive::{Backlog, CloseCode, Config, Goodbye, SendError};
@@ -107,6 +107,13 @@ pub async fn down_of_a_client(url: String) -> String {
     first_down(client(quick(), Dialer::new(url))).await
 }
 
+/// Of one that would be patient, but for news of the network.
+#[wasm_bindgen]
+pub async fn down_of_a_patient_client(url: String) -> String {
+    let config = quick().to_builder().pong_timeout(Duration::from_secs(600));
+    first_down(client(config.build().unwrap_or_default(), Dialer::new(url))).await
+}
+
 #[wasm_bindgen]
 pub async fn down_of_a_listener(url: String) -> String {
     let config = quick().to_builder().always_ping(true).strict_pongs(true);
@@ -170,11 +177,4 @@ pub fn seeds() -> Array {
         .map(|seed| JsValue::from(seed.to_string()))
         .into_iter()
         .collect()
-}
-
-/// What is no codec of a browser's is none in listen-only either.
-#[wasm_bindgen]
-pub fn listener_takes_any_codec() -> bool {
-    let client: Client<Plain> = listener(Config::default(), Dialer::new(ECHO));
-    client.heartbeat().config().listen_only()
 }
