@@ -69,6 +69,7 @@ mod adapter;
 mod connect;
 mod counted;
 mod io;
+mod joined;
 mod measured;
 #[cfg(feature = "std")]
 mod task;
@@ -77,6 +78,7 @@ mod timer;
 pub use adapter::{Session, Silent};
 pub use connect::{Accepted, Boxed, Connect, Dialling, Transport, boxed};
 pub use counted::{Counted, Counter};
+pub use joined::{Joined, JoinedError};
 pub use measured::Measured;
 #[cfg(feature = "std")]
 pub use task::{Notices, Task};
