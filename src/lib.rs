@@ -174,6 +174,8 @@ mod rtt;
 mod send_error;
 #[cfg(feature = "async")]
 pub mod session;
+#[cfg(feature = "std")]
+mod shutdown;
 #[cfg(feature = "smol")]
 pub mod smol;
 #[cfg(any(feature = "blocking", feature = "smol", feature = "tokio"))]
@@ -207,7 +209,7 @@ pub use event::{CloseCode, Closed, Epoch, Event, PingId, Refused, Retry};
 #[cfg(feature = "alloc")]
 pub use goodbye::{Goodbye, GoodbyeError};
 #[cfg(feature = "std")]
-pub use handle::{Backlog, Gone, Handle, OpenError, ReconfigureError, Status};
+pub use handle::{Backlog, EndError, Gone, Handle, OpenError, ReconfigureError, Status};
 #[cfg(feature = "std")]
 #[doc(hidden)]
 pub use handle::{Desk, Wish};
@@ -216,6 +218,8 @@ pub use policy::{Loss, Policy, default_policy, stop_when_refused};
 pub use rtt::RoundTrip;
 #[cfg(feature = "alloc")]
 pub use send_error::{SendError, Unsendable};
+#[cfg(feature = "std")]
+pub use shutdown::Shutdown;
 pub use time::Instant;
 #[cfg(any(feature = "blocking", feature = "smol", feature = "tokio"))]
 pub use tls::MaybeTls;

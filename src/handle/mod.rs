@@ -8,11 +8,12 @@ use core::fmt;
 use core::time::Duration;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::task::Waker;
 use std::vec::Vec;
 
 pub use desk::Desk;
 use shared::{Queued, Shared, Stage, Wakers};
-use wait::{Opening, Over, Room, block_on};
+use wait::{Ending, Opening, Over, Room, block_on};
 
 use crate::driver::KeepingError;
 use crate::event::{Closed, Epoch};
@@ -266,8 +267,18 @@ impl<W> Handle<W> {
         self.shared.wish(Wish::Stop(Some(goodbye)))
     }
 
+    /// Wakes this when the session is over; false where it is already.
+    pub(crate) fn wake_at_end(&self, waker: Waker) -> bool {
+        let mut inner = self.shared.lock();
+        if inner.stage >= Stage::Over {
+            drop(inner);
+            return false;
+        }
+        inner.wait_for_end(waker);
+        true
+    }
+
     /// As [`stop`](Self::stop), unless somebody has stopped it already.
-    #[cfg(any(feature = "async", feature = "blocking"))]
     pub(crate) fn stop_once(&self) {
         if self.shared.lock().stage == Stage::Runs {
             let _ = self.stop();
@@ -371,6 +382,41 @@ impl<W> Handle<W> {
             Ok(outcome) => Ok(outcome?),
             Err(Over::OwnThread) => Err(OpenError::WouldBlock),
             Err(Over::TimedOut) => Err(OpenError::TimedOut),
+        }
+    }
+
+    /// Waits until the session is over, or was dropped; at once where it is. In the
+    /// session's own loop it would wait for itself.
+    pub async fn ended(&self) {
+        Ending::new(&self.shared).await;
+    }
+
+    /// As [`ended`](Self::ended), for threads: blocks this one for so long at most.
+    ///
+    /// # Errors
+    ///
+    /// Fails where the session is not over in time, and, in place of waiting, on the
+    /// session's own thread.
+    ///
+    /// ```
+    /// use core::time::Duration;
+    /// use keepalive::EndError;
+    /// # use keepalive::{Backlog, Desk};
+    /// # let size = |message: &String| Ok(message.len());
+    /// # let session = Desk::new(size, Backlog::default(), |_| Ok(()));
+    /// # let handle = session.handle();
+    ///
+    /// let outcome = handle.wait_ended(Duration::from_millis(1));
+    /// assert_eq!(outcome, Err(EndError::TimedOut));
+    /// drop(session);
+    /// assert_eq!(handle.wait_ended(Duration::ZERO), Ok(()));
+    /// ```
+    pub fn wait_ended(&self, timeout: Duration) -> Result<(), EndError> {
+        let mut ending = Ending::new(&self.shared);
+        match block_on(&self.shared, &mut ending, Some(timeout)) {
+            Ok(()) => Ok(()),
+            Err(Over::OwnThread) => Err(EndError::WouldBlock),
+            Err(Over::TimedOut) => Err(EndError::TimedOut),
         }
     }
 }
@@ -500,6 +546,18 @@ pub enum OpenError {
     TimedOut,
     /// None is open, and to wait for one would block the thread that opens it.
     #[error("no connection is open, and waiting would block the session's own thread")]
+    WouldBlock,
+}
+
+/// Why a session is not known to be over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum EndError {
+    /// It was not over in time.
+    #[error("the session was not over in time")]
+    TimedOut,
+    /// It is not over, and to wait for that would block the thread that ends it.
+    #[error("the session is not over, and waiting would block its own thread")]
     WouldBlock,
 }
 

@@ -84,6 +84,8 @@ pub(super) struct Inner<W> {
     /// In the order of their tickets. The first one does not fit.
     line: VecDeque<InLine>,
     openers: Vec<(u64, Waker)>,
+    /// Those who wait for the end.
+    enders: Vec<(u64, Waker)>,
     tickets: u64,
     limit: usize,
 }
@@ -122,6 +124,7 @@ impl<W> Shared<W> {
                 in_flight: 0,
                 line: VecDeque::new(),
                 openers: Vec::new(),
+                enders: Vec::new(),
                 tickets: 0,
                 limit: backlog.bytes,
             }),
@@ -303,6 +306,17 @@ impl<W> Inner<W> {
             .extend(self.openers.drain(..).map(|(_, waker)| waker));
     }
 
+    pub(super) fn wait_for_end(&mut self, waker: Waker) -> u64 {
+        let ticket = self.ticket();
+        self.enders.push((ticket, waker));
+        ticket
+    }
+
+    pub(super) fn leave_enders(&mut self, ticket: u64) -> Option<Waker> {
+        let place = self.enders.iter().position(|(held, _)| *held == ticket)?;
+        Some(self.enders.swap_remove(place).1)
+    }
+
     /// From now on nothing is taken.
     pub(super) fn end(&mut self, stage: Stage, wakers: &mut Wakers) {
         self.stage = self.stage.max(stage);
@@ -310,6 +324,10 @@ impl<W> Inner<W> {
             .strangers
             .extend(self.line.drain(..).map(|waiting| waiting.waker));
         self.wake_openers(wakers);
+        if self.stage >= Stage::Over {
+            let enders = self.enders.drain(..);
+            wakers.strangers.extend(enders.map(|(_, waker)| waker));
+        }
     }
 }
 

@@ -1021,6 +1021,29 @@ mod opening {
     }
 
     #[test]
+    fn tells_when_all_is_over_and_not_before() {
+        let (mut desk, handle) = small();
+        let mut task = Task::waiting(handle.ended());
+        let forgotten = Task::waiting(handle.ended());
+        drop(forgotten);
+        handle.stop().unwrap();
+        desk.stopping();
+        assert!(task.poll().is_pending());
+        assert_eq!(handle.wait_ended(Duration::ZERO), Err(EndError::TimedOut));
+        task.count.woken();
+        desk.reclaim();
+        assert_eq!(task.woken(), 1);
+        task.done();
+        assert_eq!(handle.wait_ended(LONG), Ok(()));
+        // Also of one that was dropped as it was.
+        let (desk, handle) = small();
+        let task = Task::waiting(handle.ended());
+        drop(desk);
+        assert_eq!(task.woken(), 1);
+        task.done();
+    }
+
+    #[test]
     fn blocks_a_thread_until_then_and_not_the_sessions_own() {
         let (mut desk, handle) = small();
         let begin = Instant::now();

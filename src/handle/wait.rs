@@ -178,6 +178,61 @@ impl<W> Drop for Opening<'_, W> {
     }
 }
 
+/// Waits until the session is over, or was dropped.
+pub(super) struct Ending<'a, W> {
+    shared: &'a Shared<W>,
+    ticket: Option<u64>,
+}
+
+impl<'a, W> Ending<'a, W> {
+    pub(super) const fn new(shared: &'a Shared<W>) -> Self {
+        Self {
+            shared,
+            ticket: None,
+        }
+    }
+
+    fn leave(&mut self) {
+        if let Some(ticket) = self.ticket.take() {
+            let own = self.shared.lock().leave_enders(ticket);
+            drop(own);
+        }
+    }
+
+    fn look(&mut self, waker: Option<Waker>) -> Poll<()> {
+        let mut inner = self.shared.lock();
+        if inner.stage >= Stage::Over {
+            return Poll::Ready(());
+        }
+        if let Some(waker) = waker {
+            self.ticket = Some(inner.wait_for_end(waker));
+        }
+        Poll::Pending
+    }
+}
+
+impl<W> Future for Ending<'_, W> {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
+        match self.look(None) {
+            Poll::Pending => {
+                self.leave();
+                // Cloned before the lock is taken again.
+                let waker = context.waker().clone();
+                self.look(Some(waker))
+            }
+            ready => ready,
+        }
+    }
+}
+
+impl<W> Drop for Ending<'_, W> {
+    fn drop(&mut self) {
+        self.leave();
+    }
+}
+
 /// Why a thread does not wait any longer.
 pub(super) enum Over {
     OwnThread,
