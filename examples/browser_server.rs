@@ -1,5 +1,5 @@
 //! The server of the page in `examples/browser`:
-//! `cargo run --features tokio --example browser_server [ADDRESS]`.
+//! `cargo run --features axum,tokio --example browser_server [ADDRESS]`.
 //!
 //! At `http://127.0.0.1:8080/`, or at another loopback address, it serves the page
 //! that `examples/browser/build` has built, and the WebSocket that the page keeps
@@ -7,9 +7,6 @@
 //! protocol's pings, answers their own ones, and repeats what they say. One that
 //! says "mute" hears nothing more, as if the network were gone; one that says "drop"
 //! is cut off.
-
-#[path = "support/guests.rs"]
-mod guests;
 
 use std::env;
 use std::fs;
@@ -24,9 +21,9 @@ use axum::http::StatusCode;
 use axum::http::header::CONTENT_TYPE;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{any, get};
-use guests::Doors;
-use keepalive::Config;
+use keepalive::axum::accepted_with;
 use keepalive::driver::{Codec, Incoming, Notice};
+use keepalive::{Config, Shutdown};
 use tokio::net::TcpListener;
 use tokio::time::timeout;
 
@@ -38,14 +35,15 @@ const MUTE: Duration = Duration::from_secs(300);
 async fn main() -> std::io::Result<()> {
     let listener = TcpListener::bind(address()).await?;
     println!("http://{}/", listener.local_addr()?);
-    let doors = Doors::open();
-    axum::serve(listener, router(doors.clone()))
-        .with_graceful_shutdown(async move {
+    let shutdown = Shutdown::new();
+    axum::serve(listener, router(shutdown.clone()))
+        .with_graceful_shutdown(async {
             // Without signals there is no way to ask for the end.
             let _ = tokio::signal::ctrl_c().await;
-            doors.close().await;
         })
-        .await
+        .await?;
+    shutdown.close().await;
+    Ok(())
 }
 
 /// Where to listen. Ends the process with 2 where the arguments are wrong.
@@ -67,9 +65,9 @@ fn usage(wrong: &str) -> ! {
     process::exit(2)
 }
 
-fn router(doors: Doors) -> Router {
+fn router(shutdown: Shutdown) -> Router {
     let heartbeat = any(async |upgrade: WebSocketUpgrade| {
-        upgrade.on_upgrade(async move |socket| host(&doors, socket).await)
+        upgrade.on_upgrade(async move |socket| host(&shutdown, socket).await)
     });
     Router::new()
         .route("/heartbeat", heartbeat)
@@ -93,10 +91,11 @@ fn file(name: &str, kind: &str) -> Response {
 }
 
 /// Stays with a page until it is gone, or wants to be left.
-async fn host(doors: &Doors, socket: WebSocket) {
-    let mut guest = doors.admit(Config::default(), TextPings, socket);
-    let handle = guest.handle();
-    while let Some(notice) = guest.next().await {
+async fn host(shutdown: &Shutdown, socket: WebSocket) {
+    let mut session = accepted_with(Config::default(), TextPings, socket);
+    let handle = session.handle();
+    shutdown.add(handle.clone());
+    while let Some(notice) = session.next().await {
         let Notice::Message(message) = notice else {
             continue;
         };
@@ -104,7 +103,7 @@ async fn host(doors: &Doors, socket: WebSocket) {
             Ok("drop") => return,
             Ok("mute") => {
                 // Either is the end.
-                let _ = timeout(MUTE, guest.neglect()).await;
+                let _ = timeout(MUTE, shutdown.closing()).await;
                 return;
             }
             _ => {

@@ -139,6 +139,7 @@
 //! - `tungstenite`: codecs for tungstenite's messages.
 //! - `rustls`: `wss://` for the dialers of `blocking`, `tokio` and `smol`, with the
 //!   platform's root certificates; others, and client certificates, by `Tls`.
+//! - `axum`: a server's sockets on axum 0.8; brings `std`.
 //! - `serde`: reads and writes a [`Config`].
 //! - `tracing`: events from the adapters; brings `std`.
 #![cfg_attr(not(any(feature = "std", test)), no_std)]
@@ -149,6 +150,8 @@
 extern crate alloc;
 
 mod action;
+#[cfg(feature = "axum")]
+pub mod axum;
 mod backoff;
 #[cfg(feature = "blocking")]
 pub mod blocking;
@@ -178,12 +181,17 @@ pub mod session;
 mod shutdown;
 #[cfg(feature = "smol")]
 pub mod smol;
-#[cfg(any(feature = "blocking", feature = "smol", feature = "tokio"))]
+#[cfg(any(
+    feature = "axum",
+    feature = "blocking",
+    feature = "smol",
+    feature = "tokio"
+))]
 mod system;
 mod time;
 #[cfg(any(feature = "blocking", feature = "smol", feature = "tokio"))]
 mod tls;
-#[cfg(feature = "tokio")]
+#[cfg(any(feature = "axum", feature = "tokio"))]
 pub mod tokio;
 #[cfg(feature = "alloc")]
 mod trace;

@@ -1,6 +1,7 @@
 //! What only the operating system knows.
 
 use std::hash::{BuildHasher, RandomState};
+#[cfg(any(feature = "blocking", feature = "smol", feature = "tokio"))]
 use std::time::{Duration, SystemTime};
 
 /// A seed that no other client has: from the randomness that the standard library keys
@@ -10,6 +11,7 @@ pub(crate) fn random() -> u64 {
 }
 
 /// What the system's clock shows, which runs on while the machine sleeps.
+#[cfg(any(feature = "blocking", feature = "smol", feature = "tokio"))]
 pub(crate) fn system_time() -> Duration {
     let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
     since.unwrap_or_default()

@@ -1,5 +1,5 @@
 //! A chat room on axum whose members are watched:
-//! `cargo run --features tokio --example chat [ADDRESS]`.
+//! `cargo run --features axum,tokio --example chat [ADDRESS]`.
 //!
 //! With an address such as `127.0.0.1:8080` it serves until Ctrl-C, which sends every
 //! member away with 1001; `http://127.0.0.1:8080/` is a page to chat by. Without one
@@ -47,12 +47,12 @@ async fn serve(address: SocketAddr) -> Result<(), Box<dyn Error>> {
     println!("http://{}/", listener.local_addr()?);
     let router = room.router();
     axum::serve(listener, router)
-        .with_graceful_shutdown(async move {
+        .with_graceful_shutdown(async {
             // Without signals there is no way to ask for the end.
             let _ = tokio::signal::ctrl_c().await;
-            room.close().await;
         })
         .await?;
+    room.close().await;
     Ok(())
 }
 

@@ -8,12 +8,9 @@ use axum::extract::ws::{Message, Utf8Bytes, WebSocket, WebSocketUpgrade};
 use axum::extract::{Path, State};
 use axum::response::Html;
 use axum::routing::{any, get};
-use guests::Doors;
-use keepalive::driver::{Notice, Plain};
-use keepalive::{Config, Handle, StopReason};
-
-#[path = "../support/guests.rs"]
-mod guests;
+use keepalive::axum::accepted;
+use keepalive::driver::Notice;
+use keepalive::{Config, Handle, Shutdown, StopReason};
 
 /// A chat room. Its clones are the same room.
 #[derive(Clone)]
@@ -22,7 +19,7 @@ pub(crate) struct Room(Arc<Shared>);
 struct Shared {
     config: Config,
     members: Mutex<BTreeMap<u64, Handle<Message>>>,
-    doors: Doors,
+    shutdown: Shutdown,
 }
 
 impl Room {
@@ -31,7 +28,7 @@ impl Room {
         Self(Arc::new(Shared {
             config,
             members: Mutex::default(),
-            doors: Doors::open(),
+            shutdown: Shutdown::new(),
         }))
     }
 
@@ -54,16 +51,17 @@ impl Room {
     /// Sends everyone away with 1001. Done when they are gone, dead ones after the
     /// close timeout.
     pub(crate) async fn close(&self) {
-        self.0.doors.close().await;
+        self.0.shutdown.close().await;
     }
 
     /// Stays with a client until it is gone.
     async fn host(&self, name: &str, socket: WebSocket) {
-        let mut guest = self.0.doors.admit(self.0.config, Plain, socket);
-        let number = self.enter(guest.handle());
+        let mut session = accepted(self.0.config, socket);
+        self.0.shutdown.add(session.handle());
+        let number = self.enter(session.handle());
         self.tell(&format!("{name} joins"));
         let reason = loop {
-            match guest.next().await {
+            match session.next().await {
                 Some(Notice::Message(Message::Text(text))) => self.tell(&format!("{name}: {text}")),
                 Some(Notice::Stopped { reason, .. }) => break reason,
                 Some(_) => {}

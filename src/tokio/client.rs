@@ -1,123 +1,27 @@
-//! Parts for a [`Session`] on [tokio](https://docs.rs/tokio)
-//! with [tokio-tungstenite](https://docs.rs/tokio-tungstenite) 0.30.
-//!
-//! ```no_run
-//! use keepalive::Config;
-//! use keepalive::driver::Notice;
-//! use keepalive::tokio::{Dialer, client};
-//! use tokio_tungstenite::tungstenite::Message;
-//!
-//! # #[tokio::main(flavor = "current_thread")]
-//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
-//! let mut session = client(Config::default(), Dialer::new("ws://localhost:9001"));
-//! let handle = session.handle(); // for the other tasks
-//! tokio::spawn(async move { handle.send(Message::text("Hello Server!")).await });
-//! while let Some(notice) = session.next().await {
-//!     match notice {
-//!         // On each connection, ahead of what the others send.
-//!         Notice::Opened { .. } => session.send(Message::text("It is me"))?,
-//!         Notice::Message(message) => println!("{message}"),
-//!         Notice::Down(down) => eprintln!("down: {}", down.cause),
-//!         _ => {}
-//!     }
-//! }
-//! # Ok(())
-//! # }
-//! ```
-//!
-//! With the feature `rustls` the URL may be `wss://`, and `Dialer::tls` says whom it trusts:
-//! by default whom the system trusts. [`connect_over`] takes any other TLS library.
-
 use core::pin::Pin;
 use core::task::{Context, Poll};
+use core::time::Duration;
 use std::io;
-use std::time::Instant;
 
-use futures_core::Stream;
+use socket2::SockRef;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
-use tokio::sync::mpsc;
-use tokio::time::{Instant as TokioInstant, Sleep, sleep_until};
-use tokio_tungstenite::{WebSocketStream, client_async_with_config};
+use tokio::time::timeout;
+use tokio_tungstenite::{WebSocketStream, accept_async, client_async_with_config};
 use tungstenite::client::IntoClientRequest;
 use tungstenite::handshake::client::Response;
 use tungstenite::http::Uri;
 use tungstenite::{Error, Message};
 
-use crate::dial::{Begun, Held, Target};
-use crate::driver::{Codec, Dialect, Plain};
+use super::Timer;
+use crate::dial::{Begun, Held, Target, prepare};
+use crate::driver::{Codec, Plain};
 use crate::session::{
-    self, Accepted, Boxed, Connect, Counted, Counter, Dialling, Measured, Session, Silent, Task,
+    self, Accepted, Boxed, Connect, Counted, Counter, Dialling, Measured, Session, Silent,
     Transport,
 };
 use crate::tungstenite::{Tungstenite, ending};
-use crate::{Config, Handle, MaybeTls, system};
-
-/// tokio's clock and a timer on it, paused where a test pauses it. It allocates
-/// once, when it is first set.
-#[derive(Debug, Default)]
-pub struct Timer(Option<Pin<Box<Sleep>>>);
-
-impl Timer {
-    /// A timer that is not set.
-    #[must_use]
-    pub const fn new() -> Self {
-        Self(None)
-    }
-}
-
-impl session::Timer for Timer {
-    type Instant = Instant;
-
-    #[inline]
-    fn now(&self) -> Instant {
-        TokioInstant::now().into_std()
-    }
-
-    fn set(&mut self, at: Instant) {
-        let at = TokioInstant::from_std(at);
-        match &mut self.0 {
-            Some(sleep) => sleep.as_mut().reset(at),
-            None => self.0 = Some(Box::pin(sleep_until(at))),
-        }
-    }
-
-    fn poll(&mut self, context: &mut Context<'_>) -> Poll<()> {
-        match &mut self.0 {
-            Some(sleep) => sleep.as_mut().poll(context),
-            None => Poll::Pending,
-        }
-    }
-}
-
-/// The same without an allocation: a sleep that the caller has pinned.
-impl session::Timer for Pin<&mut Sleep> {
-    type Instant = Instant;
-
-    fn now(&self) -> Instant {
-        TokioInstant::now().into_std()
-    }
-
-    fn set(&mut self, at: Instant) {
-        self.as_mut().reset(TokioInstant::from_std(at));
-    }
-
-    fn poll(&mut self, context: &mut Context<'_>) -> Poll<()> {
-        self.as_mut().poll(context)
-    }
-}
-
-/// A receiver as the stream of outgoing messages.
-#[derive(Debug)]
-pub struct Channel<M>(pub mpsc::Receiver<M>);
-
-impl<M> Stream for Channel<M> {
-    type Item = M;
-
-    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<M>> {
-        self.0.poll_recv(context)
-    }
-}
+use crate::{Config, MaybeTls, system};
 
 /// A client whose type can be named: its connector is [`boxed`](session::boxed).
 ///
@@ -159,6 +63,48 @@ where
         .with_endings(ending)
 }
 
+/// A server's WebSocket handshake on an accepted socket, within this time. Bytes are counted
+/// on it, and `TCP_NODELAY` is set, since pings are small.
+///
+/// Over TLS, or with a callback of your own: put the socket under a [`Tap`] and do the
+/// handshake over that; [`Counted`] joins the two.
+///
+/// # Errors
+///
+/// tungstenite's; if the handshake takes longer, `Io` with `TimedOut`.
+///
+/// ```no_run
+/// use std::time::Duration;
+///
+/// use keepalive::tokio::{accept, accepted};
+/// use keepalive::{Config, Notice, Shutdown};
+/// use tokio::net::TcpStream;
+///
+/// async fn serve(socket: TcpStream, shutdown: Shutdown) -> Result<(), tungstenite::Error> {
+///     let socket = accept(socket, Duration::from_secs(10)).await?;
+///     let mut session = accepted(Config::default(), socket);
+///     shutdown.add(session.handle());
+///     while let Some(notice) = session.next().await {
+///         if let Notice::Message(message) = notice {
+///             println!("{message}");
+///         }
+///     }
+///     Ok(())
+/// }
+/// ```
+pub async fn accept(socket: TcpStream, within: Duration) -> Result<Served, Error> {
+    prepare(&SockRef::from(&socket))?;
+    let counter = Counter::default();
+    let handshake = accept_async(Tap::new(socket, counter.clone()));
+    match timeout(within, handshake).await {
+        Ok(socket) => Ok(Counted::new(socket?, counter)),
+        Err(_) => Err(Error::Io(io::ErrorKind::TimedOut.into())),
+    }
+}
+
+/// What [`accept`] makes.
+pub type Served = Counted<WebSocketStream<Tap<TcpStream>>>;
+
 /// A server's accepted socket, with protocol pings. Its seed is random.
 pub fn accepted<S>(config: Config, socket: S) -> Session<Accepted<S>, Timer, Tungstenite, Plain>
 where
@@ -182,53 +128,6 @@ where
         .with_bytes(Measured::bytes)
         .with_limit(Measured::limit)
         .with_endings(ending)
-}
-
-impl<C, D, K, O> Session<C, Timer, D, K, O>
-where
-    C: Connect,
-    D: Dialect<Message = <C::Socket as Transport>::Message> + Clone + Send + Sync + 'static,
-    K: Codec<D::Message>,
-    O: Stream<Item = D::Message> + Unpin,
-    Task<C, Timer, D, K, O>: Send + 'static,
-{
-    /// Gives the session a task of its own, where it beats whatever the application does
-    /// meanwhile: a handle to send and steer, and what it reports. As
-    /// [`into_task`](Self::into_task), spawned.
-    ///
-    /// # Panics
-    ///
-    /// Where there is no runtime of tokio's, as `tokio::spawn`.
-    ///
-    /// ```no_run
-    /// use keepalive::Config;
-    /// use keepalive::driver::Notice;
-    /// use keepalive::tokio::{Dialer, client};
-    /// use tungstenite::Message;
-    ///
-    /// # #[tokio::main(flavor = "current_thread")]
-    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
-    /// let dialer = Dialer::new("ws://localhost:9001");
-    /// let (handle, mut notices) = client(Config::default(), dialer).spawn();
-    /// handle.send(Message::text("an order")).await?;
-    /// while let Some(notice) = notices.next().await {
-    ///     match notice {
-    ///         // Pings are sent and answered while this loop is busy.
-    ///         Notice::Opened { .. } => notices.send(Message::text("the login"))?,
-    ///         Notice::Message(message) => println!("{message}"),
-    ///         _ => {}
-    ///     }
-    /// }
-    /// # Ok(())
-    /// # }
-    /// ```
-    #[allow(clippy::type_complexity)]
-    pub fn spawn(mut self) -> (Handle<D::Message>, session::Notices<C, Timer, D, K, O>) {
-        let handle = self.handle();
-        let (task, notices) = self.into_task();
-        tokio::spawn(task);
-        (handle, notices)
-    }
 }
 
 /// What the task of a [`Client`] reports.
