@@ -31,19 +31,21 @@
 
 use core::pin::Pin;
 use core::task::{Context, Poll};
+use core::time::Duration;
 use std::io;
 use std::time::Instant;
 
-use async_tungstenite::{WebSocketStream, client_async_with_config};
+use async_tungstenite::{WebSocketStream, accept_async, client_async_with_config};
 use futures_core::Stream;
 use smol::io::{AsyncRead, AsyncWrite};
 use smol::net::TcpStream;
+use socket2::SockRef;
 use tungstenite::client::IntoClientRequest;
 use tungstenite::handshake::client::Response;
 use tungstenite::http::Uri;
 use tungstenite::{Error, Message};
 
-use crate::dial::{Begun, Held, Target};
+use crate::dial::{Begun, Held, Target, prepare};
 use crate::driver::{Codec, Dialect, Plain};
 use crate::session::{
     self, Accepted, Boxed, Connect, Counted, Counter, Dialling, Measured, Session, Silent, Task,
@@ -125,6 +127,50 @@ where
         .with_system_time(system::system_time)
         .with_endings(ending)
 }
+
+/// A server's WebSocket handshake on an accepted socket, within this time. Bytes are counted
+/// on it, and `TCP_NODELAY` is set, since pings are small.
+///
+/// Over TLS, or with a callback of your own: put the socket under a [`Tap`] and do the
+/// handshake over that; [`Counted`] joins the two.
+///
+/// # Errors
+///
+/// tungstenite's; if the handshake takes longer, `Io` with `TimedOut`.
+///
+/// ```no_run
+/// use std::time::Duration;
+///
+/// use keepalive::smol::{accept, accepted};
+/// use keepalive::{Config, Notice, Shutdown};
+/// use smol::net::TcpStream;
+///
+/// async fn serve(socket: TcpStream, shutdown: Shutdown) -> Result<(), tungstenite::Error> {
+///     let socket = accept(socket, Duration::from_secs(10)).await?;
+///     let mut session = accepted(Config::default(), socket);
+///     shutdown.add(session.handle());
+///     while let Some(notice) = session.next().await {
+///         if let Notice::Message(message) = notice {
+///             println!("{message}");
+///         }
+///     }
+///     Ok(())
+/// }
+/// ```
+pub async fn accept(socket: TcpStream, within: Duration) -> Result<Served, Error> {
+    prepare(&SockRef::from(&socket))?;
+    let counter = Counter::default();
+    let handshake = accept_async(Tap::new(socket, counter.clone()));
+    let late = async {
+        smol::Timer::after(within).await;
+        Err(Error::Io(io::ErrorKind::TimedOut.into()))
+    };
+    let socket = smol::future::or(handshake, late).await?;
+    Ok(Counted::new(socket, counter))
+}
+
+/// What [`accept`] makes.
+pub type Served = Counted<WebSocketStream<Tap<TcpStream>>>;
 
 /// A server's accepted socket, with protocol pings. Its seed is random.
 pub fn accepted<S>(config: Config, socket: S) -> Session<Accepted<S>, Timer, Tungstenite, Plain>

@@ -2,11 +2,10 @@ mod runtime {
     use std::net::{SocketAddr, TcpStream};
     use std::time::Duration;
 
-    use async_tungstenite::WebSocketStream;
     use keepalive::Config;
     use keepalive::driver::{Codec, KeepingError, Plain};
     use keepalive::session::{Accepted, Session, boxed};
-    use keepalive::smol::{Client, Dialer, Socket, Timer};
+    use keepalive::smol::{Client, Dialer, Served, Socket, Timer, accept};
     use keepalive::tungstenite::Tungstenite;
     use smol::Async;
     use smol::future::FutureExt;
@@ -36,9 +35,11 @@ mod runtime {
     pub(crate) async fn accepted(
         config: Config,
         socket: TcpStream,
-    ) -> Session<Accepted<WebSocketStream<Async<TcpStream>>>, Timer, Tungstenite, Plain> {
+    ) -> Session<Accepted<Served>, Timer, Tungstenite, Plain> {
         let socket = Async::new(socket).unwrap();
-        let socket = async_tungstenite::accept_async(socket).await.unwrap();
+        let socket = accept(socket.into(), Duration::from_secs(60))
+            .await
+            .unwrap();
         keepalive::smol::accepted(config, socket)
     }
 

@@ -5,9 +5,8 @@ mod runtime {
     use keepalive::Config;
     use keepalive::driver::{Codec, KeepingError, Plain};
     use keepalive::session::{Accepted, Session, boxed};
-    use keepalive::tokio::{Client, Dialer, Socket, Timer};
+    use keepalive::tokio::{Client, Dialer, Served, Socket, Timer, accept};
     use keepalive::tungstenite::Tungstenite;
-    use tokio_tungstenite::WebSocketStream;
     use tungstenite::Message;
 
     pub(crate) fn client(config: Config, url: &str) -> Client {
@@ -34,10 +33,10 @@ mod runtime {
     pub(crate) async fn accepted(
         config: Config,
         socket: TcpStream,
-    ) -> Session<Accepted<WebSocketStream<tokio::net::TcpStream>>, Timer, Tungstenite, Plain> {
+    ) -> Session<Accepted<Served>, Timer, Tungstenite, Plain> {
         socket.set_nonblocking(true).unwrap();
         let socket = tokio::net::TcpStream::from_std(socket).unwrap();
-        let socket = tokio_tungstenite::accept_async(socket).await.unwrap();
+        let socket = accept(socket, Duration::from_secs(60)).await.unwrap();
         keepalive::tokio::accepted(config, socket)
     }
 
