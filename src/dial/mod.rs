@@ -22,11 +22,11 @@ pub(crate) use lookup::Lookup;
 #[cfg(feature = "blocking")]
 pub(crate) use plan::Plan;
 pub(crate) use retry_after::retry_after;
-#[cfg(any(feature = "blocking", feature = "smol", feature = "tokio"))]
-pub(crate) use settings::Begun;
+#[cfg(feature = "blocking")]
+pub(crate) use settings::Addresses;
 #[cfg(any(feature = "blocking", feature = "smol", feature = "tokio"))]
 pub use settings::Dialer;
-#[cfg(feature = "blocking")]
-pub(crate) use settings::{Addresses, prepare};
+#[cfg(any(feature = "blocking", feature = "smol", feature = "tokio"))]
+pub(crate) use settings::{Begun, prepare};
 #[cfg(any(feature = "blocking", feature = "smol", feature = "tokio"))]
 pub(crate) use url::Target;
