@@ -139,6 +139,8 @@
 //! - `tungstenite`: codecs for tungstenite's messages.
 //! - `rustls`: `wss://` for the dialers of `blocking`, `tokio` and `smol`, with the
 //!   platform's root certificates; others, and client certificates, by `Tls`.
+//! - `tokio-websockets`: the same parts with tokio-websockets 0.12 or 0.13; brings `tokio`,
+//!   whose way to dial it uses.
 //! - `axum`: a server's sockets on axum 0.8; brings `std`.
 //! - `serde`: reads and writes a [`Config`].
 //! - `tracing`: events from the adapters; brings `std`.
@@ -193,6 +195,8 @@ mod time;
 mod tls;
 #[cfg(any(feature = "axum", feature = "tokio"))]
 pub mod tokio;
+#[cfg(feature = "tokio-websockets")]
+pub mod tokio_websockets;
 #[cfg(feature = "alloc")]
 mod trace;
 #[cfg(feature = "tungstenite")]

@@ -11,15 +11,13 @@ mod mio_client;
 mod peer;
 #[path = "support/peer_scenarios.rs"]
 mod scenarios;
-#[path = "../examples/support/websockets.rs"]
-mod websockets;
 
 use std::fmt::Debug;
 use std::time::Instant;
 
 use futures_core::Stream;
 use keepalive::driver::{Codec, Dialect, Plain};
-use keepalive::session::{Connect, Counted, Session, Timer, Transport};
+use keepalive::session::{Connect, Session, Timer, Transport};
 use keepalive::{CloseCode, Closed, Config};
 use tungstenite::Message;
 
@@ -125,8 +123,8 @@ mod on_smol {
 /// A library with messages and errors of its own.
 mod on_tokio_websockets {
     use super::*;
-    use crate::websockets::{WebSockets, connect, ending};
-    use keepalive::tokio::{Channel, Timer};
+    use keepalive::tokio::Channel;
+    use keepalive::tokio_websockets::{Dialer, client};
     use tokio::sync::mpsc;
     use tokio_websockets::{Error, Message as Theirs};
 
@@ -139,10 +137,8 @@ mod on_tokio_websockets {
 
         fn run(config: Config, url: &str, app: impl FnMut(&Told) -> Order) -> Story {
             let (sender, outgoing) = mpsc::channel(ROOM);
-            let dial = |_| connect(url.parse().unwrap());
-            let session = Session::client(config, 7, WebSockets, Plain, Timer::new(), dial)
-                .with_endings(ending)
-                .with_bytes(Counted::bytes)
+            let session = client(config, Dialer::new(url))
+                .with_seed(7)
                 .sending(Channel(outgoing));
             let send = |message| drop(sender.try_send(translated(message)));
             let length = |message: &Theirs| message.as_payload().len();

@@ -28,7 +28,7 @@ type Close = fn(&Shutdown);
 mod on_blocking {
     use super::*;
 
-    pub(super) fn serve(socket: TcpStream, shutdown: Shutdown) -> Result<StopReason, Error> {
+    fn serve(socket: TcpStream, shutdown: Shutdown) -> Result<StopReason, Error> {
         let (socket, link) = blocking::accept(socket, CLOSE)?;
         let mut session = blocking::accepted(config(), socket, link);
         shutdown.add(session.handle());
@@ -59,12 +59,12 @@ mod on_blocking {
 mod on_tokio {
     use super::*;
 
-    fn run<F: Future>(future: F) -> F::Output {
+    pub(super) fn run<F: Future>(future: F) -> F::Output {
         let mut builder = ::tokio::runtime::Builder::new_current_thread();
         builder.enable_all().build().unwrap().block_on(future)
     }
 
-    pub(super) fn serve(socket: TcpStream, shutdown: Shutdown) -> Result<StopReason, Error> {
+    fn serve(socket: TcpStream, shutdown: Shutdown) -> Result<StopReason, Error> {
         run(async {
             socket.set_nonblocking(true)?;
             let socket = ::tokio::net::TcpStream::from_std(socket)?;
@@ -98,7 +98,7 @@ mod on_tokio {
 mod on_smol {
     use super::*;
 
-    pub(super) fn serve(socket: TcpStream, shutdown: Shutdown) -> Result<StopReason, Error> {
+    fn serve(socket: TcpStream, shutdown: Shutdown) -> Result<StopReason, Error> {
         ::smol::block_on(async {
             let socket = ::smol::Async::new(socket)?;
             let socket = smol::accept(socket.into(), CLOSE).await?;
@@ -120,6 +120,44 @@ mod on_smol {
     #[test]
     fn all_are_sent_away() {
         super::all_are_sent_away(serve, |shutdown| ::smol::block_on(shutdown.close()));
+    }
+
+    #[test]
+    fn a_handshake_that_hangs_is_given_up() {
+        super::a_handshake_that_hangs_is_given_up(serve);
+    }
+}
+
+mod on_tokio_websockets {
+    use super::*;
+    use keepalive::tokio_websockets::{accept, accepted};
+    use tokio_websockets::Error as Wrong;
+
+    fn serve(socket: TcpStream, shutdown: Shutdown) -> Result<StopReason, Error> {
+        on_tokio::run(async {
+            socket.set_nonblocking(true)?;
+            let socket = ::tokio::net::TcpStream::from_std(socket)?;
+            let socket = accept(socket, CLOSE).await.map_err(|error| match error {
+                Wrong::Io(error) => Error::Io(error),
+                error => panic!("{error}"),
+            })?;
+            let mut session = accepted(config(), socket);
+            shutdown.add(session.handle());
+            let mut reason = None;
+            while let Some(notice) = session.next().await {
+                match notice {
+                    Notice::Message(message) => session.send(message).unwrap(),
+                    Notice::Stopped { reason: why, .. } => reason = Some(why),
+                    _ => {}
+                }
+            }
+            Ok(reason.unwrap())
+        })
+    }
+
+    #[test]
+    fn all_are_sent_away() {
+        super::all_are_sent_away(serve, |shutdown| on_tokio::run(shutdown.close()));
     }
 
     #[test]
