@@ -123,6 +123,12 @@
 //! - `session` (feature `async`): the adapter for any async runtime; `tokio` and
 //!   `smol` (features) are parts for it, with a `Dialer` that has settings, and `web` (a
 //!   feature, for wasm32) those for a browser.
+//! - [`guide`]: guides of ten minutes: [intervals behind proxies](guide::intervals),
+//!   [pings of the usual protocols](guide::pings), [laptops and phones](guide::devices),
+//!   [browsers](guide::browsers), [servers](guide::servers), [logins](guide::logins),
+//!   [refused logins](guide::refusals), [lost messages](guide::lost_messages),
+//!   [tests](guide::testing), [your own event loop](guide::event_loop), and
+//!   [moving from something else](guide::migrating).
 //!
 //! # Features
 //!
@@ -167,6 +173,8 @@ mod error;
 mod event;
 #[cfg(feature = "alloc")]
 mod goodbye;
+#[cfg(any(doc, doctest))]
+pub mod guide;
 #[cfg(feature = "std")]
 mod handle;
 mod heartbeat;
