@@ -57,7 +57,8 @@ pub enum Frame {
 /// What the application's own protocol adds to WebSocket: its pings, and what its
 /// messages decode to. It sees data only.
 ///
-/// A pair of closures is a codec: the first makes a ping, the second reads.
+/// A pair of closures is a codec: the first makes a ping, the second reads. Codecs for the
+/// usual protocols are in the guide [`pings`](crate::guide::pings).
 ///
 /// ```
 /// use keepalive::driver::{Codec, Incoming};
