@@ -29,16 +29,21 @@
 //! With the feature `rustls` the URL may be `wss://`, and `Dialer::tls` says whom it trusts:
 //! by default whom the system trusts. [`connect_over`] takes any other TLS library.
 
-use core::pin::Pin;
+use core::future::{pending, poll_fn};
+use core::pin::{Pin, pin};
 use core::task::{Context, Poll};
 use core::time::Duration;
-use std::io;
+use std::panic::catch_unwind;
+use std::sync::{Mutex, PoisonError};
 use std::time::Instant;
+use std::{io, thread};
 
+use async_executor::Executor;
+use async_io::{Timer as Sleep, block_on};
+use async_net::TcpStream;
 use async_tungstenite::{WebSocketStream, accept_async, client_async_with_config};
 use futures_core::Stream;
-use smol::io::{AsyncRead, AsyncWrite};
-use smol::net::TcpStream;
+use futures_io::{AsyncRead, AsyncWrite};
 use socket2::SockRef;
 use tungstenite::client::IntoClientRequest;
 use tungstenite::handshake::client::Response;
@@ -56,13 +61,13 @@ use crate::{Config, Handle, MaybeTls, system};
 
 /// smol's timer. It allocates nothing.
 #[derive(Debug)]
-pub struct Timer(smol::Timer);
+pub struct Timer(Sleep);
 
 impl Timer {
     /// A timer that is not set.
     #[must_use]
     pub fn new() -> Self {
-        Self(smol::Timer::never())
+        Self(Sleep::never())
     }
 }
 
@@ -160,13 +165,16 @@ where
 pub async fn accept(socket: TcpStream, within: Duration) -> Result<Served, Error> {
     prepare(&SockRef::from(&socket))?;
     let counter = Counter::default();
-    let handshake = accept_async(Tap::new(socket, counter.clone()));
-    let late = async {
-        smol::Timer::after(within).await;
-        Err(Error::Io(io::ErrorKind::TimedOut.into()))
-    };
-    let socket = smol::future::or(handshake, late).await?;
-    Ok(Counted::new(socket, counter))
+    let mut handshake = pin!(accept_async(Tap::new(socket, counter.clone())));
+    let mut late = Sleep::after(within);
+    let accepted = poll_fn(|context| match handshake.as_mut().poll(context) {
+        Poll::Ready(accepted) => Poll::Ready(accepted),
+        Poll::Pending => {
+            let timed_out = Pin::new(&mut late).poll(context);
+            timed_out.map(|_| Err(Error::Io(io::ErrorKind::TimedOut.into())))
+        }
+    });
+    Ok(Counted::new(accepted.await?, counter))
 }
 
 /// What [`accept`] makes.
@@ -207,7 +215,9 @@ where
 {
     /// Gives the session a task of its own, where it beats whatever the application does
     /// meanwhile: a handle to send and steer, and what it reports. As
-    /// [`into_task`](Self::into_task), spawned.
+    /// [`into_task`](Self::into_task), spawned on a thread of this crate's, which all
+    /// sessions share: a task of smol's that blocks does not hold it up. If the system has no
+    /// thread to give, the session is over at once.
     ///
     /// ```no_run
     /// use keepalive::Config;
@@ -234,8 +244,26 @@ where
     pub fn spawn(mut self) -> (Handle<D::Message>, session::Notices<C, Timer, D, K, O>) {
         let handle = self.handle();
         let (task, notices) = self.into_task();
-        smol::spawn(task).detach();
+        spawn(task);
         (handle, notices)
+    }
+}
+
+fn spawn(task: impl Future<Output = ()> + Send + 'static) {
+    static EXECUTOR: Executor<'static> = Executor::new();
+    static IS_RUN: Mutex<bool> = Mutex::new(false);
+
+    let mut is_run = IS_RUN.lock().unwrap_or_else(PoisonError::into_inner);
+    if !*is_run {
+        let thread = thread::Builder::new().name("keepalive".into());
+        // A task that panics ends alone.
+        let forever = || loop {
+            let _ = catch_unwind(|| block_on(EXECUTOR.run(pending::<()>())));
+        };
+        *is_run = thread.spawn(forever).is_ok();
+    }
+    if *is_run {
+        EXECUTOR.spawn(task).detach();
     }
 }
 

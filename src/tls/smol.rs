@@ -6,7 +6,7 @@ use core::task::{Context, Poll};
 use std::future::poll_fn;
 use std::io;
 
-use smol::io::{AsyncRead, AsyncWrite};
+use futures_io::{AsyncRead, AsyncWrite};
 
 use super::stream::{Kind, MaybeTls};
 #[cfg(feature = "rustls")]
