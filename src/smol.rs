@@ -54,7 +54,7 @@ use crate::dial::{Begun, Held, Target, prepare};
 use crate::driver::{Codec, Dialect, Plain};
 use crate::session::{
     self, Accepted, Boxed, Connect, Counted, Counter, Dialling, Measured, Session, Silent, Task,
-    Transport,
+    Transport, TungsteniteSocket,
 };
 use crate::tungstenite::{Tungstenite, ending};
 use crate::{Config, Handle, MaybeTls, system};
@@ -113,7 +113,7 @@ pub type Client<S = Socket, K = Plain> = Session<Boxed<S>, Timer, Tungstenite, K
 pub fn client<C>(config: Config, connect: C) -> Session<C, Timer, Tungstenite, Plain>
 where
     C: Connect,
-    C::Socket: Transport<Message = Message, Fault = Error> + Measured,
+    C::Socket: TungsteniteSocket,
 {
     client_with(config, Plain, connect)
 }
@@ -122,7 +122,7 @@ where
 pub fn client_with<C, K>(config: Config, codec: K, connect: C) -> Session<C, Timer, Tungstenite, K>
 where
     C: Connect,
-    C::Socket: Transport<Message = Message, Fault = Error> + Measured,
+    C::Socket: TungsteniteSocket,
     K: Codec<Message>,
 {
     let (seed, dialect) = (system::random(), Tungstenite::new());
@@ -183,7 +183,7 @@ pub type Served = Counted<WebSocketStream<Tap<TcpStream>>>;
 /// A server's accepted socket, with protocol pings. Its seed is random.
 pub fn accepted<S>(config: Config, socket: S) -> Session<Accepted<S>, Timer, Tungstenite, Plain>
 where
-    S: Transport<Message = Message, Fault = Error> + Measured,
+    S: TungsteniteSocket,
 {
     accepted_with(config, Plain, socket)
 }
@@ -195,7 +195,7 @@ pub fn accepted_with<S, K>(
     socket: S,
 ) -> Session<Accepted<S>, Timer, Tungstenite, K>
 where
-    S: Transport<Message = Message, Fault = Error> + Measured,
+    S: TungsteniteSocket,
     K: Codec<Message>,
 {
     let (seed, dialect) = (system::random(), Tungstenite::new());

@@ -10,6 +10,12 @@ use crate::send_error::Unsendable;
 ///
 /// A value and not a trait on the message type, so that any library fits. It is asked
 /// before the [`Codec`], which therefore cannot lose a close frame or a pong.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is not a dialect",
+    label = "does not say which messages are pings, pongs and close frames",
+    note = "for tungstenite's messages `keepalive::tungstenite::Tungstenite::new()`; for lines or bytes without frames of their own `driver::NoFrames::new()`",
+    note = "for the messages of another library implement `Dialect` for a type of your own: see the list in the docs of `keepalive::session`"
+)]
 pub trait Dialect {
     /// What goes over the transport, in both directions.
     type Message;
@@ -74,6 +80,12 @@ pub enum Frame {
 /// assert_eq!(codec.ping(PingId::from_bytes([0; 8])), Some("ping".to_owned()));
 /// assert_eq!(codec.read("42".to_owned()), Incoming::Message(Ok(42)));
 /// ```
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is not a codec of `{W}`",
+    label = "does not say how to ping, and how to read a message",
+    note = "for messages as they are, and the protocol's own pings: `Plain`",
+    note = "for pings of your own a pair of closures: `(|_id| ping, |message| Incoming::Message(message))`"
+)]
 pub trait Codec<W> {
     /// What the application receives.
     type Message;
@@ -188,6 +200,7 @@ impl<W> Codec<W> for Plain {
     }
 }
 
+#[diagnostic::do_not_recommend]
 impl<W, M, P, R> Codec<W> for (P, R)
 where
     P: FnMut(PingId) -> W,

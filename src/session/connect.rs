@@ -12,6 +12,13 @@ use futures_sink::Sink;
 ///
 /// Implemented for everything that fits. A socket that is not `Unpin` fits when it
 /// is boxed and pinned.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is not a socket that a session can use",
+    label = "not a `Stream` of `Result<message, error>` that is also a `Sink` of the same, and `Unpin`",
+    note = "what `connect_async` gives is a pair: the socket is its `.0`",
+    note = "two halves become one socket by `keepalive::session::Joined::new(stream, sink)`",
+    note = "a stream that cannot fail fits as `socket.map(Ok)`, one that is not `Unpin` as `Box::pin(socket)`"
+)]
 pub trait Transport:
     Stream<Item = Result<Self::Message, Self::Fault>> + Sink<Self::Message, Error = Self::Fault> + Unpin
 {
@@ -21,6 +28,8 @@ pub trait Transport:
     type Fault;
 }
 
+// Errors name the trait, with its cure, and not what this lacks for it.
+#[diagnostic::do_not_recommend]
 impl<S, M, E> Transport for S
 where
     S: Stream<Item = Result<M, E>> + Sink<M, Error = E> + Unpin,
@@ -35,6 +44,17 @@ where
 /// It is called afresh for each dial, so it can sign a new request or choose
 /// another server. Its future is dropped where the dial takes longer than
 /// `connect_timeout`, so it has to cover TLS and the WebSocket handshake too.
+///
+/// A closure that gives away what it has captured, such as a URL, can be called only
+/// once: [`connect_to`] gives it a copy for each dial.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is not a connector",
+    label = "cannot be called for each dial, to return a future of `Result<socket, its error>`",
+    note = "a connector is a `Dialer`, or a closure such as `|_attempt| async {{ connect(\"ws://localhost:9001\").await }}`",
+    note = "what `connect_async` gives is a pair, of which the socket is the first: `Ok(connect_async(url).await?.0)`",
+    note = "a closure that is given the URL: `session::connect_to(url, |url| async move {{ connect(url).await }})`",
+    note = "the socket has to be a `Stream` of messages and a `Sink` for them, with the error that the dial fails with"
+)]
 pub trait Connect {
     /// What it gets.
     type Socket: Transport;
@@ -59,6 +79,7 @@ pub trait Connect {
     }
 }
 
+#[diagnostic::do_not_recommend]
 impl<F, D, S> Connect for F
 where
     F: FnMut(u32) -> D,
@@ -71,6 +92,50 @@ where
     fn connect(&mut self, attempt: u32) -> D {
         self(attempt)
     }
+}
+
+/// A connector that gives each dial a copy of this, a URL for example: so that an
+/// `async move` block may keep it.
+///
+/// ```
+/// use keepalive::session::{Connect, connect_to};
+/// # use core::convert::Infallible;
+/// # use core::pin::Pin;
+/// # use core::task::{Context, Poll};
+/// # struct Socket(String);
+/// # impl futures_core::Stream for Socket {
+/// #     type Item = Result<String, Infallible>;
+/// #     fn poll_next(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Self::Item>> { Poll::Pending }
+/// # }
+/// # impl futures_sink::Sink<String> for Socket {
+/// #     type Error = Infallible;
+/// #     fn poll_ready(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> { Poll::Ready(Ok(())) }
+/// #     fn start_send(self: Pin<&mut Self>, _: String) -> Result<(), Infallible> { Ok(()) }
+/// #     fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> { Poll::Ready(Ok(())) }
+/// #     fn poll_close(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> { Poll::Ready(Ok(())) }
+/// # }
+/// # async fn dial(url: String, token: String) -> Result<Socket, Infallible> { Ok(Socket(url + &token)) }
+///
+/// let url = String::from("ws://localhost/feed?token=");
+/// let mut connect = connect_to(url, |url| async move {
+///     let token = String::from("fresh"); // fetched, for example
+///     dial(url, token).await
+/// });
+/// # let context = &mut Context::from_waker(core::task::Waker::noop());
+/// # for attempt in 0..2 {
+/// #     let dial = core::pin::pin!(connect.connect(attempt));
+/// #     let Poll::Ready(Ok(socket)) = dial.poll(context) else { panic!() };
+/// #     assert_eq!(socket.0, "ws://localhost/feed?token=fresh");
+/// # }
+/// ```
+pub fn connect_to<U, F, D, S>(url: U, mut connect: F) -> impl Connect<Socket = S, Dial = D>
+where
+    U: Clone,
+    F: FnMut(U) -> D,
+    D: Future<Output = Result<S, S::Fault>>,
+    S: Transport,
+{
+    move |_attempt| connect(url.clone())
 }
 
 /// Any connector of these sockets that is `Send`, and whose dials are.

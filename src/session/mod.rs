@@ -76,10 +76,12 @@ mod task;
 mod timer;
 
 pub use adapter::{Session, Silent};
-pub use connect::{Accepted, Boxed, Connect, Dialling, Transport, boxed};
+pub use connect::{Accepted, Boxed, Connect, Dialling, Transport, boxed, connect_to};
 pub use counted::{Counted, Counter};
 pub use joined::{Joined, JoinedError};
 pub use measured::Measured;
+#[cfg(any(feature = "smol", feature = "tokio"))]
+pub use measured::TungsteniteSocket;
 #[cfg(feature = "std")]
 pub use task::{Notices, Task};
 pub use timer::{Sleeper, Timer};

@@ -10,6 +10,12 @@ use crate::Instant;
 ///
 /// Both are of the same runtime, so that a test with a paused clock pauses both.
 /// [`Sleeper`] makes one of two closures.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is not a timer of a session",
+    label = "has no clock, or cannot be set",
+    note = "`keepalive::tokio::Timer::new()`, or that of `smol` or `web`",
+    note = "of two closures: `session::Sleeper::new(Instant::now, |at| sleep_until(at.into()))`"
+)]
 pub trait Timer {
     /// What the clock shows.
     type Instant: Instant;
