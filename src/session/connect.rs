@@ -13,8 +13,8 @@ use futures_sink::Sink;
 /// Implemented for everything that fits. A socket that is not `Unpin` fits when it
 /// is boxed and pinned.
 #[diagnostic::on_unimplemented(
-    message = "`{Self}` is not a socket that a session can use",
-    label = "not a `Stream` of `Result<message, error>` that is also a `Sink` of the same, and `Unpin`",
+    message = "`{Self}` is not a socket for this session",
+    label = "no `Stream` of `Result<message, error>` that is a `Sink` of the same, too, and `Unpin`; or with messages that the session does not know",
     note = "what `connect_async` gives is a pair: the socket is its `.0`",
     note = "two halves become one socket by `keepalive::session::Joined::new(stream, sink)`",
     note = "a stream that cannot fail fits as `socket.map(Ok)`, one that is not `Unpin` as `Box::pin(socket)`"

@@ -64,6 +64,77 @@
 //! assert_eq!(told, ["hello", "closed with code 1000"]);
 //! # });
 //! ```
+//!
+//! # Libraries that fit
+//!
+//! For `tokio` and `smol` there are features. Sockets of the other libraries below fit as
+//! they are; what each needs is a [`Dialect`](crate::driver::Dialect) for its messages, of
+//! some 40 lines. It is implemented for a type of your own, so the orphan rule is not in the
+//! way. Each of them is compiled, and talks to a peer, in `tests/fits` of the repository: copy
+//! the file.
+//!
+//! | library | version | its messages | what it takes | to copy |
+//! | --- | --- | --- | --- | --- |
+//! | warp | 0.4.3 | `warp::ws::Message` | a dialect | `warp.rs` |
+//! | poem | 3.1.12 | `poem::web::websocket::Message` | a dialect | `poem.rs` |
+//! | salvo | 1.1.0 | `salvo::websocket::Message` | a dialect | `salvo.rs` |
+//! | hyper-tungstenite | 0.30.0 | tungstenite's | nothing: `tokio::accepted(config, socket)` | `hyper_tungstenite.rs` |
+//! | reqwest-websocket | 0.6.0 | `reqwest_websocket::Message` | a dialect | `reqwest_websocket.rs` |
+//! | yawc | 0.5.0 | `yawc::Frame` | a dialect, and `.map(Ok)`, since its stream ends where it fails | `yawc.rs` |
+//! | tokio-util | 0.7.20 | lines: `String` | [`NoFrames`](crate::driver::NoFrames), and a codec with your pings | `framed.rs` |
+//! | tokio-util | 0.7.20 | `Bytes` with a length | the same, and `.map_ok(BytesMut::freeze)` | `framed.rs` |
+//!
+//! A dialect for messages as most libraries have them:
+//!
+//! ```
+//! use keepalive::driver::{Dialect, Frame};
+//! use keepalive::{CloseCode, CloseReason, Closed, PingId, Unsendable};
+//! # enum Message { Text(String), Binary(Vec<u8>), Ping(Vec<u8>), Pong(Vec<u8>), Close(Option<(u16, String)>) }
+//!
+//! struct Theirs;
+//!
+//! impl Dialect for Theirs {
+//!     type Message = Message;
+//!
+//!     fn frame(&self, message: &Message) -> Frame {
+//!         match message {
+//!             Message::Text(_) | Message::Binary(_) => Frame::Data,
+//!             Message::Ping(_) => Frame::Control, // the library answers it
+//!             Message::Pong(payload) => {
+//!                 PingId::from_payload(payload).map_or(Frame::Control, Frame::Pong)
+//!             }
+//!             Message::Close(None) => Frame::Close(Closed::default(), String::new()),
+//!             Message::Close(Some((code, words))) => {
+//!                 Frame::Close(Closed::with_code(CloseCode(*code)), words.clone())
+//!             }
+//!         }
+//!     }
+//!
+//!     fn size(&self, message: &Message) -> Result<usize, Unsendable> {
+//!         match message {
+//!             Message::Text(text) => Ok(text.len()),
+//!             Message::Binary(bytes) => Ok(bytes.len()),
+//!             _ => Err(Unsendable::Control),
+//!         }
+//!     }
+//!
+//!     fn ping(&mut self, id: PingId) -> Option<Message> {
+//!         Some(Message::Ping(id.to_bytes().to_vec()))
+//!     }
+//!
+//!     fn goodbye(&mut self, _: CloseReason, code: Option<CloseCode>, words: &str) -> Option<Message> {
+//!         Some(Message::Close(code.map(|code| (code.0, words.to_owned()))))
+//!     }
+//! }
+//!
+//! let Some(Message::Ping(payload)) = Theirs.ping(PingId::from_bytes(*b"12345678")) else {
+//!     panic!();
+//! };
+//! assert_eq!(
+//!     Theirs.frame(&Message::Pong(payload)),
+//!     Frame::Pong(PingId::from_bytes(*b"12345678")),
+//! );
+//! ```
 
 mod adapter;
 mod connect;
