@@ -83,6 +83,7 @@
 //! | yawc | 0.5.0 | `yawc::Frame` | a dialect, and `.map(Ok)`, since its stream ends where it fails | `yawc.rs` |
 //! | tokio-util | 0.7.20 | lines: `String` | [`NoFrames`](crate::driver::NoFrames), and a codec with your pings | `framed.rs` |
 //! | tokio-util | 0.7.20 | `Bytes` with a length | the same, and `.map_ok(BytesMut::freeze)` | `framed.rs` |
+//! | actix-ws | 0.4.0 | `actix_ws::Message` | [`Joined`] of its two halves, a dialect, and a codec that answers pings | `actix_ws.rs` |
 //!
 //! A dialect for messages as most libraries have them:
 //!

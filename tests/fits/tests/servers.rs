@@ -4,7 +4,6 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use std::convert::Infallible;
-use std::fmt::Debug;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,7 +12,7 @@ use futures_util::future::BoxFuture;
 use keepalive::driver::Dialect;
 use keepalive::session::{Accepted, Session, Transport};
 use keepalive::tokio::{Dialer, Timer};
-use keepalive::{CloseCode, Config, Goodbye, Notice, Plain, StopReason};
+use keepalive::{CloseCode, Codec, Config, Goodbye, Notice, StopReason};
 use tokio::net::TcpListener;
 use tokio::sync::{Notify, mpsc};
 use tokio::time::timeout;
@@ -44,11 +43,11 @@ struct Desk {
 
 impl Desk {
     /// Sends back what comes in, until it is over.
-    async fn echo<S, D>(self, mut session: Session<Accepted<S>, Timer, D, Plain>)
+    async fn echo<S, D, K>(self, mut session: Session<Accepted<S>, Timer, D, K>)
     where
         S: Transport,
-        S::Fault: Debug,
         D: Dialect<Message = S::Message>,
+        K: Codec<S::Message, Message = S::Message>,
     {
         loop {
             let notice = tokio::select! {
@@ -76,7 +75,7 @@ impl Desk {
 fn config() -> Config {
     Config::builder()
         .ping_interval(Duration::from_millis(20))
-        .send_interval(None)
+        .always_ping(true)
         .first_spread(Duration::from_millis(10))
         .build()
         .unwrap()
@@ -87,15 +86,16 @@ async fn talk(address: SocketAddr, desk: Desk, mut seen: mpsc::UnboundedReceiver
     let dialer = Dialer::new(format!("ws://{address}/"));
     let mut client = keepalive::tokio::client(config(), dialer);
     let talk = async {
-        let (mut down, mut said, mut ends, mut has_said) = (vec![], vec![], vec![], false);
+        let (mut down, mut said, mut ends) = (vec![], vec![], vec![]);
+        let (mut has_said, mut is_answered) = (false, false);
         let reason = loop {
             let notice = tokio::select! {
                 notice = client.next() => notice.unwrap(),
                 seen = seen.recv() => {
                     let seen = seen.unwrap();
-                    // Its ping was answered.
-                    if seen == Seen::Pong && has_said {
-                        has_said = false;
+                    // The pings of both sides were answered.
+                    if seen == Seen::Pong && has_said && is_answered {
+                        (has_said, is_answered) = (false, false);
                         if down.is_empty() {
                             desk.leave.notify_one();
                         } else {
@@ -112,6 +112,7 @@ async fn talk(address: SocketAddr, desk: Desk, mut seen: mpsc::UnboundedReceiver
                     said.push(message.to_string());
                     has_said = true;
                 }
+                Notice::Pong { .. } => is_answered = true,
                 Notice::Down(lost) => down.push(lost.cause.to_string()),
                 Notice::Stopped { reason, .. } => break reason,
                 _ => {}
@@ -249,6 +250,34 @@ async fn hyper_tungstenite() {
                 tokio::spawn(connection);
             }
         })
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn actix_ws() {
+    use actix_web::web::{Data, Payload, get};
+    use actix_web::{App, Error, HttpRequest, HttpResponse, HttpServer, rt};
+
+    async fn upgrade(
+        desk: Data<Desk>,
+        request: HttpRequest,
+        body: Payload,
+    ) -> Result<HttpResponse, Error> {
+        let (response, sender, stream) = actix_ws::handle(&request, body)?;
+        let session = fits::actix_ws::accepted(config(), sender, stream);
+        rt::spawn(desk.get_ref().clone().echo(session));
+        Ok(response)
+    }
+    run(|listener, desk| {
+        let app = move || {
+            App::new()
+                .app_data(Data::new(desk.clone()))
+                .route("/", get().to(upgrade))
+        };
+        let server = HttpServer::new(app).workers(1).disable_signals();
+        let server = server.listen(listener.into_std().unwrap()).unwrap().run();
+        Box::pin(async { server.await.unwrap() })
     })
     .await;
 }
