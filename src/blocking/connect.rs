@@ -11,6 +11,12 @@ use crate::MaybeTls;
 ///
 /// It is called afresh for each dial, so it can sign a new request or choose another
 /// server.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is not a connector",
+    label = "cannot be called for each dial, with the `Dial` to do it with",
+    note = "a connector is a `blocking::Dialer`, or a closure such as `|dial: &Dial| dial.connect(\"ws://localhost:9001\")`",
+    note = "the `connect` of tungstenite does not fit: it has no deadline, and returns a pair"
+)]
 pub trait Connect {
     /// What the WebSocket lies over.
     type Stream: Read + Write;
@@ -23,6 +29,7 @@ pub trait Connect {
     fn connect(&mut self, dial: &Dial) -> Result<WebSocket<Self::Stream>, Error>;
 }
 
+#[diagnostic::do_not_recommend]
 impl<F, S> Connect for F
 where
     F: FnMut(&Dial) -> Result<WebSocket<S>, Error>,
