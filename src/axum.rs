@@ -41,7 +41,8 @@
 //! whose message takes longer than `ping_interval` and `pong_timeout` together is taken for
 //! dead. Nor does it say of an end without a close frame that it is no failure.
 
-use ::axum::extract::ws::{CloseFrame, Message, WebSocket};
+pub use ::axum::extract::ws::Message;
+use ::axum::extract::ws::{CloseFrame, WebSocket};
 
 use crate::driver::{Codec, Dialect, Frame, Plain};
 use crate::session::{Accepted, Session};

@@ -4,8 +4,7 @@
 //! ```no_run
 //! use keepalive::Config;
 //! use keepalive::driver::Notice;
-//! use keepalive::smol::{Dialer, client};
-//! use tungstenite::Message;
+//! use keepalive::smol::{Dialer, Message, client};
 //!
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! smol::block_on(async {
@@ -45,10 +44,11 @@ use async_tungstenite::{WebSocketStream, accept_async, client_async_with_config}
 use futures_core::Stream;
 use futures_io::{AsyncRead, AsyncWrite};
 use socket2::SockRef;
+use tungstenite::Error;
+pub use tungstenite::Message;
 use tungstenite::client::IntoClientRequest;
 use tungstenite::handshake::client::Response;
 use tungstenite::http::Uri;
-use tungstenite::{Error, Message};
 
 use crate::dial::{Begun, Held, Target, prepare};
 use crate::driver::{Codec, Dialect, Plain};

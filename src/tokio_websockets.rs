@@ -3,9 +3,8 @@
 //! names that those of [`keepalive::tokio`](crate::tokio) have.
 //!
 //! ```no_run
-//! use keepalive::tokio_websockets::{Dialer, client};
+//! use keepalive::tokio_websockets::{Dialer, Message, client};
 //! use keepalive::{Config, Notice};
-//! use tokio_websockets::Message;
 //!
 //! # #[tokio::main(flavor = "current_thread")]
 //! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -34,11 +33,12 @@ use std::net::SocketAddr;
 
 use ::tokio::net::TcpStream;
 use ::tokio::time::timeout;
+pub use ::tokio_websockets::Message;
 use ::tokio_websockets::client::DISALLOWED_HEADERS;
 use ::tokio_websockets::upgrade::{self, Response};
 use ::tokio_websockets::{
-    ClientBuilder, CloseCode as WireCode, Config as WebSocketConfig, Error, Limits, Message,
-    ServerBuilder, WebSocketStream,
+    ClientBuilder, CloseCode as WireCode, Config as WebSocketConfig, Error, Limits, ServerBuilder,
+    WebSocketStream,
 };
 use socket2::SockRef;
 use tungstenite::client::IntoClientRequest;

@@ -120,4 +120,5 @@ pub use link::Link;
 pub use session::{Client, Notice, Session, TimeUp, accepted, accepted_with, client, client_with};
 pub use stream::Stream;
 pub use task::Notices;
+pub use tungstenite::Message;
 pub use wait::Wait;

@@ -6,8 +6,7 @@
 #![cfg_attr(not(feature = "tokio"), doc = "```ignore")]
 //! use keepalive::Config;
 //! use keepalive::driver::Notice;
-//! use keepalive::tokio::{Dialer, client};
-//! use tokio_tungstenite::tungstenite::Message;
+//! use keepalive::tokio::{Dialer, Message, client};
 //!
 //! # #[tokio::main(flavor = "current_thread")]
 //! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -41,3 +40,5 @@ pub use client::{
     client_with, connect, connect_over,
 };
 pub use runtime::{Channel, Timer};
+#[cfg(feature = "tokio")]
+pub use tungstenite::Message;
