@@ -249,6 +249,12 @@ pub use tls::MaybeTls;
 ))]
 pub use tls::{Tls, TlsError};
 
-#[cfg(all(doctest, feature = "blocking", feature = "tokio"))]
+#[cfg(all(
+    doctest,
+    feature = "axum",
+    feature = "blocking",
+    feature = "smol",
+    feature = "tokio"
+))]
 #[doc = include_str!("../README.md")]
 struct Readme;

@@ -1,5 +1,5 @@
-//! The README's table of settings and its picture of the machine say what is so.
-//! Its code is tested with the documentation.
+//! The README is short, and what it and the guides say of settings and states is so. Their
+//! code is tested with the documentation, and the quick starts by `tests/quick_starts.rs`.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
@@ -9,16 +9,34 @@ use std::time::Duration;
 use keepalive::{Action, Closed, Config, Event, Heartbeat, PingId, Refused, State};
 
 const README: &str = include_str!("../README.md");
+const SETTINGS: &str = include_str!("../src/guide/settings.md");
+const STATES: &str = include_str!("../src/guide/event_loop.md");
+
+#[test]
+fn it_is_read_in_ten_minutes() {
+    assert!(README.lines().count() <= 300);
+}
+
+#[test]
+fn its_settings_are_some_of_all() {
+    let all = defaults();
+    let some = table(section(README, "## Settings"));
+    assert!(some.len() > 5);
+    for (names, value) in some {
+        for name in names.split("`, `") {
+            assert_eq!(all.get(name), Some(&value), "{name}");
+        }
+    }
+}
 
 #[test]
 fn the_table_has_every_setting_with_its_default() {
-    assert_eq!(defaults_in_the_table(), defaults());
+    assert_eq!(table(SETTINGS), defaults());
 }
 
 /// From rows such as `` | `pong_timeout` | 20 s | ``.
-fn defaults_in_the_table() -> BTreeMap<String, String> {
-    section("## Settings")
-        .lines()
+fn table(text: &str) -> BTreeMap<String, String> {
+    text.lines()
         .filter_map(|line| {
             let mut cells = line.strip_prefix("| `")?.split(" | ");
             let name = cells.next()?.trim_end_matches('`').to_owned();
@@ -56,7 +74,7 @@ fn plain(value: &str) -> String {
 #[test]
 fn the_picture_has_only_arrows_that_the_machine_takes() {
     let mut arrows = 0;
-    for line in section("```mermaid").lines() {
+    for line in section(STATES, "```mermaid").lines() {
         let Some((from, rest)) = line.trim().split_once(" --> ") else {
             continue;
         };
@@ -149,9 +167,9 @@ impl Way {
     }
 }
 
-/// From this line of the README to the next of its kind.
-fn section(start: &str) -> &'static str {
-    let (_, rest) = README.split_once(start).expect(start);
+/// From this line of the text to the next of its kind.
+fn section<'t>(text: &'t str, start: &str) -> &'t str {
+    let (_, rest) = text.split_once(start).expect(start);
     let end = if start.starts_with('#') {
         "\n## "
     } else {

@@ -5,6 +5,7 @@
 //! | question | guide |
 //! | --- | --- |
 //! | Which intervals, and what do proxies do? | [`intervals`] |
+//! | What can be set, and why are the defaults what they are? | [`settings`] |
 //! | How do I ping in the protocol that my server speaks? | [`pings`] |
 //! | What about laptops and phones that sleep and move? | [`devices`] |
 //! | What about browsers? | [`browsers`] |
@@ -14,10 +15,13 @@
 //! | Which messages are lost when a connection drops? | [`lost_messages`] |
 //! | How do I test that my client reconnects? | [`testing`] |
 //! | How do I use it in my own event loop? | [`event_loop`] |
+//! | What does a message cost? | [`costs`] |
 //! | I have something else already: what changes? | [`migrating`] |
 
 #[doc = include_str!("browsers.md")]
 pub mod browsers {}
+#[doc = include_str!("costs.md")]
+pub mod costs {}
 #[doc = include_str!("devices.md")]
 pub mod devices {}
 #[doc = include_str!("event_loop.md")]
@@ -36,5 +40,7 @@ pub mod pings {}
 pub mod refusals {}
 #[doc = include_str!("servers.md")]
 pub mod servers {}
+#[doc = include_str!("settings.md")]
+pub mod settings {}
 #[doc = include_str!("testing.md")]
 pub mod testing {}
