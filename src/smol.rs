@@ -25,8 +25,9 @@
 //! # }
 //! ```
 //!
-//! With the feature `rustls` the URL may be `wss://`, and `Dialer::tls` says whom it trusts:
-//! by default whom the system trusts. [`connect_over`] takes any other TLS library.
+//! With the feature `rustls` the URL may be `wss://`, and `Dialer::tls` says which
+//! certificates are trusted: by default those that the system trusts. [`connect_over`]
+//! takes any other TLS library.
 
 use core::future::{pending, poll_fn};
 use core::pin::{Pin, pin};
@@ -118,7 +119,7 @@ where
     client_with(config, Plain, connect)
 }
 
-/// The same with a codec of the application's: other pings, or messages decoded.
+/// The same with the application's own codec: other pings, or decoded messages.
 pub fn client_with<C, K>(config: Config, codec: K, connect: C) -> Session<C, Timer, Tungstenite, K>
 where
     C: Connect,
@@ -188,7 +189,7 @@ where
     accepted_with(config, Plain, socket)
 }
 
-/// The same with a codec of the application's.
+/// The same with the application's own codec.
 pub fn accepted_with<S, K>(
     config: Config,
     codec: K,
@@ -213,11 +214,9 @@ where
     O: Stream<Item = D::Message> + Unpin,
     Task<C, Timer, D, K, O>: Send + 'static,
 {
-    /// Gives the session a task of its own, where it beats whatever the application does
-    /// meanwhile: a handle to send and steer, and what it reports. As
-    /// [`into_task`](Self::into_task), spawned on a thread of this crate's, which all
-    /// sessions share: a task of smol's that blocks does not hold it up. If the system has no
-    /// thread to give, the session is over at once.
+    /// Gives the session a task of its own, where its heartbeat goes on whatever the
+    /// application does meanwhile. Returns a handle, which sends messages and controls
+    /// the session, and its notices. This is [`into_task`](Self::into_task), spawned.
     ///
     /// ```no_run
     /// use keepalive::Config;
@@ -274,8 +273,8 @@ pub type Notices<S = Socket, K = Plain> =
 /// What [`connect`] makes.
 pub type Socket = Counted<WebSocketStream<MaybeTls<Tap<TcpStream>>>>;
 
-/// Connects to a URL, or to a request for one: a [`Dialer`] without settings. Its bytes
-/// are counted.
+/// Connects to a URL, or to a request for one, as a [`Dialer`] without settings does.
+/// Its bytes are counted.
 ///
 /// # Errors
 ///
@@ -327,8 +326,8 @@ where
 pub type Dialer = crate::dial::Dialer<Timer>;
 
 impl Dialer {
-    /// Connects to a URL: `ws://`, and with the feature `rustls` `wss://`. Gives the answer
-    /// to the handshake, too.
+    /// Connects to a URL: `ws://`, and with the feature `rustls` `wss://`. Also returns
+    /// the response to the handshake.
     ///
     /// # Errors
     ///
@@ -399,11 +398,11 @@ where
     }
 }
 
-/// A byte stream whose bytes are counted; to stand below TLS and tungstenite.
+/// A byte stream whose bytes are counted; it goes below TLS and tungstenite.
 ///
-/// Where a write fails, what the peer said last may lie unread: a close code, for
-/// example. So that error is held back until a read finds nothing more, which fails
-/// with it; until then writes are pending.
+/// When a write fails, the peer's last words may lie unread: a close code, for example.
+/// So the error is held back until a read finds nothing more, which then fails with it;
+/// until then writes are pending.
 #[derive(Debug)]
 pub struct Tap<T> {
     stream: T,

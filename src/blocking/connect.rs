@@ -18,14 +18,14 @@ use crate::MaybeTls;
     note = "the `connect` of tungstenite does not fit: it has no deadline, and returns a pair"
 )]
 pub trait Connect {
-    /// What the WebSocket lies over.
+    /// The stream below the WebSocket.
     type Stream: Read + Write;
 
-    /// Dials. Its socket lies over a stream of this dial's, which bounds it in time.
+    /// Dials. Its socket lies over a stream of this dial, which limits its time.
     ///
     /// # Errors
     ///
-    /// Whatever makes the dial fail.
+    /// Whatever made the dial fail.
     fn connect(&mut self, dial: &Dial) -> Result<WebSocket<Self::Stream>, Error>;
 }
 

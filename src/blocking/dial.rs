@@ -25,9 +25,9 @@ pub type Socket = WebSocket<MaybeTls<Stream>>;
 /// One dial of a session: its number, its deadline, and the way to put a socket under
 /// that deadline.
 ///
-/// The deadline holds for everything together: name resolution, all addresses,
-/// TCP, TLS, and the WebSocket handshake. What waits for one of these also ends when the
-/// session's handle ends the dial.
+/// The deadline holds for everything together: name resolution, all addresses, TCP,
+/// TLS, and the WebSocket handshake. A wait for any of these also ends when a handle of
+/// the session ends the dial.
 #[derive(Debug)]
 pub struct Dial {
     link: Link,
@@ -50,7 +50,7 @@ impl Dial {
         &self.link
     }
 
-    /// When this dial has failed.
+    /// When this dial counts as failed.
     #[must_use]
     pub fn deadline(&self) -> Instant {
         self.link.deadline()
@@ -62,13 +62,13 @@ impl Dial {
         self.attempt
     }
 
-    /// Connects to the first address of this host that answers. `TCP_NODELAY` is set, for
-    /// pings are small.
+    /// Connects to the first address of this host that answers. `TCP_NODELAY` is set,
+    /// since pings are small.
     ///
     /// # Errors
     ///
-    /// `TimedOut` at the deadline, `ConnectionAborted` where the dial was ended from
-    /// outside; otherwise what the last address said.
+    /// `TimedOut` at the deadline, `ConnectionAborted` if the dial was ended from
+    /// outside; otherwise the last address's error.
     pub fn tcp(&self, host: &str, port: u16) -> io::Result<Stream> {
         let host = host.trim_start_matches('[').trim_end_matches(']');
         let addresses = self.resolve(Lookup::new(host, port))?;
@@ -77,7 +77,7 @@ impl Dial {
         self.link.stream_of(socket)
     }
 
-    /// Puts a socket that is connected already under the deadline.
+    /// Puts an already connected socket under the deadline.
     ///
     /// # Errors
     ///
@@ -90,7 +90,7 @@ impl Dial {
     ///
     /// # Errors
     ///
-    /// tungstenite's; a deadline that passes is `Io` with `TimedOut`.
+    /// tungstenite's; if the deadline passes, `Io` with `TimedOut`.
     pub fn handshake<S: Read + Write>(
         &self,
         request: impl IntoClientRequest,
@@ -114,14 +114,14 @@ impl Dial {
         tungstenite::client::client_with_config(request, stream, limits).map_err(plain)
     }
 
-    /// All of it, as a [`Dialer`] without settings.
+    /// Everything in one call, as a [`Dialer`] without settings does.
     ///
     /// Three redirects are followed. `Authorization`, `Cookie` and `Proxy-Authorization`
     /// do not go to another host or port.
     ///
     /// # Errors
     ///
-    /// tungstenite's; a deadline that passes is `Io` with `TimedOut`.
+    /// tungstenite's; if the deadline passes, `Io` with `TimedOut`.
     pub fn connect(&self, request: impl IntoClientRequest) -> Result<Socket, Error> {
         let (socket, _) = self.connect_with(request, None)?;
         Ok(socket)
@@ -233,8 +233,8 @@ impl Dial {
 pub type Dialer = crate::dial::Dialer<Wait>;
 
 impl Dialer {
-    /// Connects to a URL: `ws://`, and with the feature `rustls` `wss://`. Gives the answer
-    /// to the handshake, too.
+    /// Connects to a URL: `ws://`, and with the feature `rustls` `wss://`. Also returns
+    /// the response to the handshake.
     ///
     /// # Errors
     ///
@@ -275,14 +275,15 @@ fn with_limits(request: impl IntoClientRequest, limits: Option<WebSocketConfig>)
     }
 }
 
-/// A server's WebSocket handshake on a socket that it accepted, within this time.
+/// A server's WebSocket handshake on an accepted socket, within this time.
 ///
 /// Over TLS, or with `tungstenite::accept_hdr`: put the socket under a [`Link::within`]
-/// and do the handshake on its [`Stream`]. [`Link::give_up`] ends it from another thread.
+/// and do the handshake on its [`Stream`]. [`Link::give_up`] ends it from another
+/// thread.
 ///
 /// # Errors
 ///
-/// tungstenite's; a handshake that takes longer is `Io` with `TimedOut`.
+/// tungstenite's; if the handshake takes longer, `Io` with `TimedOut`.
 pub fn accept(socket: TcpStream, within: Duration) -> Result<(WebSocket<Stream>, Link), Error> {
     let link = Link::within(within)?;
     let socket = tungstenite::accept(link.stream(socket)?).map_err(plain)?;

@@ -20,7 +20,7 @@ const BATCH: usize = 64 << 10;
 const STRIDE: u8 = 16;
 const QUICK: Duration = MILLISECOND;
 
-/// How often to look where there is nothing to wait with.
+/// How often to look if there is nothing to wait with.
 const LOOK: Duration = Duration::from_millis(10);
 
 /// What a session does its I/O with.

@@ -11,8 +11,8 @@ use super::stream::Stream;
 use super::wait::{Ready, Wait};
 use crate::driver::Bytes;
 
-/// A session that has work without an end does not wait, and so hears of no readiness.
-/// After this time it tries without.
+/// A session with endless work does not wait, and so hears of no readiness. After this
+/// time it tries anyway.
 const UNHEARD: u64 = 1_000_000;
 
 /// The other end of a [`Stream`], which itself lies under TLS and tungstenite: its
@@ -23,13 +23,13 @@ const UNHEARD: u64 = 1_000_000;
 pub struct Link(Arc<Shared>);
 
 impl Link {
-    /// A link whose connection is to be made, TLS and the WebSocket handshake
-    /// included, within this time: for the sockets that a server accepts. A client
-    /// has the one of its [`Dial`](super::Dial).
+    /// A link whose connection has to be made, TLS and the WebSocket handshake
+    /// included, within this time: for the sockets that a server accepts. A client uses
+    /// that of its [`Dial`](super::Dial).
     ///
     /// # Errors
     ///
-    /// The operating system's, where it has no descriptor left for the [`Wait`].
+    /// The operating system's, if it has no descriptor left for the [`Wait`].
     pub fn within(timeout: Duration) -> io::Result<Self> {
         let deadline = crate::Instant::saturating_add(Instant::now(), timeout);
         Ok(Self::new(Wait::new()?, deadline))
@@ -76,7 +76,7 @@ impl Link {
         Ok(Stream::new(socket, self.clone()))
     }
 
-    /// Until when the connection has to be made.
+    /// The time by which the connection has to be made.
     #[must_use]
     pub fn deadline(&self) -> Instant {
         self.0.clock.instant(self.0.deadline)
@@ -88,15 +88,15 @@ impl Link {
         &self.0.wait
     }
 
-    /// What ends a wait of the stream's, from any thread: then [`on_wake`](Self::on_wake)
-    /// is asked.
+    /// Ends a wait of the stream, from any thread: then [`on_wake`](Self::on_wake) is
+    /// asked.
     #[must_use]
     pub fn waker(&self) -> Waker {
         self.0.wait.waker()
     }
 
-    /// Gives up the connection that is being made, from any thread: what waits for it
-    /// ends at once, with `ConnectionAborted`. One that is open goes on.
+    /// Gives up the connection that is being made, from any thread: whatever waits for
+    /// it ends at once, with `ConnectionAborted`. An open connection is not affected.
     pub fn give_up(&self) {
         self.0.give_up();
         self.waker().wake_by_ref();
@@ -108,8 +108,8 @@ impl Link {
         *lock(&self.0.on_wake) = Some(Box::new(goes_on));
     }
 
-    /// The connection is made: from now on reads and writes do not wait. `false` where
-    /// there is no stream, or the connection was given up.
+    /// Declares the connection made: from now on reads and writes do not wait. Returns
+    /// `false` if there is no stream, or if the connection was given up.
     pub fn open(&self) -> bool {
         *lock(&self.0.on_wake) = None;
         self.0.pass(Phase::CONNECTING, Phase::OPEN)
@@ -138,14 +138,14 @@ impl Link {
         self.0.clock.instant(self.0.clock.last())
     }
 
-    /// What [`now`](Self::now) is made of; it differs where that does.
+    /// What [`now`](Self::now) is made from; it differs if that does.
     #[inline]
     pub(super) fn stamp(&self) -> u64 {
         self.0.clock.last()
     }
 
-    /// A call of the library above is about to begin: it may go on for 5 ms in each
-    /// direction, while the peer keeps up. It then hears `WouldBlock`.
+    /// Announces a call of the library above: it may go on for 5 ms in each direction,
+    /// as long as the peer keeps up. Then it gets `WouldBlock`.
     #[inline]
     pub fn begin(&self) {
         if !self.0.ready.is(Ready::NEXT_READ) || !self.0.ready.is(Ready::NEXT_WRITE) {
@@ -153,7 +153,7 @@ impl Link {
         }
     }
 
-    /// Whether a read may find something: where it ended with `WouldBlock` all the same,
+    /// Whether a read may find something: if it ended with `WouldBlock` all the same,
     /// its time was up.
     #[inline]
     #[must_use]
@@ -167,7 +167,7 @@ impl Link {
         self.0.ready.is(Ready::WRITABLE)
     }
 
-    /// A time as of which nothing that had come was unread; not later than
+    /// A time as of which nothing that had arrived was unread; not later than
     /// [`now`](Self::now) was when that was found.
     #[inline]
     #[must_use]
@@ -175,7 +175,7 @@ impl Link {
         self.0.drained.get().map(|at| self.0.clock.instant(at))
     }
 
-    /// Since when the system takes no byte of what is to be written.
+    /// Since when the system takes no byte of what has to be written.
     #[must_use]
     pub fn blocked(&self) -> Option<Instant> {
         self.0.blocked.get().map(|at| self.0.clock.instant(at))
@@ -202,8 +202,9 @@ impl Link {
     /// wakes it, or until then (`None`: for as long as it takes). The call may return
     /// without, where the library has something already.
     ///
-    /// In place of a read, a [`wait_until`](Self::wait_until) and another read: one that
-    /// finds nothing is dear, since tungstenite clears its whole buffer for each.
+    /// It replaces a read, a [`wait_until`](Self::wait_until) and another read: a read
+    /// that finds nothing is expensive, since tungstenite clears its whole buffer for
+    /// each.
     #[inline]
     pub fn waiting<T>(&self, until: Option<Instant>, call: impl FnOnce() -> T) -> T {
         self.begin_to_wait(until);
@@ -212,7 +213,7 @@ impl Link {
         result
     }
 
-    /// [`waiting`](Self::waiting), for who moves the result once less.
+    /// [`waiting`](Self::waiting), with one move of the result less.
     #[inline]
     pub(super) fn begin_to_wait(&self, until: Option<Instant>) {
         self.begin();

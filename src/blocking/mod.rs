@@ -32,11 +32,11 @@
 //!
 //! # TLS
 //!
-//! With the feature `rustls` the URL of a [`Dialer`] may be `wss://`, and `Dialer::tls` says
-//! whom it trusts: by default whom the system trusts.
+//! With the feature `rustls` the URL of a [`Dialer`] may be `wss://`, and `Dialer::tls`
+//! says which certificates are trusted: by default those that the system trusts.
 //!
-//! Any other TLS library goes over the [`Stream`], which has the deadline. Here rustls, by
-//! hand:
+//! Any other TLS library goes over the [`Stream`], which has the deadline. Here is
+//! rustls by hand:
 //!
 //! ```
 //! use std::io;
@@ -66,8 +66,8 @@
 //!
 //! # Servers
 //!
-//! A socket that was accepted is watched in the same way, on a thread of its own; the
-//! first loss is final.
+//! An accepted socket is watched in the same way, on a thread of its own; the first
+//! loss is final.
 //!
 //! ```
 //! use std::net::TcpListener;

@@ -22,7 +22,7 @@ use crate::{
 /// What a [`Session`] reports.
 pub type Notice<M = Message> = driver::Notice<M, Message, Error, Instant>;
 
-/// The time that [`Session::next_before`] was given is up, and there is nothing to tell.
+/// The time that [`Session::next_before`] was given is up, and there is no notice.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the time is up")]
 pub struct TimeUp;
@@ -31,13 +31,13 @@ pub struct TimeUp;
 /// thread that asks for the next [`Notice`].
 ///
 /// Everything happens inside [`next`](Iterator::next) and
-/// [`next_before`](Self::next_before); a session that is not asked does nothing, and one
-/// that is asked too rarely ticks late, which the heartbeat forgives once in a silence.
-/// One that is dropped abandons its connection: [`stop`](Self::stop) it first.
+/// [`next_before`](Self::next_before): a session that is called too rarely ticks late,
+/// which the heartbeat forgives once per silence. Dropping a session abandons its
+/// connection: [`stop`](Self::stop) it first.
 ///
-/// Other threads send and steer it by a [`handle`](Self::handle). What is for one
-/// connection (a login, a subscription) goes by [`send`](Self::send), ahead of what
-/// handles send.
+/// Other threads send messages and control it through a [`handle`](Self::handle). What
+/// is for one connection (a login, a subscription) goes through [`send`](Self::send),
+/// ahead of what handles send.
 pub struct Session<S, K: Codec<Message> = Plain, C = fn(&Dial) -> Result<WebSocket<S>, Error>> {
     driver: Driver<Tungstenite, K, Error, Instant>,
     io: Io<S>,
@@ -68,7 +68,7 @@ pub fn client<C: Connect>(config: Config, connect: C) -> Session<C::Stream, Plai
     client_with(config, Plain, connect)
 }
 
-/// The same with a codec of the application's: other pings, or messages decoded.
+/// The same with the application's own codec: other pings, or decoded messages.
 pub fn client_with<C, K>(config: Config, codec: K, connect: C) -> Session<C::Stream, K, C>
 where
     C: Connect,
@@ -85,7 +85,7 @@ pub fn accepted<S: Read + Write>(config: Config, socket: WebSocket<S>, link: Lin
     accepted_with(config, Plain, socket, link)
 }
 
-/// The same with a codec of the application's.
+/// The same with the application's own codec.
 pub fn accepted_with<S, K>(
     config: Config,
     codec: K,
@@ -112,7 +112,8 @@ impl<S, K: Codec<Message>, C> Session<S, K, C> {
         }
     }
 
-    /// The seed of every jitter, random by default: so that a test plays the same again.
+    /// The seed of every jitter, random by default: for tests that have to be
+    /// repeatable.
     #[must_use]
     pub fn with_seed(self, seed: u64) -> Self {
         let driver = self.driver.with_seed(seed);
@@ -132,8 +133,8 @@ impl<S, K: Codec<Message>, C> Session<S, K, C> {
         Ok(Self { driver, ..self })
     }
 
-    /// Which errors of tungstenite's are an orderly end or a refusal, of a connection or
-    /// of a dial; by default as [`ending`](crate::tungstenite::ending) says.
+    /// Which of tungstenite's errors are an orderly end or a refusal, of a connection
+    /// or of a dial; by default as [`ending`](crate::tungstenite::ending) says.
     #[must_use]
     pub fn with_endings(mut self, endings: impl FnMut(&Error) -> Ending + Send + 'static) -> Self {
         self.io.endings = Box::new(endings);
@@ -154,7 +155,7 @@ impl<S, K: Codec<Message>, C> Session<S, K, C> {
         Self { driver, ..self }
     }
 
-    /// The state machine, to look at.
+    /// The state machine.
     pub const fn heartbeat(&self) -> &Heartbeat<Instant> {
         self.driver.heartbeat()
     }
@@ -164,7 +165,7 @@ impl<S, K: Codec<Message>, C> Session<S, K, C> {
         self.driver.counts()
     }
 
-    /// The WebSocket that is up, to look at.
+    /// The WebSocket that is up.
     pub const fn socket(&self) -> Option<&WebSocket<S>> {
         match &self.io.stage {
             Stage::Open(socket, _) => Some(socket),
@@ -172,13 +173,14 @@ impl<S, K: Codec<Message>, C> Session<S, K, C> {
         }
     }
 
-    /// A handle for other threads and tasks: it sends, and steers the session. While the
-    /// session waits, in [`next`](Iterator::next) or for a dial, it hears at once.
+    /// A handle for other threads and tasks: it sends messages and controls the
+    /// session. While the session waits, in [`next`](Iterator::next) or for a dial, it
+    /// reacts at once.
     pub fn handle(&mut self) -> Handle<Message> {
         self.handle_of(Backlog::default())
     }
 
-    /// The same, where the first handle is one of this backlog.
+    /// The same with this limit on its backlog, unless there is a handle already.
     pub fn handle_of(&mut self, backlog: Backlog) -> Handle<Message> {
         let dialect = *self.driver.dialect();
         let size = move |message: &Message| dialect.size(message);
@@ -191,9 +193,9 @@ impl<S, K: Codec<Message>, C> Session<S, K, C> {
         desk.handle()
     }
 
-    /// Sends a message on the connection whose `Opened` was heard last, ahead of the
-    /// backlog: a login, a subscription. Never waits; it goes out at the next call for a
-    /// notice.
+    /// Sends a message on the connection whose `Opened` was returned last, ahead of the
+    /// backlog: a login, a subscription. Never waits; it goes out at the next call for
+    /// a notice.
     ///
     /// # Errors
     ///
@@ -261,16 +263,17 @@ where
     K: Codec<Message>,
     C: Connect<Stream = S>,
 {
-    /// Like [`next`](Iterator::next), but comes back at `until` at the latest, so that
-    /// the application can do work of its own on this thread. `None` says that it is
-    /// over.
+    /// Like [`next`](Iterator::next), but returns at `until` at the latest, so that the
+    /// application can do work of its own on this thread. `None` means that the session
+    /// is over.
     ///
-    /// A dial is not cut short by it: that takes up to `connect_timeout`, unless a
-    /// [`handle`](Self::handle) ends it. A time that has passed looks for what is there.
+    /// It does not cut a dial short: that takes up to `connect_timeout`, unless a
+    /// [`handle`](Self::handle) ends it. With a time in the past, it returns what is
+    /// already there.
     ///
     /// # Errors
     ///
-    /// [`TimeUp`], where there was nothing to tell in time.
+    /// [`TimeUp`], if there was no notice in time.
     pub fn next_before(&mut self, until: Instant) -> Result<Option<Notice<K::Message>>, TimeUp> {
         self.is_time_up = false;
         let notice = self.next_until(Some(until));

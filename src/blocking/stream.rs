@@ -12,16 +12,16 @@ const TURN: u64 = 5_000_000;
 /// After how many calls that need no time the clock is read all the same, for [`TURN`].
 const CALLS: u8 = 16;
 
-/// A TCP socket to stand *below* TLS and tungstenite, made by a [`Link`] or a
+/// A TCP socket that goes *below* TLS and tungstenite, made by a [`Link`] or a
 /// [`Dial`](super::Dial).
 ///
 /// While the connection is being made, a read or write waits until it can be done, or
-/// fails: with `TimedOut` at the deadline (TLS libraries take `WouldBlock` there for a
-/// promise), with `ConnectionAborted` where somebody gives the connection up. Once the
-/// session has it, it does what can be done at once, and is `WouldBlock` otherwise,
-/// which tungstenite tries again.
+/// fails: with `TimedOut` at the deadline (TLS libraries take `WouldBlock` there as a
+/// promise to try again), with `ConnectionAborted` if somebody gives the connection up.
+/// Once the session has it, it does what can be done at once, and is `WouldBlock`
+/// otherwise, which tungstenite tries again.
 ///
-/// It also counts what goes through: bytes are life before they are a message.
+/// It also counts what goes through: bytes count as life before they are a message.
 pub struct Stream {
     socket: mio::net::TcpStream,
     link: Link,
@@ -43,8 +43,8 @@ impl Stream {
         }
     }
 
-    /// The socket; it does not block. For its addresses and options: what is read or
-    /// written past the stream, it does not know of.
+    /// The socket, which does not block. Use it for addresses and options: the stream
+    /// does not notice what is read or written past it.
     pub const fn socket(&self) -> &mio::net::TcpStream {
         &self.socket
     }

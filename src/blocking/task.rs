@@ -13,12 +13,14 @@ use super::stream::Stream;
 use crate::driver::{Codec, Plain};
 use crate::{Closed, Handle, MaybeTls, SendError};
 
-/// What the session of [`Session::spawn`] reports, one notice at a time: to ask for the
-/// next one is to have dealt with those before. While nobody asks, it beats all the same.
+/// What the session of [`Session::spawn`] reports, one notice at a time: asking for the
+/// next one means that those before have been dealt with. The heartbeat goes on while
+/// nobody asks.
 ///
-/// Dropping it stops the session, which says goodbye on its thread; nothing waits for
-/// that. To wait, [`stop`](Handle::stop) and read on until `None`: then the connection is
-/// gone. `None` also follows a panic on the session's thread, of a codec for example.
+/// Dropping it stops the session, which closes the connection on its thread; nothing
+/// waits for that. To wait, [`stop`](Handle::stop) and read on until `None`: then the
+/// connection is closed. `None` also follows a panic on the session's thread, of a
+/// codec for example.
 pub struct Notices<S = MaybeTls<Stream>, K: Codec<Message> = Plain> {
     shared: Arc<Shared<S, K>>,
     handle: Handle<Message>,
@@ -68,11 +70,12 @@ where
     K::Message: Send,
     C: Connect<Stream = S> + Send + 'static,
 {
-    /// Gives the session a thread of its own, where it beats whatever the application does
-    /// meanwhile: a handle to send and steer, and what it reports.
+    /// Gives the session a thread of its own, where its heartbeat goes on whatever the
+    /// application does meanwhile. Returns a handle, which sends messages and controls
+    /// the session, and its notices.
     ///
-    /// Each notice changes threads, which costs some 10 µs: a loop that is to be fast
-    /// has its session on its own thread.
+    /// Each notice changes threads, which costs about 10 µs: keep the session on its
+    /// own thread if a loop has to be fast.
     ///
     /// ```
     /// use keepalive::Config;
@@ -104,8 +107,8 @@ where
     ///
     /// # Errors
     ///
-    /// The operating system's, where it has no thread or no descriptor left. The session
-    /// is dropped then.
+    /// The operating system's, if it has no thread or no descriptor left. The session
+    /// is then dropped.
     pub fn spawn(mut self) -> io::Result<(Handle<Message>, Notices<S, K>)> {
         let (waker, handle) = (self.waker()?, self.handle());
         let (session, connect) = self.into_parts();
@@ -216,13 +219,13 @@ where
     S: Read + Write,
     K: Codec<Message>,
 {
-    /// Like [`next`](Iterator::next), but comes back at `until` at the latest, or a few
-    /// milliseconds later where the session is busy. `None` says that it is over. A time
-    /// that has passed looks for what is there.
+    /// Like [`next`](Iterator::next), but returns at `until` at the latest, or a few
+    /// milliseconds later if the session is busy. `None` means that the session is
+    /// over. With a time in the past, it returns what is already there.
     ///
     /// # Errors
     ///
-    /// [`TimeUp`], where there was nothing to tell in time.
+    /// [`TimeUp`], if there was no notice in time.
     pub fn next_before(&mut self, until: Instant) -> Result<Option<Notice<K::Message>>, TimeUp> {
         self.wait_for(Some(until))
     }
@@ -273,7 +276,7 @@ where
     ///
     /// # Errors
     ///
-    /// As [`Session::send`], and where the session is gone.
+    /// Those of [`Session::send`], and one for a session that is gone.
     pub fn send(&mut self, message: Message) -> Result<(), SendError<Message>> {
         let mut inner = self.shared.lock();
         let result = match &mut inner.session {

@@ -28,7 +28,7 @@ impl Wait {
     ///
     /// # Errors
     ///
-    /// The operating system's, where it has no descriptor left: it takes two.
+    /// The operating system's, if it has no descriptor left: it takes two.
     pub fn new() -> io::Result<Self> {
         let poll = Poll::new()?;
         let alarm = Alarm {
@@ -47,7 +47,7 @@ impl Wait {
         })
     }
 
-    /// What ends the wait from any thread, or the next one if nobody waits.
+    /// Ends the wait, or the next one if nobody waits, from any thread.
     #[must_use]
     pub fn waker(&self) -> Waker {
         Waker::from(Arc::clone(&self.alarm))
@@ -63,7 +63,7 @@ impl Wait {
 
     /// Waits until a socket has become ready, somebody wakes it, or the time is up
     /// (`None`: for as long as it takes). It may return earlier, after a signal for
-    /// example; no time at all looks for what is there.
+    /// example; a time of zero returns what is already there.
     ///
     /// # Errors
     ///

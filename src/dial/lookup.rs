@@ -1,6 +1,6 @@
-//! Names to addresses. The system's lookup knows neither deadline nor cancellation, and
+//! Names to addresses. The system's lookup has neither a deadline nor cancellation, and
 //! with a silent name server it takes 10 s and more. So it has a detached thread, which
-//! holds neither a runtime nor the end of the process; and a name has one thread,
+//! holds up neither a runtime nor the end of the process; and each name has one thread,
 //! however often it is dialled meanwhile.
 
 use core::mem;

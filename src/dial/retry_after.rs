@@ -5,8 +5,8 @@ use tungstenite::http::HeaderMap;
 use tungstenite::http::header::{DATE, HeaderName, RETRY_AFTER};
 
 /// How long a response asks to stay away: `Retry-After` in seconds or as a date (RFC
-/// 9110 section 10.2.3). A date counts from the response's own `Date`, so that a clock
-/// that is wrong here does no harm, or else from `now`; a past one is zero.
+/// 9110 section 10.2.3). A date counts from the response's own `Date`, so that a wrong
+/// clock here does no harm, or else from `now`; a past one is zero.
 pub(crate) fn retry_after(
     headers: &HeaderMap,
     now: impl FnOnce() -> SystemTime,

@@ -19,23 +19,23 @@ use crate::tls::Tls;
 #[cfg(any(target_os = "android", target_os = "linux"))]
 const UNSENT: u32 = 16 << 10;
 
-/// A URL and how to dial it, on what waits with this: a runtime's timer, or the `Wait` of
-/// the blocking adapter.
+/// A URL and how to dial it; `W` is what waits: a runtime's timer, or the `Wait` of the
+/// blocking adapter.
 ///
 /// It is a connector: a session takes it as it is, and dials with it as often as it has
-/// to. Where each dial is to be another one, with a fresh token for example, the session
-/// takes a closure that makes one.
+/// to. If each dial has to be different, with a fresh token for example, give the
+/// session a closure that makes one.
 ///
-/// All that is under way for it is dropped where its future is, but for the system's
-/// lookup of a name, which cannot be ended: it has a thread that is not waited for, and
-/// that a later dial of the same name joins.
+/// Dropping its future drops everything that is under way for it, except the system's
+/// lookup of a name, which cannot be ended: that has a thread that is not waited for,
+/// and that a later dial of the same name joins.
 ///
 /// The addresses of a name are tried as in RFC 8305: one after the other, 250 ms apart
 /// or as soon as one fails, IPv6 and IPv4 in turn; the first one that answers is taken.
-/// Where all fail, the error is that of the attempt that failed first. Nagle's algorithm
+/// If all fail, the error is that of the attempt that failed first. Nagle's algorithm
 /// is off (`TCP_NODELAY`), since pings are small; and on Linux and Android the system
-/// takes 16 KiB at most beyond what it is sending (`TCP_NOTSENT_LOWAT`), so that a ping
-/// does not stand behind megabytes there.
+/// takes at most 16 KiB beyond what it is sending (`TCP_NOTSENT_LOWAT`), so that a ping
+/// does not queue behind megabytes there.
 ///
 /// Three redirects (301, 302, 303, 307, 308) are followed, never from `wss` to `ws`;
 /// `https` is `wss` there, and `http` is `ws`. `Authorization`, `Cookie` and
@@ -51,8 +51,8 @@ pub struct Dialer<T> {
 }
 
 impl<T> Dialer<T> {
-    /// A dialer of this URL, or of a request for one: with headers of the application's,
-    /// for example. What is wrong with it is told by each dial.
+    /// A dialer for this URL, or for a request, which may have headers of the
+    /// application's. If it is invalid, each dial says so.
     pub fn new(request: impl IntoClientRequest) -> Self {
         Self {
             request: request.into_client_request(),
@@ -71,9 +71,9 @@ impl<T> Dialer<T> {
         self
     }
 
-    /// Connects to these addresses, in order of preference, in place of those that the
-    /// system knows for the URL's name: for a resolver of your own. A redirect to
-    /// another host or port is looked up.
+    /// Connects to these addresses, in order of preference, instead of those that the
+    /// system knows for the URL's name: for your own resolver. A redirect to another
+    /// host or port is looked up.
     #[must_use]
     pub fn to(mut self, addresses: impl IntoIterator<Item = SocketAddr>) -> Self {
         self.addresses = Some(addresses.into_iter().collect());
@@ -83,18 +83,18 @@ impl<T> Dialer<T> {
     /// How many bytes the system may hold that the peer has not acknowledged
     /// (`SO_SNDBUF`); by default it decides.
     ///
-    /// For systems other than Linux and Android: there a ping may stand behind all of
-    /// it. But no more than this is sent per round trip: 64 KiB over 100 ms are
-    /// 640 KiB/s at most. The system may round it, and Linux doubles it.
+    /// For systems other than Linux and Android: there a ping may queue behind all of
+    /// it. But no more than this is sent per round trip: 64 KiB over 100 ms are 640
+    /// KiB/s at most. The system may round it, and Linux doubles it.
     #[must_use]
     pub const fn send_buffer(mut self, bytes: usize) -> Self {
         self.send_buffer = Some(bytes);
         self
     }
 
-    /// Sets whom it trusts on `wss://`, and the certificate that it shows: [`Tls`], or a
-    /// `rustls::ClientConfig`. By default it trusts whom the system trusts
-    /// ([`Tls::platform`]), and shows none.
+    /// Sets which certificates it trusts on `wss://`, and which one it presents:
+    /// [`Tls`], or a `rustls::ClientConfig`. By default it trusts those that the system
+    /// trusts ([`Tls::platform`]), and presents none.
     ///
     /// ```no_run
     /// use std::sync::Arc;

@@ -48,7 +48,7 @@ impl Target {
     ///
     /// # Errors
     ///
-    /// The same, and `wss://` without the feature.
+    /// The same; rejects `wss://` without the feature.
     pub(crate) fn supported(url: &Uri) -> Result<Self, Error> {
         let target = Self::of(url)?;
         if target.is_tls && !cfg!(feature = "rustls") {

@@ -24,13 +24,13 @@ use crate::{Config, State};
 /// Controls a session from elsewhere: another task, another thread, another runtime.
 ///
 /// It is the same for the blocking and the async session. While the session is inside
-/// `next`, whatever is said here wakes it, in every state; else it is heard when `next`
-/// is called again. Clones are handles of the same session, and none of them keeps it
-/// alive: once the session is dropped, all of them say so.
+/// `next`, whatever is said here wakes it, in every state; otherwise it takes effect
+/// when `next` is called again. Clones are handles of the same session, and none of
+/// them keeps it alive: once the session is dropped, their calls fail.
 ///
-/// Messages go into the backlog, which outlives connections; its limit is a
-/// [`Backlog`]. Each handle's messages go out in the order in which they were taken,
-/// and where several wait for room, the one that has waited longest is next.
+/// Messages go into the backlog, which outlives connections; a [`Backlog`] is its
+/// limit. Each handle's messages go out in the order in which they were taken, and if
+/// several wait for room, the one that has waited longest is next.
 ///
 /// ```
 /// use keepalive::{Handle, SendError};
@@ -56,7 +56,8 @@ use crate::{Config, State};
 /// ```
 pub struct Handle<W> {
     shared: Arc<Shared<W>>,
-    /// What the message takes that this handle last got back as too much; 0 for none.
+    /// The room that the message needs which this handle last got back as `Full`; 0 for
+    /// none.
     refused: AtomicUsize,
 }
 
@@ -68,16 +69,16 @@ impl<W> Handle<W> {
         }
     }
 
-    /// Puts this message into the backlog as soon as there is room; in the session's
-    /// own loop it would wait for itself: use [`try_send`](Self::try_send) there.
+    /// Puts this message into the backlog as soon as there is room. In the session's
+    /// own loop this would wait for itself: use [`try_send`](Self::try_send) there.
     ///
-    /// A future that is dropped before it is done drops its message, and nothing of it
-    /// is sent. For a `select!` use [`ready`](Self::ready).
+    /// A future that is dropped before it completes drops its message, and nothing of
+    /// it is sent. In a `select!` use [`ready`](Self::ready).
     ///
     /// # Errors
     ///
-    /// Fails at once, with the message, where it can never be sent; and when the
-    /// session is stopped or dropped, also while this waits.
+    /// Fails at once, with the message, if it can never be sent; and when the session
+    /// is stopped or dropped, even while this waits.
     ///
     /// ```
     /// use keepalive::{Gone, Handle, SendError};
@@ -110,18 +111,19 @@ impl<W> Handle<W> {
         settle(outcome, room.take(), Stage::refuse)
     }
 
-    /// As [`send`](Self::send), for threads: blocks this one until there is room.
+    /// As [`send`](Self::send), for threads: blocks the calling one until there is
+    /// room.
     ///
     /// # Errors
     ///
-    /// Those of `send`; and [`SendError::WouldBlock`] in place of waiting on the
-    /// session's own thread: the one that is, or was last, inside its `next`.
+    /// Those of `send`; and [`SendError::WouldBlock`] instead of waiting on the
+    /// session's own thread: the one that is, or last was, inside its `next`.
     pub fn send_blocking(&self, message: W) -> Result<(), SendError<W>> {
         self.send_on_thread(message, None)
     }
 
-    /// As [`send_blocking`](Self::send_blocking), for so long at most; not at all
-    /// where that is zero.
+    /// As [`send_blocking`](Self::send_blocking), but waits at most this long; zero
+    /// means not at all.
     ///
     /// # Errors
     ///
@@ -143,13 +145,13 @@ impl<W> Handle<W> {
         }
     }
 
-    /// Puts this message into the backlog if there is room and nobody waits for some.
-    /// It never waits.
+    /// Puts this message into the backlog if there is room and nobody else waits for
+    /// it. It never waits.
     ///
     /// # Errors
     ///
-    /// Fails, with the message, where there is no room, where it can never be sent, and
-    /// where the session was stopped or dropped.
+    /// Fails, with the message, if there is no room, if it can never be sent, and if
+    /// the session was stopped or dropped.
     pub fn try_send(&self, message: W) -> Result<(), SendError<W>> {
         let size = match (self.shared.size)(&message) {
             Ok(size) => size,
@@ -184,10 +186,10 @@ impl<W> Handle<W> {
     /// Waits until there is room for the message that [`try_send`](Self::try_send) on
     /// this handle last gave back as [`Full`](SendError::Full), or for a short one.
     ///
-    /// It is for `select!`: no message is lost with a future that is dropped. The room
-    /// is not reserved, so `try_send` may still fail, and who uses
-    /// [`send`](Self::send) goes first. It also returns when the session is stopped or
-    /// dropped; `try_send` says so then.
+    /// This is for `select!`: no message is lost with a future that is dropped. The
+    /// room is not reserved, so `try_send` may still fail, and callers of
+    /// [`send`](Self::send) go first. It also returns when the session is stopped or
+    /// dropped; `try_send` then says so.
     ///
     /// ```
     /// use keepalive::{Handle, SendError};
@@ -230,7 +232,7 @@ impl<W> Handle<W> {
         let _: Result<(), Stage> = Room::only(&self.shared, charge).await;
     }
 
-    /// As [`Desk::wishes`], for who waits in a place where the desk is out of reach.
+    /// As [`Desk::wishes`], for code that waits where the desk is out of reach.
     #[cfg(feature = "blocking")]
     pub(crate) fn take_wishes(&self) -> Vec<Wish> {
         self.shared.take_wishes()
@@ -243,22 +245,21 @@ impl<W> Handle<W> {
         }
     }
 
-    /// Stops the session: from now on nothing is taken, what was taken is sent, and
-    /// then the connection is closed with 1000, or with 1001 by a server's session, all
-    /// of it within one `close_timeout`. What could not be sent comes back with the
-    /// session's last notice.
+    /// Stops the session: from now on no message is taken, those that were taken are
+    /// sent, and then the connection is closed with 1000, or with 1001 by a server's
+    /// session, all of it within one `close_timeout`. What could not be sent comes back
+    /// with the session's last notice.
     ///
-    /// A second stop, also of another handle, waits for nothing any more and drops the
-    /// connection.
+    /// A second stop, by any handle, waits for nothing more and drops the connection.
     ///
     /// # Errors
     ///
-    /// Fails where the session is over already.
+    /// Fails if the session is over already.
     pub fn stop(&self) -> Result<(), Gone> {
         self.shared.wish(Wish::Stop(None))
     }
 
-    /// As [`stop`](Self::stop), with something else to say.
+    /// As [`stop`](Self::stop), with another close code and other words.
     ///
     /// # Errors
     ///
@@ -285,8 +286,7 @@ impl<W> Handle<W> {
         }
     }
 
-    /// The application will not wait: a new connection, as
-    /// [`Event::ReconnectNow`](crate::Event::ReconnectNow) says.
+    /// Connects anew now, as [`Event::ReconnectNow`](crate::Event::ReconnectNow) says.
     ///
     /// # Errors
     ///
@@ -295,7 +295,7 @@ impl<W> Handle<W> {
         self.shared.wish(Wish::ReconnectNow)
     }
 
-    /// The path may be another one now, as
+    /// Reports that the network path may have changed, as
     /// [`Event::NetworkChanged`](crate::Event::NetworkChanged) says.
     ///
     /// # Errors
@@ -305,9 +305,9 @@ impl<W> Handle<W> {
         self.shared.wish(Wish::NetworkChanged)
     }
 
-    /// The application has what it connected for, on the connection with this epoch, as
-    /// [`Event::Healthy`](crate::Event::Healthy) says. Nothing happens where that one is
-    /// not open any more.
+    /// Reports that the application has what it connected for, on the connection with
+    /// this epoch, as [`Event::Healthy`](crate::Event::Healthy) says. Does nothing if
+    /// that connection is no longer open.
     ///
     /// # Errors
     ///
@@ -316,9 +316,9 @@ impl<W> Handle<W> {
         self.shared.wish(Wish::Healthy(epoch))
     }
 
-    /// The application has no use for the connection with this epoch, as
-    /// [`Event::GiveUp`](crate::Event::GiveUp) says. Nothing happens where that one is
-    /// not open any more.
+    /// Gives up the connection with this epoch, as
+    /// [`Event::GiveUp`](crate::Event::GiveUp) says. Does nothing if that connection is
+    /// no longer open.
     ///
     /// # Errors
     ///
@@ -327,13 +327,13 @@ impl<W> Handle<W> {
         self.shared.wish(Wish::GiveUp(epoch, closed))
     }
 
-    /// Other settings from now on, as
-    /// [`Heartbeat::reconfigure`](crate::Heartbeat::reconfigure) says. Of several that
-    /// the session has not heard yet, the last counts.
+    /// Changes the settings, as
+    /// [`Heartbeat::reconfigure`](crate::Heartbeat::reconfigure) says. Of several
+    /// changes that the session has not seen yet, the last one counts.
     ///
     /// # Errors
     ///
-    /// Fails where the session was stopped or is over; and where it keeps copies and the
+    /// Fails if the session was stopped or is over; and if it keeps copies and the
     /// settings have no `confirm_within`: then nothing is changed.
     pub fn reconfigure(&self, config: Config) -> Result<(), ReconfigureError> {
         let check = self.shared.lock().check;
@@ -342,28 +342,29 @@ impl<W> Handle<W> {
         Ok(())
     }
 
-    /// Where the session is now, or was when it last ran.
+    /// The session's state now, or when it last ran.
     #[must_use]
     pub fn state(&self) -> Status {
         self.shared.lock().status
     }
 
-    /// Waits until a connection is open, and returns its epoch; at once where one is.
-    /// In the session's own loop it would wait for itself.
+    /// Waits until a connection is open, and returns its epoch; at once if one is. In
+    /// the session's own loop this would wait for itself.
     ///
     /// # Errors
     ///
-    /// Fails when the session is stopped or dropped, also while this waits.
+    /// Fails when the session is stopped or dropped, even while this waits.
     pub async fn opened(&self) -> Result<Epoch, Gone> {
         Opening::new(&self.shared).await
     }
 
-    /// As [`opened`](Self::opened), for threads: blocks this one for so long at most.
+    /// As [`opened`](Self::opened), for threads: blocks the calling one for at most
+    /// this long.
     ///
     /// # Errors
     ///
-    /// Fails when the session is stopped or dropped, when no connection is open in
-    /// time, and, in place of waiting, on the session's own thread.
+    /// Fails when the session is stopped or dropped, when no connection opens in time,
+    /// and, instead of waiting, on the session's own thread.
     ///
     /// ```
     /// use core::time::Duration;
@@ -450,11 +451,11 @@ impl<W> fmt::Debug for Handle<W> {
     }
 }
 
-/// Where a session is.
+/// The state of a session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub struct Status {
-    /// The state of its heartbeat; [`State::Stopped`] also where it was dropped.
+    /// The state of its heartbeat; [`State::Stopped`] also after it was dropped.
     pub state: State,
     /// The connection that is open, if one is.
     pub epoch: Option<Epoch>,
@@ -463,9 +464,8 @@ pub struct Status {
 /// How much may wait to be sent, and what becomes of it when a connection ends.
 ///
 /// Each message counts as its bytes and 64 more, but at least as the limit in bytes
-/// divided by that in messages. Those that have not left the session's buffer count
-/// too. A message that is longer than the limit is taken only where nothing else is
-/// there.
+/// divided by that in messages. Messages that have not left the session's buffer count
+/// too. A message longer than the limit is taken only if nothing else is there.
 ///
 /// ```
 /// use keepalive::Backlog;
@@ -485,21 +485,22 @@ impl Backlog {
     /// What a message takes besides its bytes.
     const OVERHEAD: usize = 64;
 
-    /// At most so many bytes; 1 MiB by default.
+    /// At most this many bytes; 1 MiB by default.
     #[must_use]
     pub const fn bytes(mut self, bytes: usize) -> Self {
         self.bytes = bytes;
         self
     }
 
-    /// At most so many messages, however short; 1024 by default. There is always one.
+    /// At most this many messages, however short; 1024 by default. There is always room
+    /// for one.
     #[must_use]
     pub const fn messages(mut self, messages: usize) -> Self {
         self.messages = messages;
         self
     }
 
-    /// What waits when a connection ends is given back with its end. By default it
+    /// Gives back what waits when a connection ends, with its `Down`. By default it
     /// waits for the next connection.
     #[must_use]
     pub const fn dropped_at_down(mut self) -> Self {
@@ -534,7 +535,7 @@ impl Default for Backlog {
 #[error("the session was stopped or dropped")]
 pub struct Gone;
 
-/// Why a thread does not wait any longer for a connection to open.
+/// Why a thread stopped waiting for a connection to open.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum OpenError {
@@ -544,7 +545,7 @@ pub enum OpenError {
     /// None opened in time.
     #[error("no connection was open in time")]
     TimedOut,
-    /// None is open, and to wait for one would block the thread that opens it.
+    /// None is open, and waiting for one would block the thread that opens it.
     #[error("no connection is open, and waiting would block the session's own thread")]
     WouldBlock,
 }
@@ -561,7 +562,7 @@ pub enum EndError {
     WouldBlock,
 }
 
-/// Why settings are not taken.
+/// Why settings were not accepted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum ReconfigureError {
@@ -573,7 +574,7 @@ pub enum ReconfigureError {
     Keeping(#[from] KeepingError),
 }
 
-/// What a handle wants of its session.
+/// What a handle asks of its session.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Wish {
     /// [`Handle::stop`] and [`Handle::stop_with`].
@@ -591,8 +592,9 @@ pub enum Wish {
 }
 
 impl Wish {
-    /// Adds this one to those that the session has not heard, which do not grow: what
-    /// was said before is not said again, and new settings replace those before.
+    /// Adds this one to those that the session has not seen; they do not grow in
+    /// number: what was said before is not said again, and new settings replace earlier
+    /// ones.
     fn join(self, wishes: &mut Vec<Self>) {
         let mut before = wishes.iter();
         let is_said =

@@ -13,7 +13,7 @@ use super::timer::Timer;
 use crate::driver::{Bytes, Codec, Counts, Dialect, Driver, KeepingError, Notice, Step};
 use crate::{Closed, Config, Ending, Goodbye, Heartbeat, SendError};
 
-/// How many runs of the driver are made until other tasks have their turn.
+/// How many times the driver runs before other tasks get their turn.
 const RUNS: usize = 4;
 
 pub(super) type Told<C, T, K> =
@@ -23,16 +23,17 @@ pub(super) type Told<C, T, K> =
 /// dialled again, by the task that asks for the next [`Notice`].
 ///
 /// It is a stream of notices, and [`next`](Self::next) is its next one; dropping that
-/// future loses nothing. A session that is not asked does nothing, and one that is
-/// asked too rarely ticks late, which the heartbeat forgives once in a silence. One
-/// that is dropped abandons its connection: [`stop`](Self::stop) it first.
+/// future loses nothing. A session does its work only while it is asked for a notice:
+/// one that is asked too rarely ticks late, which the heartbeat forgives once per
+/// silence. Dropping a session abandons its connection: [`stop`](Self::stop) it first.
 ///
 /// What the application sends on its own initiative is a backlog that outlives
-/// connections: by a [`handle`](Self::handle), or from a stream of its own, a channel
-/// for example, which is asked only while it may go out. What is for one connection (a
-/// login, a subscription) goes by [`send`](Self::send), ahead of it.
+/// connections: through a [`handle`](Self::handle), or from a stream of the
+/// application's, such as a channel, which is polled only when its message may go out.
+/// What is for one connection (a login, a subscription) goes through
+/// [`send`](Self::send), ahead of the backlog.
 ///
-/// It is `Send` where its parts are.
+/// It is `Send` if its parts are.
 pub struct Session<C, T, D, K, O = Silent<Message<C>>>
 where
     C: Connect,
@@ -98,8 +99,8 @@ where
     K: Codec<S::Message>,
 {
     /// A server's accepted socket, which is open. The first loss is final: reconnecting
-    /// is off, whatever the settings say. It allocates for no message and no ping, but
-    /// for what its parts do.
+    /// is off, whatever the settings say. It allocates nothing per message or ping
+    /// beyond what its parts do.
     pub fn accepted(config: Config, seed: u64, dialect: D, codec: K, timer: T, socket: S) -> Self {
         let driver = Driver::accepted(config, seed, dialect, codec);
         Self::of(driver, timer, Accepted::new(), Stage::Accepted(socket))
@@ -113,8 +114,8 @@ where
     D: Dialect<Message = Message<C>>,
     K: Codec<Message<C>>,
 {
-    /// Sends what this stream yields, as its backlog. A stream that is not `Unpin` has to
-    /// be pinned, by `Box::pin` or `pin!`. Where it ends, nothing more is sent.
+    /// Sends what this stream yields, as its backlog. A stream that is not `Unpin` has
+    /// to be pinned, by `Box::pin` or `pin!`. When it ends, nothing more is sent.
     pub fn sending<P>(self, outgoing: P) -> Session<C, T, D, K, P>
     where
         P: Stream<Item = Message<C>> + Unpin,
@@ -141,8 +142,8 @@ where
         }
     }
 
-    /// Which errors of the socket's, or of a dial, are an orderly end or a refusal. By
-    /// default none: they are failures.
+    /// Which errors of the socket, or of a dial, are an orderly end or a refusal. By
+    /// default none: all are failures.
     #[must_use]
     pub fn with_endings(
         mut self,
@@ -152,32 +153,32 @@ where
         self
     }
 
-    /// How many bytes went through a socket, below TLS: the bytes of a message that is
-    /// not yet whole are life, and those that leave show that ours is not stuck.
-    /// Without it only whole messages are.
+    /// How many bytes went through a socket, below TLS: the bytes of an incomplete
+    /// message count as life, and bytes that leave show that our side is not stuck.
+    /// Without it only whole messages count.
     #[must_use]
     pub fn with_bytes(mut self, bytes: fn(&C::Socket) -> Bytes) -> Self {
         self.io.bytes = bytes;
         self
     }
 
-    /// The longest message that a socket takes, if it has a limit: what is longer is
-    /// given back, in place of being its end.
+    /// The longest message that a socket takes, if it has a limit: longer ones are
+    /// given back instead of ending the connection.
     #[must_use]
     pub fn with_limit(mut self, limit: fn(&C::Socket) -> Option<usize>) -> Self {
         self.io.limit = limit;
         self
     }
 
-    /// The system's clock: where it runs on by 10 s more than the timer's, the machine
-    /// slept, and the network may be another one.
+    /// The system's clock: if it runs on by 10 s more than the timer's, the machine
+    /// slept, and the network may have changed.
     #[must_use]
     pub fn with_system_time(mut self, system_time: fn() -> Duration) -> Self {
         self.io.system_time = Some(system_time);
         self
     }
 
-    /// As [`Driver::with_seed`]: so that a test plays the same again.
+    /// As [`Driver::with_seed`]: for tests that have to be repeatable.
     #[must_use]
     pub fn with_seed(self, seed: u64) -> Self {
         let driver = self.driver.with_seed(seed);
@@ -215,7 +216,7 @@ where
         Self { driver, ..self }
     }
 
-    /// The state machine, to look at.
+    /// The state machine.
     pub const fn heartbeat(&self) -> &Heartbeat<T::Instant> {
         self.driver.heartbeat()
     }
@@ -225,7 +226,7 @@ where
         self.driver.counts()
     }
 
-    /// The socket that is up, to look at.
+    /// The socket that is up.
     pub const fn socket(&self) -> Option<&C::Socket> {
         match &self.io.stage {
             Stage::Open(socket) | Stage::Accepted(socket) => Some(socket),
@@ -233,7 +234,7 @@ where
         }
     }
 
-    /// Sends a message on the connection whose `Opened` was heard last, ahead of the
+    /// Sends a message on the connection whose `Opened` was returned last, ahead of the
     /// backlog: a login, a subscription. Never waits.
     ///
     /// # Errors
@@ -253,8 +254,8 @@ where
         self.driver.stop(self.io.timer.now());
     }
 
-    /// As [`stop`](Self::stop), unless it was stopped already. Where there are handles,
-    /// one of them is to do it, without a lock: it wakes.
+    /// As [`stop`](Self::stop), unless it was stopped already. If there are handles,
+    /// one of them has to do it, without a lock: that wakes the session.
     #[cfg(feature = "std")]
     pub(super) fn stop_once(&mut self) -> Option<crate::Handle<Message<C>>> {
         let handle = self.io.desk.as_ref().map(crate::Desk::handle);
@@ -372,7 +373,7 @@ where
         Poll::Pending
     }
 
-    /// The same while nobody asks: notices wait. Ready only when it is over.
+    /// The same while nobody asks: notices wait. Ready only when the session is over.
     #[cfg(feature = "std")]
     pub(super) fn poll_unheard(
         &mut self,
@@ -463,12 +464,13 @@ where
     D: Dialect<Message = Message<C>> + Clone + Send + Sync + 'static,
     K: Codec<Message<C>>,
 {
-    /// A handle for other tasks and threads: it sends, and steers the session.
+    /// A handle for other tasks and threads: it sends messages and controls the
+    /// session.
     pub fn handle(&mut self) -> crate::Handle<Message<C>> {
         self.handle_of(crate::Backlog::default())
     }
 
-    /// The same, where the first handle is one of this backlog.
+    /// The same with this limit on its backlog, unless there is a handle already.
     pub fn handle_of(&mut self, backlog: crate::Backlog) -> crate::Handle<Message<C>> {
         let dialect = self.driver.dialect().clone();
         let size = move |message: &Message<C>| dialect.size(message);

@@ -10,8 +10,8 @@ use futures_sink::Sink;
 
 /// A WebSocket of any library: a stream of messages and a sink for them.
 ///
-/// Implemented for everything that fits. A socket that is not `Unpin` fits when it
-/// is boxed and pinned.
+/// Implemented for everything that fits. A socket that is not `Unpin` fits once it is
+/// boxed and pinned.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not a socket for this session",
     label = "no `Stream` of `Result<message, error>` that is a `Sink` of the same, too, and `Unpin`; or with messages that the session does not know",
@@ -56,7 +56,7 @@ where
     note = "the socket has to be a `Stream` of messages and a `Sink` for them, with the error that the dial fails with"
 )]
 pub trait Connect {
-    /// What it gets.
+    /// What it connects.
     type Socket: Transport;
     /// One dial.
     type Dial: Future<Output = Result<Self::Socket, <Self::Socket as Transport>::Fault>>;
@@ -64,7 +64,7 @@ pub trait Connect {
     /// Begins to dial.
     fn connect(&mut self, attempt: u32) -> Self::Dial;
 
-    /// Whether it can dial at all. Where not, a session ends with its socket.
+    /// Whether it can dial at all. If not, a session ends with its socket.
     fn can_connect(&self) -> bool {
         true
     }
@@ -154,7 +154,8 @@ where
     Box::new(move |attempt| Box::pin(connect.connect(attempt)))
 }
 
-/// In place of a connector: the socket is a server's, accepted, and is not dialled.
+/// In place of a connector: the socket is a server's, already accepted, and is never
+/// dialled.
 pub struct Accepted<S>(PhantomData<fn() -> S>);
 
 impl<S> Accepted<S> {

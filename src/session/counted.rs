@@ -8,9 +8,9 @@ use futures_sink::Sink;
 
 use crate::driver::Bytes;
 
-/// Counts the bytes that go through below a socket, TLS included; a part of a message
-/// is life too. Its clones count together, up to the greatest `usize` and then from
-/// 0.
+/// Counts the bytes that go through below a socket, TLS included: a part of a message
+/// counts as life too. Its clones share the counts, which wrap around at the greatest
+/// `usize`.
 #[derive(Clone, Debug, Default)]
 pub struct Counter(Arc<Counts>);
 
@@ -45,8 +45,8 @@ impl Counter {
         self.0.written.load(Ordering::Relaxed) as u64
     }
 
-    /// Why nothing can be written any more, where a tap holds that back until a read
-    /// finds the end: for who knows that nothing is unread. To take it is to end the
+    /// Why nothing can be written any more, if a tap holds that error back until a read
+    /// finds the end: for a caller who knows that nothing is unread. Taking it ends the
     /// socket.
     #[cfg(feature = "std")]
     #[must_use]

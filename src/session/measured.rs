@@ -4,20 +4,19 @@ use super::counted::Counted;
 use crate::driver::Bytes;
 
 /// A socket that may know how many bytes went through it, below TLS, and how long a
-/// message may be. A session on one that does not know of bytes takes only whole messages
-/// for life.
+/// message may be. On one that does not count bytes, only whole messages count as life.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` does not say how many bytes went through it",
     note = "for a socket whose bytes nobody counts: `impl keepalive::session::Measured for ... {{}}`"
 )]
 pub trait Measured {
-    /// The bytes so far; always the same where they cannot be counted.
+    /// The bytes so far; always the same if they cannot be counted.
     fn bytes(&self) -> Bytes {
         Bytes::default()
     }
 
-    /// As [`Transport::limit`](crate::driver::Transport::limit). Where there is one,
-    /// each message is flushed ahead of the next.
+    /// As [`Transport::limit`](crate::driver::Transport::limit). If there is one, each
+    /// message is flushed before the next.
     fn limit(&self) -> Option<usize> {
         None
     }

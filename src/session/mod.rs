@@ -2,7 +2,7 @@
 //!
 //! A [`Session`] owns one WebSocket at a time, of any library whose sockets are a
 //! `Stream` of messages and a `Sink` for them. What differs between runtimes and
-//! libraries is given to it: how to [`Connect`], a [`Timer`], and the library's
+//! libraries is passed in: how to [`Connect`], a [`Timer`], and the library's
 //! [`Dialect`](crate::driver::Dialect); what differs between applications is their
 //! [`Codec`](crate::driver::Codec). It needs an allocator for its dials, and neither
 //! `std` nor a runtime.
@@ -49,7 +49,7 @@
 //!
 //! # block_on(async {
 //! let timer = Sleeper::new(|| Duration::ZERO, |_at| future::pending::<()>());
-//! // By default a client comes back, whatever the code.
+//! // By default a client reconnects, whatever the code.
 //! let config = Config::builder().policy(stop_when_refused).build().unwrap();
 //! let (seed, dialect) = (42, NoFrames::new()); // another seed for each client
 //! let mut session = Session::client(config, seed, dialect, texts, timer, |_attempt| dial());

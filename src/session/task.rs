@@ -14,10 +14,11 @@ use super::timer::Timer;
 use crate::driver::{Codec, Dialect};
 use crate::{Closed, SendError};
 
-/// A session as a task of its own: it beats, whatever the application does meanwhile.
+/// A session as a task of its own: the heartbeat goes on, whatever the application does
+/// meanwhile.
 ///
-/// Give it to any runtime's `spawn`. It ends once `Stopped` was told, or once its
-/// [`Notices`] are dropped, which stops the session. A task that is dropped abandons its
+/// Give it to any runtime's `spawn`. It ends once `Stopped` was returned, or once its
+/// [`Notices`] are dropped, which stops the session. Dropping a task abandons its
 /// connection, and its notices end.
 pub struct Task<C, T, D, K, O>(Arc<Shared<C, T, D, K, O>>)
 where
@@ -26,8 +27,8 @@ where
     D: Dialect<Message = Message<C>>,
     K: Codec<Message<C>>;
 
-/// What the session of a [`Task`] reports, one notice at a time: to ask for the next one
-/// is to have dealt with those before.
+/// What the session of a [`Task`] reports, one notice at a time: asking for the next
+/// one means that those before have been dealt with.
 pub struct Notices<C, T, D, K, O>(Arc<Shared<C, T, D, K, O>>)
 where
     C: Connect,
@@ -86,7 +87,7 @@ where
     K: Codec<Message<C>>,
     O: Stream<Item = Message<C>> + Unpin,
 {
-    /// The session as a task, for `spawn`, and what it reports. Take a
+    /// The session as a task, for `spawn`, and its notices. Take a
     /// [`handle`](Self::handle) first.
     #[allow(clippy::type_complexity)]
     pub fn into_task(self) -> (Task<C, T, D, K, O>, Notices<C, T, D, K, O>) {
@@ -154,7 +155,7 @@ where
         if is_over {
             return Poll::Ready(());
         }
-        // It beats on until the next one is asked for.
+        // The heartbeat goes on until the next one is asked for.
         context.waker().wake_by_ref();
         Poll::Pending
     }

@@ -8,8 +8,8 @@ use crate::Instant;
 
 /// A runtime's clock and one timer on it.
 ///
-/// Both are of the same runtime, so that a test with a paused clock pauses both.
-/// [`Sleeper`] makes one of two closures.
+/// Both belong to the same runtime, so that a test with a paused clock pauses both.
+/// [`Sleeper`] makes one from two closures.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not a timer of a session",
     label = "has no clock, or cannot be set",
@@ -23,17 +23,17 @@ pub trait Timer {
     /// The time.
     fn now(&self) -> Self::Instant;
 
-    /// Sets the timer, in place of what it was set to.
+    /// Sets the timer, replacing what it was set to.
     fn set(&mut self, at: Self::Instant);
 
-    /// Whether the time that was set has come; if not, wakes the task when it
-    /// does: not more than a millisecond too early, soon after it if need be.
+    /// Whether the time that was set has come; if not, wakes the task when it does: at
+    /// most a millisecond early, soon afterwards if need be.
     fn poll(&mut self, context: &mut Context<'_>) -> Poll<()>;
 }
 
-/// A [`Timer`] of two closures: one tells the time, the other sleeps until then.
+/// A [`Timer`] made of two closures: one returns the time, the other sleeps until then.
 ///
-/// The sleep is boxed; the box is used again.
+/// The sleep is boxed once; the box is reused.
 ///
 /// ```
 /// use keepalive::session::{Sleeper, Timer};

@@ -48,7 +48,7 @@ where
     client_with(config, Plain, connect)
 }
 
-/// The same with a codec of the application's: other pings, or messages decoded.
+/// The same with the application's own codec: other pings, or decoded messages.
 pub fn client_with<C, K>(config: Config, codec: K, connect: C) -> Session<C, Timer, Tungstenite, K>
 where
     C: Connect,
@@ -113,7 +113,7 @@ where
     accepted_with(config, Plain, socket)
 }
 
-/// The same with a codec of the application's.
+/// The same with the application's own codec.
 pub fn accepted_with<S, K>(
     config: Config,
     codec: K,
@@ -137,8 +137,8 @@ pub type Notices<S = Socket, K = Plain> =
 /// What [`connect`] makes.
 pub type Socket = Counted<WebSocketStream<MaybeTls<Tap<TcpStream>>>>;
 
-/// Connects to a URL, or to a request for one: a [`Dialer`] without settings. Its bytes
-/// are counted.
+/// Connects to a URL, or to a request for one, as a [`Dialer`] without settings does.
+/// Its bytes are counted.
 ///
 /// # Errors
 ///
@@ -190,8 +190,8 @@ where
 pub type Dialer = crate::dial::Dialer<Timer>;
 
 impl Dialer {
-    /// Connects to a URL: `ws://`, and with the feature `rustls` `wss://`. Gives the answer
-    /// to the handshake, too.
+    /// Connects to a URL: `ws://`, and with the feature `rustls` `wss://`. Also returns
+    /// the response to the handshake.
     ///
     /// # Errors
     ///
@@ -262,11 +262,11 @@ where
     }
 }
 
-/// A byte stream whose bytes are counted; to stand below TLS and tungstenite.
+/// A byte stream whose bytes are counted; it goes below TLS and tungstenite.
 ///
-/// Where a write fails, what the peer said last may lie unread: a close code, for
-/// example. So that error is held back until a read finds nothing more, which fails
-/// with it; until then writes are pending.
+/// When a write fails, the peer's last words may lie unread: a close code, for example.
+/// So the error is held back until a read finds nothing more, which then fails with it;
+/// until then writes are pending.
 #[derive(Debug)]
 pub struct Tap<T> {
     stream: T,

@@ -27,8 +27,8 @@
 //! ```
 //!
 //! With the feature `rustls` the URL may be `wss://`, and `Dialer::tls` says which
-//! certificates are trusted: by default those that the system trusts. `connect_over` takes
-//! any other TLS library.
+//! certificates are trusted: by default those that the system trusts. [`connect_over`]
+//! takes any other TLS library.
 
 #[cfg(feature = "tokio")]
 mod client;

@@ -10,8 +10,8 @@ use crate::Handle;
 use crate::driver::{Codec, Dialect};
 use crate::session::{self, Connect, Session, Task, Transport};
 
-/// tokio's clock and a timer on it, paused where a test pauses it. It allocates
-/// once, when it is first set.
+/// tokio's clock and a timer on it, which a test may pause. It allocates once, when it
+/// is first set.
 #[derive(Debug, Default)]
 pub struct Timer(Option<Pin<Box<Sleep>>>);
 
@@ -84,13 +84,13 @@ where
     O: Stream<Item = D::Message> + Unpin,
     Task<C, Timer, D, K, O>: Send + 'static,
 {
-    /// Gives the session a task of its own, where it beats whatever the application does
-    /// meanwhile: a handle to send and steer, and what it reports. As
-    /// [`into_task`](Self::into_task), spawned.
+    /// Gives the session a task of its own, where its heartbeat goes on whatever the
+    /// application does meanwhile. Returns a handle, which sends messages and controls
+    /// the session, and its notices. This is [`into_task`](Self::into_task), spawned.
     ///
     /// # Panics
     ///
-    /// Where there is no runtime of tokio's, as `tokio::spawn`.
+    /// Outside of a tokio runtime, as `tokio::spawn` does.
     ///
     #[cfg_attr(feature = "tokio", doc = "```no_run")]
     #[cfg_attr(not(feature = "tokio"), doc = "```ignore")]
