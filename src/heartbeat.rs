@@ -195,7 +195,14 @@ impl<I: Instant> Heartbeat<I> {
     /// use core::time::Duration;
     /// use keepalive::{Config, Event, Heartbeat};
     ///
-    /// So late that this process must have been away: there will be one more ping.
+    /// let seconds = Duration::from_secs;
+    /// let mut heartbeat = Heartbeat::new(Config::article(), 42);
+    /// let _ = heartbeat.handle(Event::Opened, seconds(0));
+    /// let _ = heartbeat.handle(Event::Tick, seconds(2)); // a ping
+    /// assert_eq!(heartbeat.verdict(seconds(11)), None);
+    /// assert_eq!(heartbeat.verdict(seconds(12)), Some(seconds(12)));
+    /// // So late that this process must have been away: there will be one more ping.
+    /// assert_eq!(heartbeat.verdict(seconds(60)), None);
     /// ```
     #[must_use]
     pub fn verdict(&self, now: I) -> Option<I> {
