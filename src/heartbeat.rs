@@ -18,7 +18,8 @@ use crate::time::{Anchor, Instant, Time};
 /// use keepalive::{Action, Config, Event, Heartbeat};
 ///
 /// let seconds = Duration::from_secs; // any clock will do: here, the time since the start
-/// let mut heartbeat = Heartbeat::new(Config::article(), 42);
+/// # let seed = 42;
+/// let mut heartbeat = Heartbeat::new(Config::article(), seed); // a different seed per client
 ///
 /// let actions: Vec<_> = heartbeat.handle(Event::Opened, seconds(0)).collect();
 /// assert_eq!(actions, [Action::ArmDeadline(seconds(2))]);
@@ -196,7 +197,8 @@ impl<I: Instant> Heartbeat<I> {
     /// use keepalive::{Config, Event, Heartbeat};
     ///
     /// let seconds = Duration::from_secs;
-    /// let mut heartbeat = Heartbeat::new(Config::article(), 42);
+    /// # let seed = 42;
+    /// let mut heartbeat = Heartbeat::new(Config::article(), seed);
     /// let _ = heartbeat.handle(Event::Opened, seconds(0));
     /// let _ = heartbeat.handle(Event::Tick, seconds(2)); // a ping
     /// assert_eq!(heartbeat.verdict(seconds(11)), None);

@@ -31,7 +31,8 @@
 //!
 //! // A client that comes back once at most.
 //! let config = Config::builder().max_attempts(Some(1)).build()?;
-//! let mut heartbeat = Heartbeat::new(config, 42);
+//! # let seed = 42;
+//! let mut heartbeat = Heartbeat::new(config, seed); // a different seed per client
 //! let mut event = Event::Start;
 //! let reason = 'beat: loop {
 //!     for action in heartbeat.handle(event, transport.now()) {
@@ -113,21 +114,23 @@
 //! - [`Event`] goes in: what happened. [`Action`] comes out: what to do.
 //! - [`Config`]: the settings, from [`Config::builder`]; [`ConfigError`] names what
 //!   is out of bounds.
-//! - [`Policy`], [`Loss`] and [`Retry`]: what a loss means for coming back.
+//! - [`Policy`], [`Loss`] and [`Retry`]: what a loss means for reconnecting.
 //! - [`RoundTrip`]: how long answers take.
 //! - [`Instant`]: what the machine asks of a clock.
 //! - `driver` (feature `alloc`): what lies between the machine and a socket, for every
-//!   adapter; one's own is about a page on it. What adapters share with the
-//!   application stands in the root too.
+//!   adapter; your own takes about a page. What adapters share with the application is in the
+//!   root too.
 //! - `blocking` (a feature): the adapter for blocking tungstenite.
-//! - `session` (feature `async`): the adapter for any async runtime; `tokio` and
-//!   `smol` (features) are parts for it, with a `Dialer` that has settings, and `web` (a
-//!   feature, for wasm32) those for a browser.
-//! - [`guide`]: guides of ten minutes: [intervals behind proxies](guide::intervals),
+//! - `session` (feature `async`): the adapter for any async runtime and library; `tokio`,
+//!   `smol`, `tokio_websockets`, `axum` and `web` (features) are clients and servers with it.
+//! - `Shutdown` (feature `std`): sends all of a server's sessions away.
+//! - [`guide`]: guides of ten minutes: [all settings](guide::settings),
+//!   [intervals behind proxies](guide::intervals),
 //!   [pings of the usual protocols](guide::pings), [laptops and phones](guide::devices),
 //!   [browsers](guide::browsers), [servers](guide::servers), [logins](guide::logins),
 //!   [refused logins](guide::refusals), [lost messages](guide::lost_messages),
-//!   [tests](guide::testing), [your own event loop](guide::event_loop), and
+//!   [tests](guide::testing), [your own event loop](guide::event_loop),
+//!   [costs](guide::costs), and
 //!   [moving from something else](guide::migrating).
 //!
 //! # Features
@@ -143,8 +146,9 @@
 //! - `web`: the browser's `WebSocket` and timers for it, on wasm32-unknown-unknown; brings
 //!   `std`. Nothing on other targets.
 //! - `tungstenite`: codecs for tungstenite's messages.
-//! - `rustls`: `wss://` for the dialers of `blocking`, `tokio` and `smol`, with the
-//!   platform's root certificates; others, and client certificates, by `Tls`.
+//! - `rustls`: `wss://` for the dialers of `blocking`, `tokio`, `smol` and
+//!   `tokio-websockets`, with the system's root certificates; others, and client
+//!   certificates, by `Tls`.
 //! - `tokio-websockets`: the same parts with tokio-websockets 0.12 or 0.13; brings `tokio`,
 //!   whose way to dial it uses.
 //! - `axum`: a server's sockets on axum 0.8; brings `std`.

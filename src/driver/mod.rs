@@ -50,7 +50,9 @@
 //! }
 //!
 //! let mut transport = Greeter::default();
-//! let mut driver = Driver::client(Config::listener(), 42, NoFrames::new(), Plain);
+//! # let seed = 42;
+//! // A different seed per client, or they act in lockstep.
+//! let mut driver = Driver::client(Config::listener(), seed, NoFrames::new(), Plain);
 //! let mut heard = Vec::new();
 //! loop {
 //!     match driver.run(&mut transport) {

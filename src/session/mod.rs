@@ -51,7 +51,9 @@
 //! let timer = Sleeper::new(|| Duration::ZERO, |_at| future::pending::<()>());
 //! // By default a client reconnects, whatever the code.
 //! let config = Config::builder().policy(stop_when_refused).build().unwrap();
-//! let (seed, dialect) = (42, NoFrames::new()); // another seed for each client
+//! # let seed = 42;
+//! // A different seed per client, or they act in lockstep.
+//! let dialect = NoFrames::new();
 //! let mut session = Session::client(config, seed, dialect, texts, timer, |_attempt| dial());
 //! let mut told = Vec::new();
 //! while let Some(notice) = session.next().await {
