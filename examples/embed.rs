@@ -4,6 +4,7 @@
 //! three parts: what comes in, a wait that ends at the deadline, and a `match` over
 //! the actions. Ends by itself in less than a second.
 
+use std::hash::{BuildHasher, RandomState};
 use std::sync::mpsc::{self, Receiver, Sender};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -12,8 +13,9 @@ use keepalive::{Action, Closed, Config, ConfigError, Epoch, Event, Heartbeat, Pi
 
 fn main() -> Result<(), ConfigError> {
     let (network, reports) = mpsc::channel();
+    let seed = RandomState::new().hash_one(0); // a different one per client
     let mut client = Client {
-        heartbeat: Heartbeat::new(quick()?, 42),
+        heartbeat: Heartbeat::new(quick()?, seed),
         start: Instant::now(),
         network,
         connection: None,
