@@ -1,5 +1,5 @@
 //! A client on smol and async-tungstenite:
-//! `cargo run --features smol --example smol_client [URL]`.
+//! `cargo run --features rustls,smol --example smol_client [URL]`.
 //!
 //! It greets the server each time it is connected. Without a URL it starts a server
 //! of its own that falls silent first, and ends by itself.
@@ -8,13 +8,12 @@ mod support;
 
 use std::error::Error;
 
-use keepalive::driver::Notice;
-use keepalive::smol::{client, connect};
-use tungstenite::Message;
+use keepalive::Notice;
+use keepalive::smol::{Dialer, Message, client};
 
 fn main() -> Result<(), Box<dyn Error>> {
-    let (url, config) = support::without_tls(support::target()?);
-    let mut session = client(config, |_attempt| connect(url.clone()));
+    let (url, config) = support::target()?;
+    let mut session = client(config, Dialer::new(url));
     smol::block_on(async {
         while let Some(notice) = session.next().await {
             match notice {

@@ -1,17 +1,16 @@
 //! A client on tokio and tokio-websockets:
-//! `cargo run --features tokio-websockets --example tokio_websockets [URL]`.
+//! `cargo run --features rustls,tokio-websockets --example tokio_websockets [URL]`.
 //!
 //! Without a URL it starts a server of its own that falls silent first, and ends by itself.
 
 mod support;
 
 use keepalive::Notice;
-use keepalive::tokio_websockets::{Dialer, client};
-use tokio_websockets::Message;
+use keepalive::tokio_websockets::{Dialer, Message, client};
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
-    let (url, config) = support::without_tls(support::target()?);
+    let (url, config) = support::target()?;
     let mut session = client(config, Dialer::new(url));
     while let Some(notice) = session.next().await {
         match notice {

@@ -107,7 +107,7 @@ async fn a_server_that_nobody_vouches_for_is_refused() {
     }
 }
 
-/// The example trusts the usual roots, and none of ours.
+/// The example trusts the system's roots, and none of ours.
 #[test]
 fn the_example_verifies_the_server() {
     let port = serve(&Tls::new(), |_, _| Ok(()));

@@ -14,7 +14,6 @@ use tungstenite::client::{IntoClientRequest, uri_mode};
 use tungstenite::http::Uri;
 use tungstenite::protocol::CloseFrame;
 use tungstenite::protocol::frame::coding::CloseCode;
-use tungstenite::stream::Mode;
 
 /// The server of the command line with the default settings, or one of our own
 /// with quick ones. Ends the process with 2 where the arguments are wrong.
@@ -47,14 +46,6 @@ fn url(text: &str) -> Result<Uri, tungstenite::Error> {
 fn usage(wrong: &str) -> ! {
     eprintln!("{wrong}\nArguments: [URL], which begins with ws:// or wss://");
     process::exit(2)
-}
-
-#[allow(dead_code, reason = "not every example knows TLS")]
-pub(crate) fn without_tls((url, config): (Uri, Config)) -> (Uri, Config) {
-    if matches!(uri_mode(&url), Ok(Mode::Tls)) {
-        usage("this example knows no TLS; tokio_client does");
-    }
-    (url, config)
 }
 
 /// The article's settings, ten times as fast.
