@@ -37,9 +37,6 @@ mod server;
 mod session;
 #[path = "blocking/suspend.rs"]
 mod suspend;
-#[cfg(feature = "tracing")]
-#[path = "blocking/traces.rs"]
-mod traces;
 #[path = "blocking/wire.rs"]
 mod wire;
 

@@ -1741,66 +1741,6 @@ mod woken {
     }
 }
 
-#[cfg(feature = "tracing")]
-mod traced {
-    use std::io;
-    use std::sync::{Arc, Mutex};
-
-    use tracing_subscriber::fmt::MakeWriter;
-
-    use super::*;
-
-    #[derive(Clone, Default)]
-    struct Log(Arc<Mutex<Vec<u8>>>);
-
-    impl io::Write for Log {
-        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-            self.0.lock().unwrap().extend(bytes);
-            Ok(bytes.len())
-        }
-
-        fn flush(&mut self) -> io::Result<()> {
-            Ok(())
-        }
-    }
-
-    impl<'a> MakeWriter<'a> for Log {
-        type Writer = Self;
-
-        fn make_writer(&'a self) -> Self {
-            self.clone()
-        }
-    }
-
-    /// The last line of a story that ends so.
-    fn last_of(setup: Setup) -> String {
-        let log = Log::default();
-        let subscriber = tracing_subscriber::fmt()
-            .with_writer(log.clone())
-            .with_ansi(false)
-            .without_time()
-            .finish();
-        tracing::subscriber::with_default(subscriber, || {
-            setup.run().assert_right();
-        });
-        let text = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
-        text.lines().last().unwrap().trim().to_owned()
-    }
-
-    #[test]
-    fn a_goodbye_that_was_answered_has_its_code() {
-        let last = last_of(setup(|it| it.wishes = vec![(s(2), Wish::StopWith(4000))]));
-        let end = "to=Stopped epoch=2 attempt=0 reason=closed with code 4000: until tomorrow";
-        assert!(last.ends_with(end), "{last}");
-        let mute = setup(|it| {
-            it.peers = vec![Peer::that(|peer| peer.is_polite = false)];
-            it.wishes = vec![(s(2), Wish::Stop), (s(3), Wish::Stop)];
-        });
-        let last = last_of(mute);
-        assert!(last.ends_with("reason=aborted"), "{last}");
-    }
-}
-
 /// Three messages with pings between them, cut after each step of the way there and
 /// back: with `keeping` and `requeue` each of them is read in the end, and each that
 /// was confirmed had been.
