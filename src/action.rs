@@ -76,6 +76,10 @@ pub enum CloseReason {
     Reconnect,
     /// The application gave up the connection.
     GivenUp,
+    /// Its fleet is drained.
+    Drained,
+    /// It is as old as a connection of its fleet may become.
+    MaxAge,
 }
 
 /// How to end a transport. See [`CloseReason::manner`].
@@ -95,7 +99,7 @@ impl CloseReason {
     #[must_use]
     pub const fn manner(self) -> Manner {
         match self {
-            Self::Stop => Manner::Handshake,
+            Self::Stop | Self::Drained | Self::MaxAge => Manner::Handshake,
             Self::GivenUp | Self::Reconnect | Self::MessageTimeout | Self::LoginTimeout => {
                 Manner::Farewell
             }
@@ -121,6 +125,8 @@ impl fmt::Display for CloseReason {
             Self::Abort => "aborted",
             Self::Reconnect => "reconnecting",
             Self::GivenUp => "given up",
+            Self::Drained => "drained",
+            Self::MaxAge => "as old as it may become",
         })
     }
 }

@@ -46,34 +46,34 @@ pub(crate) struct Facts<T> {
 /// An open connection, besides its [`Facts`].
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Open<T> {
-    opened: T,
+    pub(crate) opened: T,
     /// Inbound and idle count from here at the earliest: where the watches began, or
     /// one of them did; under `strict_pongs` the last pong that ended a probe.
-    alive: T,
+    pub(crate) alive: T,
     /// The first message that was sent since the last ping.
-    doubt: Option<T>,
+    pub(crate) doubt: Option<T>,
     /// The last message, or where its watch began.
-    message: T,
+    pub(crate) message: T,
     /// The verdict on messages was put off until then.
-    messages_put_off: Option<T>,
+    pub(crate) messages_put_off: Option<T>,
     /// From where the round trip of the last ping counts.
-    pinged: T,
-    probe: Probe<T>,
-    round_trip: Option<RoundTrip>,
-    news: News,
+    pub(crate) pinged: T,
+    pub(crate) probe: Probe<T>,
+    pub(crate) round_trip: Option<RoundTrip>,
+    pub(crate) news: News,
     /// How many pings the last one replaced while they were out.
-    replaced: u16,
+    pub(crate) replaced: u16,
     /// The drawn share of the intervals, until the next ping.
-    share: Fraction,
-    draw: Draw,
-    answer: Answer,
-    login: Login,
-    proof: Proof,
+    pub(crate) share: Fraction,
+    pub(crate) draw: Draw,
+    pub(crate) answer: Answer,
+    pub(crate) login: Login,
+    pub(crate) proof: Proof,
 }
 
 /// What the verdict on silence waits for.
 #[derive(Clone, Copy, Debug)]
-enum Probe<T> {
+pub(crate) enum Probe<T> {
     None,
     /// A ping is out: sent, not missed, and nothing came in that ends it.
     Out(Ping<T>),
@@ -83,19 +83,19 @@ enum Probe<T> {
 
 /// A ping that is out, with those that it replaced.
 #[derive(Clone, Copy, Debug)]
-struct Ping<T> {
-    deadline: T,
+pub(crate) struct Ping<T> {
+    pub(crate) deadline: T,
     /// The pings that were missed before it in this silence.
-    missed: u8,
+    pub(crate) missed: u8,
     /// The verdict on this silence was put off: another ping stands for the last miss.
-    is_put_off: bool,
+    pub(crate) is_put_off: bool,
     /// The network changed since.
-    urgent: bool,
+    pub(crate) urgent: bool,
 }
 
 /// What the last ping waits for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Answer {
+pub(crate) enum Answer {
     /// Nothing: its pong came, or there was no ping.
     NotAwaited,
     /// Its pong.
@@ -107,7 +107,7 @@ enum Answer {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Login {
+pub(crate) enum Login {
     /// `healthy_within` was off when the connection opened.
     NotAsked,
     Awaited,
@@ -119,10 +119,10 @@ enum Login {
 
 /// What came in, as far as it proves a connection: flags, since space is short.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Proof(u8);
+pub(crate) struct Proof(u8);
 
 impl Proof {
-    const NONE: Self = Self(0);
+    pub(crate) const NONE: Self = Self(0);
     /// A message came.
     const MESSAGE: u8 = 1;
     /// A pong ended a probe.
@@ -141,23 +141,23 @@ impl Proof {
 /// whether a later change waits for the end of that second: nanoseconds in 31 bits,
 /// and one bit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct News(u32);
+pub(crate) struct News(u32);
 
 impl News {
     const LONG_AGO: u32 = u32::MAX >> 1;
     const WAITS: u32 = 1 << 31;
-    const NEVER: Self = Self(Self::LONG_AGO);
+    pub(crate) const NEVER: Self = Self(Self::LONG_AGO);
     const NOW: Self = Self(0);
 
     fn before_pinged(self) -> Duration {
         Duration::from_nanos(u64::from(self.0 & Self::LONG_AGO))
     }
 
-    fn waits(self) -> bool {
+    pub(crate) fn waits(self) -> bool {
         self.0 & Self::WAITS != 0
     }
 
-    fn wait(&mut self) {
+    pub(crate) fn wait(&mut self) {
         self.0 |= Self::WAITS;
     }
 

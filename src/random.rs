@@ -84,6 +84,17 @@ impl Fraction {
         Self::from(u16::MAX - spread, rng)
     }
 
+    /// All that it is, for who packs it.
+    #[cfg(feature = "alloc")]
+    pub(crate) const fn bits(self) -> u16 {
+        self.0
+    }
+
+    #[cfg(feature = "alloc")]
+    pub(crate) const fn from_bits(bits: u16) -> Self {
+        Self(bits)
+    }
+
     /// This share of the interval, but never under 1 ms.
     pub(crate) fn of(self, interval: Duration) -> Duration {
         let parts = u64::from(self.0) + 1;

@@ -1,0 +1,577 @@
+//! How connections are kept: a column for each thing to know, and a column for what a
+//! setting needs only where it is on. A connection is unpacked for what happens to it
+//! rarely, and the rules of [`Open`] are asked.
+
+use alloc::collections::BTreeMap;
+use alloc::vec::Vec;
+use core::time::Duration;
+
+use super::clock::Ms;
+use crate::Config;
+use crate::open::{Answer, Facts, Login, News, Open, Ping, Probe, Proof};
+use crate::random::{Draw, Fraction};
+use crate::rtt::RoundTrip;
+use crate::time::Timeline;
+
+/// So many connections share a lower bound of when one of them is due.
+pub(super) const BLOCK: usize = 32;
+
+/// What is known of a connection in a byte.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Flags(u8);
+
+impl Flags {
+    /// A ping is out: `until` is its deadline.
+    const OUT: u8 = 1;
+    /// The verdict was put off: without a ping that is out, until `until`.
+    const PUT_OFF: u8 = 1 << 1;
+    const URGENT: u8 = 1 << 2;
+    const ANSWER: u8 = 3 << 3;
+    const LOGIN: u8 = 1 << 5;
+    /// The share was drawn at a random phase.
+    const PHASE: u8 = 1 << 6;
+    /// Opened since the drain began.
+    const NEW: u8 = 1 << 7;
+
+    const fn has(self, what: u8) -> bool {
+        self.0 & what != 0
+    }
+
+    const fn set(&mut self, what: u8, is_on: bool) {
+        if is_on {
+            self.0 |= what;
+        } else {
+            self.0 &= !what;
+        }
+    }
+
+    const fn answer(self) -> Answer {
+        match (self.0 & Self::ANSWER) >> 3 {
+            0 => Answer::NotAwaited,
+            1 => Answer::Awaited,
+            2 => Answer::AwaitedBehindBytes,
+            _ => Answer::AwaitedSinceSent,
+        }
+    }
+
+    const fn set_answer(&mut self, answer: Answer) {
+        let bits = match answer {
+            Answer::NotAwaited => 0,
+            Answer::Awaited => 1,
+            Answer::AwaitedBehindBytes => 2,
+            Answer::AwaitedSinceSent => 3,
+        };
+        self.0 = self.0 & !Self::ANSWER | bits << 3;
+    }
+}
+
+/// In a byte beside the pings that were missed, which are 100 at most: the network
+/// changed, and a ping is due at `until`.
+const NEWS: u8 = 1 << 7;
+
+/// What is rarely touched.
+#[derive(Clone, Copy, Debug, Default)]
+struct Rest {
+    /// The deadline of the ping that is out; else until when a verdict was put off, or
+    /// when to look.
+    until: u32,
+    share: u16,
+    pings: u16,
+    missed: u8,
+    flags: Flags,
+}
+
+/// The round trips of a connection, in milliseconds up to a minute.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Trips {
+    /// From where that of the last ping counts.
+    pinged: u32,
+    smoothed: u16,
+    variance: u16,
+}
+
+#[derive(Debug, Default)]
+pub(super) struct Columns {
+    /// When something last came in, or from when it counts; and whether that has yet to
+    /// be looked at.
+    received: Vec<u32>,
+    /// What the outbound watch or the cadence counts from.
+    sent: Vec<u32>,
+    rest: Vec<Rest>,
+    /// Odd while the slot is taken; it outlives the rest, so that an old key is known.
+    pub(super) generations: Vec<u16>,
+    /// When the first connection of a block may be due.
+    pub(super) bounds: Vec<u32>,
+    /// Which slots of a block are taken.
+    pub(super) taken: Vec<u32>,
+    /// The last message; while a login is awaited, when the connection opened.
+    message: Option<Vec<u32>>,
+    /// The first message that was sent since the last ping; 0 for none.
+    doubt: Option<Vec<u32>>,
+    /// When a connection is as old as it may become.
+    pub(super) age: Option<Vec<u32>>,
+    /// How many pings the last one replaced.
+    replaced: Option<Vec<u16>>,
+    trips: Option<Vec<Trips>>,
+    /// Until when the verdict on messages was put off, where it was.
+    put_off: BTreeMap<u32, u32>,
+}
+
+/// What each column has.
+macro_rules! each_column {
+    ($columns:ident, |$column:ident| $do:expr) => {
+        { let $column = &mut $columns.received; $do; }
+        { let $column = &mut $columns.sent; $do; }
+        { let $column = &mut $columns.rest; $do; }
+        if let Some($column) = &mut $columns.message { $do; }
+        if let Some($column) = &mut $columns.doubt { $do; }
+        if let Some($column) = &mut $columns.age { $do; }
+        if let Some($column) = &mut $columns.replaced { $do; }
+        if let Some($column) = &mut $columns.trips { $do; }
+    };
+}
+
+fn resize<T: Default + Clone>(column: &mut Vec<T>, len: usize) {
+    if let Some(more) = len.checked_sub(column.len()) {
+        if more > column.capacity() - column.len() {
+            // In small steps, since most of what grows in large ones is never used.
+            column.reserve_exact(more.max(column.len() / 16));
+        }
+        column.resize(len, T::default());
+    } else {
+        column.truncate(len);
+        if column.capacity() - len > len / 8 {
+            column.shrink_to(len + len / 16);
+        }
+    }
+}
+
+/// A column for a setting that is on, whose values begin as this.
+fn switch<T: Clone>(column: &mut Option<Vec<T>>, is_on: bool, len: usize, value: T) {
+    if is_on != column.is_some() {
+        *column = is_on.then(|| alloc::vec![value; len]);
+    }
+}
+
+impl Columns {
+    pub(super) fn new(config: &Config, has_trips: bool) -> Self {
+        let mut columns = Self::default();
+        columns.switch(config, has_trips, Ms::ORIGIN);
+        columns
+    }
+
+    /// Columns for what these settings ask for.
+    pub(super) fn switch(&mut self, config: &Config, has_trips: bool, now: Ms) {
+        let len = self.received.len();
+        let has_message = config.message_timeout().is_some() || config.healthy_within().is_some();
+        switch(&mut self.message, has_message, len, now.packed());
+        switch(&mut self.doubt, config.confirm_within().is_some(), len, 0);
+        switch(&mut self.replaced, config.always_ping(), len, 0);
+        let trips = Trips {
+            pinged: now.packed(),
+            ..Trips::default()
+        };
+        switch(&mut self.trips, has_trips, len, trips);
+    }
+
+    /// How many slots there are, taken or not.
+    pub(super) fn len(&self) -> usize {
+        self.received.len()
+    }
+
+    /// Adds a block at the end. Whether there is room for one.
+    pub(super) fn grow(&mut self) -> bool {
+        let len = self.received.len() + BLOCK;
+        if u32::try_from(len).is_err() {
+            return false;
+        }
+        each_column!(self, |column| resize(column, len));
+        if self.generations.len() < len {
+            resize(&mut self.generations, len);
+        }
+        let blocks = len / BLOCK;
+        resize(&mut self.bounds, blocks);
+        resize(&mut self.taken, blocks);
+        true
+    }
+
+    /// Gives blocks at the end back that nobody uses.
+    pub(super) fn shrink(&mut self) {
+        let mut blocks = self.taken.len();
+        while blocks > 0 && self.taken.get(blocks - 1) == Some(&0) {
+            blocks -= 1;
+        }
+        if blocks == self.taken.len() {
+            return;
+        }
+        let len = blocks * BLOCK;
+        each_column!(self, |column| resize(column, len));
+        resize(&mut self.bounds, blocks);
+        resize(&mut self.taken, blocks);
+    }
+
+    pub(super) fn is_taken(&self, slot: usize) -> bool {
+        self.generations.get(slot).is_some_and(|it| it % 2 == 1) && slot < self.len()
+    }
+
+    /// The bytes that the columns take.
+    pub(super) fn bytes(&self) -> usize {
+        fn of<T>(column: &Vec<T>) -> usize {
+            column.capacity() * size_of::<T>()
+        }
+        let optional = [&self.message, &self.doubt, &self.age];
+        of(&self.received)
+            + of(&self.sent)
+            + of(&self.rest)
+            + of(&self.generations)
+            + of(&self.bounds)
+            + of(&self.taken)
+            + optional.into_iter().flatten().map(of).sum::<usize>()
+            + self.replaced.as_ref().map_or(0, of)
+            + self.trips.as_ref().map_or(0, of)
+    }
+
+    #[inline]
+    pub(super) fn note_received(&mut self, slot: usize, stamp: u32) {
+        if let Some(received) = self.received.get_mut(slot) {
+            *received = stamp;
+        }
+    }
+
+    pub(super) fn note_message(&mut self, slot: usize, now: Ms) {
+        if self.flags(slot).has(Flags::LOGIN) {
+            return; // It has the time of the opening there.
+        }
+        if let Some(message) = self.message.as_mut().and_then(|them| them.get_mut(slot)) {
+            *message = now.packed();
+        }
+        if !self.put_off.is_empty() {
+            self.put_off.remove(&(slot as u32));
+        }
+    }
+
+    #[inline]
+    pub(super) fn note_sent(&mut self, slot: usize, now: Ms) {
+        if let Some(sent) = self.sent.get_mut(slot) {
+            *sent = now.packed();
+        }
+    }
+
+    /// Whether this is the first message that was sent since the last ping.
+    pub(super) fn note_doubt(&mut self, slot: usize, now: Ms) -> bool {
+        let is_login = self.flags(slot).has(Flags::LOGIN);
+        let doubt = self.doubt.as_mut().and_then(|them| them.get_mut(slot));
+        match doubt {
+            Some(doubt) if *doubt == 0 && !is_login => {
+                *doubt = now.packed_with(true);
+                true
+            }
+            _ => false,
+        }
+    }
+
+    fn rest(&self, slot: usize) -> Rest {
+        self.rest.get(slot).copied().unwrap_or_default()
+    }
+
+    fn flags(&self, slot: usize) -> Flags {
+        self.rest(slot).flags
+    }
+
+    pub(super) fn is_out(&self, slot: usize) -> bool {
+        self.flags(slot).has(Flags::OUT)
+    }
+
+    pub(super) fn is_new(&self, slot: usize) -> bool {
+        self.flags(slot).has(Flags::NEW)
+    }
+
+    pub(super) fn set_new(&mut self, slot: usize, is_new: bool) {
+        if let Some(rest) = self.rest.get_mut(slot) {
+            rest.flags.set(Flags::NEW, is_new);
+        }
+    }
+
+    pub(super) fn pings(&self, slot: usize) -> u16 {
+        self.rest(slot).pings
+    }
+
+    /// Counts one more, and returns its number.
+    pub(super) fn count_ping(&mut self, slot: usize) -> u16 {
+        let Some(rest) = self.rest.get_mut(slot) else {
+            return 0;
+        };
+        rest.pings = rest.pings.wrapping_add(1);
+        rest.pings
+    }
+
+    /// The network changed: a ping is due then, unless one is out.
+    pub(super) fn set_news(&mut self, slot: usize, due: Ms) {
+        if let Some(rest) = self.rest.get_mut(slot) {
+            rest.missed |= NEWS;
+            rest.until = due.packed();
+        }
+    }
+
+    /// When a connection is due of which only the two silences are watched, and of which
+    /// no ping is out; `None` where there is more to know.
+    #[inline]
+    pub(super) fn quiet_look(&self, slot: usize, waits: Waits, now: Ms) -> Option<Ms> {
+        let rest = self.rest.get(slot)?;
+        let is_more = Flags::OUT | Flags::PUT_OFF | Flags::LOGIN;
+        if rest.flags.has(is_more) || rest.missed & NEWS != 0 {
+            return None;
+        }
+        let share = Fraction::from_bits(rest.share);
+        let received = now.near_with(*self.received.get(slot)?);
+        let inbound = Ms(received.0 + waits.of(share, waits.inbound));
+        let Some(outbound) = waits.outbound else {
+            return Some(inbound);
+        };
+        let sent = now.near(*self.sent.get(slot)?);
+        Some(inbound.min(Ms(sent.0 + waits.of(share, outbound))))
+    }
+
+    /// A connection that was just opened.
+    pub(super) fn open(&mut self, slot: usize, open: &Open<Ms>, facts: &Facts<Ms>, config: &Config) {
+        if let Some(rest) = self.rest.get_mut(slot) {
+            *rest = Rest::default();
+        }
+        self.put_off.remove(&(slot as u32));
+        self.pack(slot, open, facts, config, open.opened);
+    }
+
+    /// The connection, as the rules know it; what came in is taken in.
+    pub(super) fn unpack(&self, slot: usize, config: &Config, now: Ms) -> (Open<Ms>, Facts<Ms>) {
+        let rest = self.rest(slot);
+        let flags = rest.flags;
+        let packed = self.received.get(slot).copied().unwrap_or_default();
+        let received = now.near_with(packed);
+        let sent = now.near(self.sent.get(slot).copied().unwrap_or_default());
+        let until = now.near(rest.until);
+        let optional = |column: &Option<Vec<u32>>| {
+            let at = column.as_ref().and_then(|them| them.get(slot));
+            at.map(|at| now.near(*at))
+        };
+        let message = optional(&self.message).unwrap_or(received);
+        let is_login = flags.has(Flags::LOGIN);
+        let doubt = self.doubt.as_ref().and_then(|them| them.get(slot).copied());
+        let trips = self.trips.as_ref().and_then(|them| them.get(slot).copied());
+        let is_put_off = flags.has(Flags::PUT_OFF);
+        let probe = if flags.has(Flags::OUT) {
+            Probe::Out(Ping {
+                deadline: until,
+                missed: rest.missed & !NEWS,
+                is_put_off,
+                urgent: flags.has(Flags::URGENT),
+            })
+        } else if is_put_off {
+            Probe::PutOff(until)
+        } else {
+            Probe::None
+        };
+        let mut news = News::NEVER;
+        let answer = flags.answer();
+        let mut pinged = trips.map_or(now, |trips| now.near(trips.pinged));
+        if rest.missed & NEWS != 0 {
+            // Due at once, where it may not hide from where a round trip counts.
+            news.wait();
+            if trips.is_none() || answer == Answer::NotAwaited {
+                pinged = until;
+            }
+        }
+        let put_off = self.put_off.get(&(slot as u32));
+        let mut facts = Facts {
+            received: Some(received),
+            sent,
+        };
+        let mut open = Open {
+            opened: if is_login { message } else { received },
+            alive: received,
+            doubt: doubt.filter(|&at| at != 0).map(|at| now.near_with(at)),
+            message,
+            messages_put_off: put_off.map(|&at| now.near(at)),
+            pinged,
+            probe,
+            round_trip: trips.and_then(Trips::round_trip),
+            news,
+            replaced: self
+                .replaced
+                .as_ref()
+                .and_then(|them| them.get(slot).copied())
+                .unwrap_or_default(),
+            share: Fraction::from_bits(rest.share),
+            draw: if flags.has(Flags::PHASE) {
+                Draw::First
+            } else {
+                Draw::Usual
+            },
+            answer,
+            login: if is_login {
+                Login::Awaited
+            } else {
+                Login::Healthy
+            },
+            proof: Proof::NONE,
+        };
+        if packed & 1 == 1 {
+            open.at(config, &mut facts, received).received();
+        }
+        (open, facts)
+    }
+
+    /// Keeps the connection as it is now, and when to look at it, which is returned.
+    pub(super) fn pack(
+        &mut self,
+        slot: usize,
+        open: &Open<Ms>,
+        facts: &Facts<Ms>,
+        config: &Config,
+        now: Ms,
+    ) -> Ms {
+        let (mut open, mut facts) = (*open, *facts);
+        let look = open.at(config, &mut facts, now).next_look();
+        let alive = match facts.received {
+            Some(received) if !config.strict_pongs() => received.max(open.alive),
+            _ => open.alive,
+        };
+        let is_login = open.login == Login::Awaited;
+        let message = if is_login { open.opened } else { open.message };
+        let mut flags = Flags::default();
+        let mut missed = 0;
+        let until = match open.probe {
+            Probe::Out(ping) => {
+                flags.set(Flags::OUT, true);
+                flags.set(Flags::PUT_OFF, ping.is_put_off);
+                flags.set(Flags::URGENT, ping.urgent);
+                missed = ping.missed;
+                ping.deadline
+            }
+            Probe::PutOff(until) => {
+                flags.set(Flags::PUT_OFF, true);
+                until
+            }
+            Probe::None if open.news.waits() => {
+                missed = NEWS;
+                open.pinged
+            }
+            Probe::None => look,
+        };
+        flags.set_answer(open.answer);
+        flags.set(Flags::LOGIN, is_login);
+        flags.set(Flags::PHASE, open.draw != Draw::Usual);
+        let set = |column: Option<&mut Vec<u32>>, value: u32| {
+            if let Some(kept) = column.and_then(|them| them.get_mut(slot)) {
+                *kept = value;
+            }
+        };
+        set(Some(&mut self.received), alive.packed_with(false));
+        set(Some(&mut self.sent), facts.sent.packed());
+        set(self.message.as_mut(), message.packed());
+        let doubt = open.doubt.map_or(0, |at| at.packed_with(true));
+        set(self.doubt.as_mut(), doubt);
+        if let Some(rest) = self.rest.get_mut(slot) {
+            flags.set(Flags::NEW, rest.flags.has(Flags::NEW));
+            *rest = Rest {
+                until: until.packed(),
+                share: open.share.bits(),
+                pings: rest.pings,
+                missed,
+                flags,
+            };
+        }
+        if let Some(replaced) = self.replaced.as_mut().and_then(|them| them.get_mut(slot)) {
+            *replaced = open.replaced;
+        }
+        if let Some(trips) = self.trips.as_mut().and_then(|them| them.get_mut(slot)) {
+            *trips = Trips::of(open.round_trip, open.pinged);
+        }
+        match open.messages_put_off {
+            Some(until) if config.message_timeout().is_some() => {
+                self.put_off.insert(slot as u32, until.packed());
+            }
+            _ if !self.put_off.is_empty() => {
+                self.put_off.remove(&(slot as u32));
+            }
+            _ => {}
+        }
+        look
+    }
+
+    /// What is older than this is as old as this, so that its age can still be told.
+    pub(super) fn bring_up(&mut self, slot: usize, before: Ms, oldest: Ms) {
+        if let Some(received) = self.received.get_mut(slot) {
+            let bit = *received & 1 == 1;
+            *received = before.near_with(*received).max(oldest).packed_with(bit);
+        }
+        if let Some(sent) = self.sent.get_mut(slot) {
+            *sent = before.near(*sent).max(oldest).packed();
+        }
+        if let Some(rest) = self.rest.get_mut(slot) {
+            rest.until = before.near(rest.until).max(oldest).packed();
+        }
+        for column in [&mut self.message, &mut self.age].into_iter().flatten() {
+            if let Some(at) = column.get_mut(slot) {
+                *at = before.near(*at).max(oldest).packed();
+            }
+        }
+        if let Some(doubt) = self.doubt.as_mut().and_then(|them| them.get_mut(slot)) {
+            if *doubt != 0 {
+                *doubt = before.near_with(*doubt).max(oldest).packed_with(true);
+            }
+        }
+        if let Some(trips) = self.trips.as_mut().and_then(|them| them.get_mut(slot)) {
+            trips.pinged = before.near(trips.pinged).max(oldest).packed();
+        }
+        if let Some(until) = self.put_off.get_mut(&(slot as u32)) {
+            *until = before.near(*until).max(oldest).packed();
+        }
+    }
+
+    pub(super) fn round_trip(&self, slot: usize) -> Option<RoundTrip> {
+        self.trips.as_ref()?.get(slot).copied()?.round_trip()
+    }
+}
+
+impl Trips {
+    fn round_trip(self) -> Option<RoundTrip> {
+        let millis = |millis| Duration::from_millis(u64::from(millis));
+        (self.smoothed > 0).then(|| {
+            RoundTrip::smoothed_to(millis(self.smoothed), millis(self.variance))
+        })
+    }
+
+    fn of(round_trip: Option<RoundTrip>, pinged: Ms) -> Self {
+        let millis = |of: Duration| u16::try_from(Ms::of(of)).unwrap_or(u16::MAX);
+        Self {
+            pinged: pinged.packed(),
+            smoothed: round_trip.map_or(0, |trip| millis(trip.smoothed()).max(1)),
+            variance: round_trip.map_or(0, |trip| millis(trip.variance())),
+        }
+    }
+}
+
+/// The silences that trigger a ping.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Waits {
+    inbound: Duration,
+    outbound: Option<Duration>,
+}
+
+impl Waits {
+    /// `None` where these settings watch more than the two silences.
+    pub(super) fn alone(config: &Config) -> Option<Self> {
+        let is_more = !config.watches_silence()
+            || config.message_timeout().is_some()
+            || config.confirm_within().is_some();
+        (!is_more).then(|| Self {
+            inbound: config.ping_interval(),
+            outbound: config.outbound_interval(),
+        })
+    }
+
+    #[inline]
+    fn of(self, share: Fraction, interval: Duration) -> u64 {
+        Ms::of(share.of(interval))
+    }
+}
