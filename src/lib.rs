@@ -176,6 +176,8 @@ mod ending;
 mod error;
 mod event;
 #[cfg(feature = "alloc")]
+pub mod fleet;
+#[cfg(feature = "alloc")]
 mod goodbye;
 #[cfg(any(doc, doctest))]
 pub mod guide;
@@ -230,6 +232,8 @@ pub use driver::{
 pub use ending::Ending;
 pub use error::ConfigError;
 pub use event::{CloseCode, Closed, Epoch, Event, PingId, Refused, Retry};
+#[cfg(feature = "alloc")]
+pub use fleet::Fleet;
 #[cfg(feature = "alloc")]
 pub use goodbye::{Goodbye, GoodbyeError};
 #[cfg(feature = "std")]

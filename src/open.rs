@@ -153,11 +153,11 @@ impl News {
         Duration::from_nanos(u64::from(self.0 & Self::LONG_AGO))
     }
 
-    pub(crate) fn waits(self) -> bool {
+    fn waits(self) -> bool {
         self.0 & Self::WAITS != 0
     }
 
-    pub(crate) fn wait(&mut self) {
+    fn wait(&mut self) {
         self.0 |= Self::WAITS;
     }
 
@@ -291,6 +291,15 @@ impl<T: Timeline> Open<T> {
 
     pub(crate) fn is_ping_out(&self) -> bool {
         matches!(self.probe, Probe::Out(_))
+    }
+
+    /// Until when the ping that is out is to be answered.
+    #[cfg(feature = "alloc")]
+    pub(crate) fn answer_due(&self) -> Option<T> {
+        match self.probe {
+            Probe::Out(ping) => Some(ping.deadline),
+            Probe::None | Probe::PutOff(_) => None,
+        }
     }
 
     pub(crate) fn missed(&self) -> u32 {

@@ -38,6 +38,14 @@ impl RoundTrip {
         micros(self.minimum)
     }
 
+    /// Of which no more is known than this.
+    #[cfg(feature = "alloc")]
+    pub(crate) fn smoothed_to(smoothed: Duration, variance: Duration) -> Self {
+        let first = Self::with(None, smoothed);
+        let variance = u32::try_from(variance.as_micros()).unwrap_or(u32::MAX);
+        Self { variance, ..first }
+    }
+
     pub(crate) fn with(earlier: Option<Self>, sample: Duration) -> Self {
         let last = u32::try_from(sample.as_micros()).unwrap_or(u32::MAX);
         let last = NonZeroU32::new(last).unwrap_or(NonZeroU32::MIN);

@@ -202,7 +202,7 @@ impl<I: Instant> Anchor<I> {
     }
 }
 
-fn is_greatest<I: Instant>(now: I) -> bool {
+pub(crate) fn is_greatest<I: Instant>(now: I) -> bool {
     now.saturating_add(MILLISECOND) <= now
 }
 

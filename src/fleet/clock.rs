@@ -107,7 +107,12 @@ mod tests {
     #[test]
     fn a_time_is_named_by_its_last_bits() {
         let day = 24 * 3_600_000;
-        for base in [Ms::ORIGIN.0, (1 << 40) + (1 << 31) - 5, (1 << 41) - 3, 7 << 32] {
+        for base in [
+            Ms::ORIGIN.0,
+            (1 << 40) + (1 << 31) - 5,
+            (1 << 41) - 3,
+            7 << 32,
+        ] {
             for by in [0, 1, 1000, 12 * day, 24 * day] {
                 for at in [base - by, base + by] {
                     assert_eq!(Ms(base).near(Ms(at).packed()), Ms(at));

@@ -11,7 +11,6 @@ use crate::Config;
 use crate::open::{Answer, Facts, Login, News, Open, Ping, Probe, Proof};
 use crate::random::{Draw, Fraction};
 use crate::rtt::RoundTrip;
-use crate::time::Timeline;
 
 /// So many connections share a lower bound of when one of them is due.
 pub(super) const BLOCK: usize = 32;
@@ -65,12 +64,13 @@ impl Flags {
     }
 }
 
-/// In a byte beside the pings that were missed, which are 100 at most: the network
-/// changed, and a ping is due at `until`.
-const NEWS: u8 = 1 << 7;
+/// What is older is kept as of this age, so that it can still be told; a time kept in
+/// 31 bits is told within 12 days.
+const OLDEST: u64 = 6 * 24 * 3_600_000;
 
 /// What is rarely touched.
 #[derive(Clone, Copy, Debug, Default)]
+#[repr(Rust, packed(2))]
 struct Rest {
     /// The deadline of the ping that is out; else until when a verdict was put off, or
     /// when to look.
@@ -98,18 +98,12 @@ pub(super) struct Columns {
     /// What the outbound watch or the cadence counts from.
     sent: Vec<u32>,
     rest: Vec<Rest>,
-    /// Odd while the slot is taken; it outlives the rest, so that an old key is known.
-    pub(super) generations: Vec<u16>,
-    /// When the first connection of a block may be due.
-    pub(super) bounds: Vec<u32>,
-    /// Which slots of a block are taken.
-    pub(super) taken: Vec<u32>,
     /// The last message; while a login is awaited, when the connection opened.
     message: Option<Vec<u32>>,
     /// The first message that was sent since the last ping; 0 for none.
     doubt: Option<Vec<u32>>,
     /// When a connection is as old as it may become.
-    pub(super) age: Option<Vec<u32>>,
+    age: Option<Vec<u32>>,
     /// How many pings the last one replaced.
     replaced: Option<Vec<u16>>,
     trips: Option<Vec<Trips>>,
@@ -119,99 +113,108 @@ pub(super) struct Columns {
 
 /// What each column has.
 macro_rules! each_column {
-    ($columns:ident, |$column:ident| $do:expr) => {
-        { let $column = &mut $columns.received; $do; }
-        { let $column = &mut $columns.sent; $do; }
-        { let $column = &mut $columns.rest; $do; }
-        if let Some($column) = &mut $columns.message { $do; }
-        if let Some($column) = &mut $columns.doubt { $do; }
-        if let Some($column) = &mut $columns.age { $do; }
-        if let Some($column) = &mut $columns.replaced { $do; }
-        if let Some($column) = &mut $columns.trips { $do; }
-    };
+    ($columns:ident, |$column:ident| $do:expr) => {{
+        let $column = &mut $columns.received;
+        $do;
+    }
+    {
+        let $column = &mut $columns.sent;
+        $do;
+    }
+    {
+        let $column = &mut $columns.rest;
+        $do;
+    }
+    if let Some($column) = &mut $columns.message {
+        $do;
+    }
+    if let Some($column) = &mut $columns.doubt {
+        $do;
+    }
+    if let Some($column) = &mut $columns.age {
+        $do;
+    }
+    if let Some($column) = &mut $columns.replaced {
+        $do;
+    }
+    if let Some($column) = &mut $columns.trips {
+        $do;
+    }};
 }
 
-fn resize<T: Default + Clone>(column: &mut Vec<T>, len: usize) {
+pub(super) fn resize<T: Default + Clone>(column: &mut Vec<T>, len: usize) {
     if let Some(more) = len.checked_sub(column.len()) {
         if more > column.capacity() - column.len() {
             // In small steps, since most of what grows in large ones is never used.
-            column.reserve_exact(more.max(column.len() / 16));
+            column.reserve_exact(more.max(column.len() / 32));
         }
         column.resize(len, T::default());
     } else {
         column.truncate(len);
-        if column.capacity() - len > len / 8 {
-            column.shrink_to(len + len / 16);
+        if column.capacity() - len > len / 16 + BLOCK {
+            column.shrink_to(len + len / 32);
         }
     }
 }
 
-/// A column for a setting that is on, whose values begin as this.
-fn switch<T: Clone>(column: &mut Option<Vec<T>>, is_on: bool, len: usize, value: T) {
-    if is_on != column.is_some() {
-        *column = is_on.then(|| alloc::vec![value; len]);
+/// A column more, for a setting that is on.
+fn add<T: Clone>(column: &mut Option<Vec<T>>, is_on: bool, len: usize, value: T) {
+    if is_on && column.is_none() {
+        *column = Some(alloc::vec![value; len]);
+    }
+}
+
+/// The columns that settings ask for.
+struct Asked {
+    message: bool,
+    doubt: bool,
+    replaced: bool,
+    trips: bool,
+}
+
+impl Asked {
+    fn by(config: &Config, has_trips: bool) -> Self {
+        Self {
+            message: config.message_timeout().is_some() || config.healthy_within().is_some(),
+            doubt: config.confirm_within().is_some(),
+            replaced: config.always_ping(),
+            trips: has_trips || config.adaptive_timeout().is_some(),
+        }
     }
 }
 
 impl Columns {
-    pub(super) fn new(config: &Config, has_trips: bool) -> Self {
-        let mut columns = Self::default();
-        columns.switch(config, has_trips, Ms::ORIGIN);
-        columns
-    }
-
-    /// Columns for what these settings ask for.
-    pub(super) fn switch(&mut self, config: &Config, has_trips: bool, now: Ms) {
+    /// Adds the columns that these settings ask for.
+    pub(super) fn add_for(&mut self, config: &Config, has_trips: bool, now: Ms) {
         let len = self.received.len();
-        let has_message = config.message_timeout().is_some() || config.healthy_within().is_some();
-        switch(&mut self.message, has_message, len, now.packed());
-        switch(&mut self.doubt, config.confirm_within().is_some(), len, 0);
-        switch(&mut self.replaced, config.always_ping(), len, 0);
+        let asked = Asked::by(config, has_trips);
+        add(&mut self.message, asked.message, len, now.packed());
+        add(&mut self.doubt, asked.doubt, len, 0);
+        add(&mut self.replaced, asked.replaced, len, 0);
         let trips = Trips {
             pinged: now.packed(),
             ..Trips::default()
         };
-        switch(&mut self.trips, has_trips, len, trips);
+        add(&mut self.trips, asked.trips, len, trips);
     }
 
-    /// How many slots there are, taken or not.
-    pub(super) fn len(&self) -> usize {
-        self.received.len()
+    /// Drops the columns that these settings do not ask for; not that of pings that were
+    /// replaced, since those that are out go on.
+    pub(super) fn drop_but_for(&mut self, config: &Config, has_trips: bool) {
+        let asked = Asked::by(config, has_trips);
+        self.message = self.message.take().filter(|_| asked.message);
+        self.doubt = self.doubt.take().filter(|_| asked.doubt);
+        self.trips = self.trips.take().filter(|_| asked.trips);
     }
 
-    /// Adds a block at the end. Whether there is room for one.
-    pub(super) fn grow(&mut self) -> bool {
-        let len = self.received.len() + BLOCK;
-        if u32::try_from(len).is_err() {
-            return false;
-        }
+    /// For a fleet that is empty.
+    pub(super) fn keep_age(&mut self, is_kept: bool) {
+        self.age = is_kept.then(Vec::new);
+    }
+
+    /// Makes room for so many slots.
+    pub(super) fn resize(&mut self, len: usize) {
         each_column!(self, |column| resize(column, len));
-        if self.generations.len() < len {
-            resize(&mut self.generations, len);
-        }
-        let blocks = len / BLOCK;
-        resize(&mut self.bounds, blocks);
-        resize(&mut self.taken, blocks);
-        true
-    }
-
-    /// Gives blocks at the end back that nobody uses.
-    pub(super) fn shrink(&mut self) {
-        let mut blocks = self.taken.len();
-        while blocks > 0 && self.taken.get(blocks - 1) == Some(&0) {
-            blocks -= 1;
-        }
-        if blocks == self.taken.len() {
-            return;
-        }
-        let len = blocks * BLOCK;
-        each_column!(self, |column| resize(column, len));
-        resize(&mut self.bounds, blocks);
-        resize(&mut self.taken, blocks);
-    }
-
-    pub(super) fn is_taken(&self, slot: usize) -> bool {
-        self.generations.get(slot).is_some_and(|it| it % 2 == 1) && slot < self.len()
     }
 
     /// The bytes that the columns take.
@@ -223,9 +226,6 @@ impl Columns {
         of(&self.received)
             + of(&self.sent)
             + of(&self.rest)
-            + of(&self.generations)
-            + of(&self.bounds)
-            + of(&self.taken)
             + optional.into_iter().flatten().map(of).sum::<usize>()
             + self.replaced.as_ref().map_or(0, of)
             + self.trips.as_ref().map_or(0, of)
@@ -282,6 +282,16 @@ impl Columns {
         self.flags(slot).has(Flags::OUT)
     }
 
+    /// Whether the last ping may wait in our own buffer.
+    pub(super) fn is_unsent(&self, slot: usize) -> bool {
+        let answer = self.flags(slot).answer();
+        matches!(answer, Answer::Awaited | Answer::AwaitedBehindBytes)
+    }
+
+    pub(super) fn is_login_awaited(&self, slot: usize) -> bool {
+        self.flags(slot).has(Flags::LOGIN)
+    }
+
     pub(super) fn is_new(&self, slot: usize) -> bool {
         self.flags(slot).has(Flags::NEW)
     }
@@ -305,21 +315,15 @@ impl Columns {
         rest.pings
     }
 
-    /// The network changed: a ping is due then, unless one is out.
-    pub(super) fn set_news(&mut self, slot: usize, due: Ms) {
-        if let Some(rest) = self.rest.get_mut(slot) {
-            rest.missed |= NEWS;
-            rest.until = due.packed();
-        }
-    }
-
-    /// When a connection is due of which only the two silences are watched, and of which
-    /// no ping is out; `None` where there is more to know.
+    /// When to look at a connection of which only the two silences are watched, and
+    /// which does not wait for anything; `None` where there is more to know, or where it
+    /// was last packed so long ago that its times are to be packed anew.
     #[inline]
     pub(super) fn quiet_look(&self, slot: usize, waits: Waits, now: Ms) -> Option<Ms> {
         let rest = self.rest.get(slot)?;
-        let is_more = Flags::OUT | Flags::PUT_OFF | Flags::LOGIN;
-        if rest.flags.has(is_more) || rest.missed & NEWS != 0 {
+        if rest.flags.has(Flags::OUT | Flags::PUT_OFF | Flags::LOGIN)
+            || now.near(rest.until) < now.before(OLDEST)
+        {
             return None;
         }
         let share = Fraction::from_bits(rest.share);
@@ -332,13 +336,30 @@ impl Columns {
         Some(inbound.min(Ms(sent.0 + waits.of(share, outbound))))
     }
 
-    /// A connection that was just opened.
-    pub(super) fn open(&mut self, slot: usize, open: &Open<Ms>, facts: &Facts<Ms>, config: &Config) {
+    /// Forgets what was known of this slot.
+    pub(super) fn clear(&mut self, slot: usize) {
         if let Some(rest) = self.rest.get_mut(slot) {
             *rest = Rest::default();
         }
+        if let Some(replaced) = self.replaced.as_mut().and_then(|them| them.get_mut(slot)) {
+            *replaced = 0;
+        }
+        if let Some(trips) = self.trips.as_mut().and_then(|them| them.get_mut(slot)) {
+            *trips = Trips::default();
+        }
         self.put_off.remove(&(slot as u32));
-        self.pack(slot, open, facts, config, open.opened);
+    }
+
+    pub(super) fn set_age(&mut self, slot: usize, due: Ms) {
+        if let Some(age) = self.age.as_mut().and_then(|them| them.get_mut(slot)) {
+            *age = due.packed();
+        }
+    }
+
+    /// When this connection is as old as it may become.
+    pub(super) fn age(&self, slot: usize, now: Ms) -> Option<Ms> {
+        let age = self.age.as_ref()?.get(slot)?;
+        Some(now.near(*age))
     }
 
     /// The connection, as the rules know it; what came in is taken in.
@@ -361,7 +382,7 @@ impl Columns {
         let probe = if flags.has(Flags::OUT) {
             Probe::Out(Ping {
                 deadline: until,
-                missed: rest.missed & !NEWS,
+                missed: rest.missed,
                 is_put_off,
                 urgent: flags.has(Flags::URGENT),
             })
@@ -370,16 +391,6 @@ impl Columns {
         } else {
             Probe::None
         };
-        let mut news = News::NEVER;
-        let answer = flags.answer();
-        let mut pinged = trips.map_or(now, |trips| now.near(trips.pinged));
-        if rest.missed & NEWS != 0 {
-            // Due at once, where it may not hide from where a round trip counts.
-            news.wait();
-            if trips.is_none() || answer == Answer::NotAwaited {
-                pinged = until;
-            }
-        }
         let put_off = self.put_off.get(&(slot as u32));
         let mut facts = Facts {
             received: Some(received),
@@ -391,10 +402,10 @@ impl Columns {
             doubt: doubt.filter(|&at| at != 0).map(|at| now.near_with(at)),
             message,
             messages_put_off: put_off.map(|&at| now.near(at)),
-            pinged,
+            pinged: trips.map_or(now, |trips| now.near(trips.pinged)),
             probe,
             round_trip: trips.and_then(Trips::round_trip),
-            news,
+            news: News::NEVER,
             replaced: self
                 .replaced
                 .as_ref()
@@ -406,7 +417,7 @@ impl Columns {
             } else {
                 Draw::Usual
             },
-            answer,
+            answer: flags.answer(),
             login: if is_login {
                 Login::Awaited
             } else {
@@ -430,6 +441,7 @@ impl Columns {
         now: Ms,
     ) -> Ms {
         let (mut open, mut facts) = (*open, *facts);
+        let oldest = now.before(OLDEST);
         let look = open.at(config, &mut facts, now).next_look();
         let alive = match facts.received {
             Some(received) if !config.strict_pongs() => received.max(open.alive),
@@ -451,10 +463,6 @@ impl Columns {
                 flags.set(Flags::PUT_OFF, true);
                 until
             }
-            Probe::None if open.news.waits() => {
-                missed = NEWS;
-                open.pinged
-            }
             Probe::None => look,
         };
         flags.set_answer(open.answer);
@@ -465,10 +473,13 @@ impl Columns {
                 *kept = value;
             }
         };
-        set(Some(&mut self.received), alive.packed_with(false));
-        set(Some(&mut self.sent), facts.sent.packed());
-        set(self.message.as_mut(), message.packed());
-        let doubt = open.doubt.map_or(0, |at| at.packed_with(true));
+        set(
+            Some(&mut self.received),
+            alive.max(oldest).packed_with(false),
+        );
+        set(Some(&mut self.sent), facts.sent.max(oldest).packed());
+        set(self.message.as_mut(), message.max(oldest).packed());
+        let doubt = open.doubt.map_or(0, |at| at.max(oldest).packed_with(true));
         set(self.doubt.as_mut(), doubt);
         if let Some(rest) = self.rest.get_mut(slot) {
             flags.set(Flags::NEW, rest.flags.has(Flags::NEW));
@@ -484,7 +495,7 @@ impl Columns {
             *replaced = open.replaced;
         }
         if let Some(trips) = self.trips.as_mut().and_then(|them| them.get_mut(slot)) {
-            *trips = Trips::of(open.round_trip, open.pinged);
+            *trips = Trips::of(open.round_trip, open.pinged.max(oldest));
         }
         match open.messages_put_off {
             Some(until) if config.message_timeout().is_some() => {
@@ -536,9 +547,8 @@ impl Columns {
 impl Trips {
     fn round_trip(self) -> Option<RoundTrip> {
         let millis = |millis| Duration::from_millis(u64::from(millis));
-        (self.smoothed > 0).then(|| {
-            RoundTrip::smoothed_to(millis(self.smoothed), millis(self.variance))
-        })
+        (self.smoothed > 0)
+            .then(|| RoundTrip::smoothed_to(millis(self.smoothed), millis(self.variance)))
     }
 
     fn of(round_trip: Option<RoundTrip>, pinged: Ms) -> Self {

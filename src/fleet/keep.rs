@@ -1,0 +1,680 @@
+//! The connections of a fleet, in its own time: what happens to them, and who is due.
+
+use alloc::vec::Vec;
+use core::time::Duration;
+
+use super::clock::Ms;
+use super::columns::{BLOCK, Columns, Waits, resize};
+use super::slots::Slots;
+use super::{Beat, Counters, Key};
+use crate::action::CloseReason;
+use crate::config::Config;
+use crate::event::{Epoch, PingId};
+use crate::open::{self, Facts, Open, Urgency, Watches};
+use crate::random::{Draw, Fraction, Rng};
+use crate::rtt::RoundTrip;
+use crate::time::{SECOND, Timeline};
+
+/// So many connections are looked at in one tick.
+pub(super) const BUDGET: u32 = 4096;
+
+/// After so long without a tick all times are brought up to what can be told: 12 days.
+const AWAY: u64 = 12 * 24 * 3_600_000;
+
+/// Later than all that is ever waited for.
+const FAR: i32 = i32::MAX;
+
+/// Two instants around the caller's, in whole milliseconds.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Now {
+    /// What is due by then is due.
+    pub(super) down: Ms,
+    /// What begins now counts from then.
+    pub(super) up: Ms,
+}
+
+#[derive(Debug)]
+pub(super) struct Keep {
+    config: Config,
+    /// Where these settings watch the two silences and nothing else.
+    waits: Option<Waits>,
+    max_age: Option<Duration>,
+    has_trips: bool,
+    /// Deadlines are multiples of so many milliseconds.
+    pub(super) granularity: u64,
+    columns: Columns,
+    slots: Slots,
+    /// When the first connection of a block may be due.
+    bounds: Vec<u32>,
+    /// No connection is due before.
+    next: Ms,
+    /// Where the next tick begins, and whether the last one left something.
+    cursor: usize,
+    is_unfinished: bool,
+    ticked: Ms,
+    /// What is overdue since other settings are in force is late from here on only.
+    settled: Ms,
+    drain: Option<Pass>,
+    news: Option<Pass>,
+    rng: Rng,
+    counters: Counters,
+}
+
+/// Something that is done to all connections of a time, evenly over some time.
+#[derive(Clone, Copy, Debug)]
+struct Pass {
+    began: Ms,
+    millis: u64,
+    /// How many there are to do, and how many are done.
+    all: usize,
+    done: usize,
+    slot: usize,
+}
+
+impl Pass {
+    fn is_due(&self, now: Ms) -> bool {
+        let elapsed = now.0.saturating_sub(self.began.0);
+        let due = if elapsed >= self.millis {
+            usize::MAX
+        } else {
+            (self.all as u128 * u128::from(elapsed) / u128::from(self.millis)) as usize + 1
+        };
+        self.done < due
+    }
+
+    /// How long it waits between two steps: a twentieth, or what `step` says.
+    fn step(&self, step: u64) -> u64 {
+        (self.millis / 20).clamp(1, step.max(1))
+    }
+}
+
+/// A tick under way.
+#[derive(Debug)]
+pub(super) struct Scan {
+    now: Now,
+    looks: u32,
+    /// The blocks that are left, and when the first of those seen is due.
+    blocks: usize,
+    wait: i32,
+    block: Option<Block>,
+}
+
+/// A block that is looked at: the slots that are left, and what was found.
+#[derive(Debug)]
+struct Block {
+    at: usize,
+    left: u32,
+    bound: Ms,
+}
+
+impl Keep {
+    pub(super) fn new(config: Config, seed: u64) -> Self {
+        let mut keep = Self {
+            waits: Waits::alone(&config),
+            config,
+            max_age: None,
+            has_trips: false,
+            granularity: 1,
+            columns: Columns::default(),
+            slots: Slots::default(),
+            bounds: Vec::new(),
+            next: Ms(u64::MAX),
+            cursor: 0,
+            is_unfinished: false,
+            ticked: Ms::ORIGIN,
+            settled: Ms::ORIGIN,
+            drain: None,
+            news: None,
+            rng: Rng::new(seed),
+            counters: Counters::default(),
+        };
+        keep.columns.add_for(&config, false, Ms::ORIGIN);
+        keep
+    }
+
+    /// Keeps round trips from now on.
+    pub(super) fn keep_trips(&mut self, now: Ms) {
+        self.has_trips = true;
+        self.columns.add_for(&self.config, true, now);
+    }
+
+    /// Ends connections that are older, those that open from now on.
+    pub(super) fn limit_age(&mut self, max_age: Option<Duration>) {
+        self.max_age = max_age;
+        self.columns.keep_age(max_age.is_some());
+    }
+
+    pub(super) fn config(&self) -> &Config {
+        &self.config
+    }
+
+    pub(super) fn count(&self) -> usize {
+        self.slots.count()
+    }
+
+    pub(super) fn counters(&self) -> Counters {
+        Counters {
+            open: self.count(),
+            ..self.counters
+        }
+    }
+
+    #[inline]
+    pub(super) fn is_open(&self, key: Key) -> bool {
+        self.slots.is_open(key)
+    }
+
+    pub(super) fn round_trip(&self, key: Key) -> Option<RoundTrip> {
+        let is_open = self.is_open(key);
+        is_open.then(|| self.columns.round_trip(key.index()))?
+    }
+
+    pub(super) fn bytes(&self) -> usize {
+        self.columns.bytes() + self.slots.bytes() + self.bounds.capacity() * 4
+    }
+
+    /// When to tick.
+    pub(super) fn deadline(&self) -> Option<Ms> {
+        if self.count() == 0 {
+            return None;
+        }
+        if self.is_unfinished {
+            return Some(self.ticked);
+        }
+        let next = self.next.max(self.ticked.after(Duration::from_nanos(1)));
+        let mut next = next.round_up(self.granularity);
+        for pass in [self.drain, self.news].into_iter().flatten() {
+            let step = pass.step(self.granularity);
+            next = next.min(Ms(self.ticked.0.max(pass.began.0) + 1).round_up(step));
+        }
+        Some(next)
+    }
+
+    pub(super) fn open(&mut self, now: Now) -> Option<Key> {
+        let slot = match self.slots.lowest_free() {
+            Some(slot) => slot,
+            None => self.grow(now)?,
+        };
+        let key = self.slots.take(slot)?;
+        let (open, facts) = Open::new(
+            &self.config,
+            |draw| draw.share(&self.config, &mut self.rng),
+            now.up,
+        );
+        self.columns.clear(slot);
+        if let Some(max_age) = self.max_age {
+            let share = Fraction::jittered(0.1, &mut self.rng);
+            self.columns.set_age(slot, now.up.after(share.of(max_age)));
+        }
+        let is_later = self.drain.is_some_and(|drain| drain.slot <= slot);
+        self.columns.set_new(slot, is_later);
+        let look = self.pack(slot, &open, &facts, now.up);
+        self.look_by(slot, look, now);
+        Some(key)
+    }
+
+    /// A block more, and its first slot.
+    fn grow(&mut self, now: Now) -> Option<usize> {
+        let block = self.slots.blocks();
+        let slots = (block + 1) * BLOCK;
+        u32::try_from(slots).ok()?;
+        self.slots.grow();
+        self.columns.resize(slots);
+        resize(&mut self.bounds, block + 1);
+        if let Some(bound) = self.bounds.get_mut(block) {
+            *bound = now.down.packed().wrapping_add(FAR as u32);
+        }
+        match self.slots.lowest_free() {
+            Some(slot) => Some(slot),
+            None => self.grow(now), // All of it was retired.
+        }
+    }
+
+    /// Keeps what is known of a connection. Returns when to look at it.
+    fn pack(&mut self, slot: usize, open: &Open<Ms>, facts: &Facts<Ms>, at: Ms) -> Ms {
+        let was_out = self.columns.is_out(slot);
+        let look = self.columns.pack(slot, open, facts, &self.config, at);
+        let is_out = self.columns.is_out(slot);
+        self.count_probe(was_out, is_out);
+        // What is overdue is asked for 1 ms later.
+        let look = look.max(Ms(at.0 + 1));
+        self.columns.age(slot, at).map_or(look, |age| look.min(age))
+    }
+
+    fn count_probe(&mut self, was_out: bool, is_out: bool) {
+        match (was_out, is_out) {
+            (false, true) => self.counters.probing += 1,
+            (true, false) => self.counters.probing = self.counters.probing.saturating_sub(1),
+            _ => {}
+        }
+    }
+
+    /// Asks for a look at this slot, unless one is asked for that is no later.
+    fn look_by(&mut self, slot: usize, look: Ms, now: Now) {
+        if let Some(bound) = self.bounds.get_mut(slot / BLOCK) {
+            if look < now.down.near(*bound) {
+                *bound = look.packed();
+            }
+        }
+        self.next = self.next.min(look);
+    }
+
+    /// A fact that is rare. Returns when to look; it is not asked for.
+    fn note(
+        &mut self,
+        slot: usize,
+        now: Now,
+        fact: impl FnOnce(&mut Watches<'_, Ms>, &Config, &mut Rng),
+    ) -> Ms {
+        let (mut open, mut facts) = self.columns.unpack(slot, &self.config, now.up);
+        let mut watches = open.at(&self.config, &mut facts, now.up);
+        fact(&mut watches, &self.config, &mut self.rng);
+        self.pack(slot, &open, &facts, now.up)
+    }
+
+    #[inline]
+    pub(super) fn received(&mut self, key: Key, stamp: u32) -> bool {
+        let is_open = self.is_open(key);
+        if is_open && !self.config.strict_pongs() {
+            self.columns.note_received(key.index(), stamp);
+        }
+        is_open
+    }
+
+    pub(super) fn message(&mut self, key: Key, stamp: u32, now: Now) -> bool {
+        let is_open = self.received(key, stamp);
+        if is_open {
+            self.columns.note_message(key.index(), now.up);
+        }
+        is_open
+    }
+
+    #[inline]
+    pub(super) fn sent(&mut self, key: Key, now: Now) -> bool {
+        if !self.is_open(key) {
+            return false;
+        }
+        if !self.config.always_ping() {
+            self.columns.note_sent(key.index(), now.up);
+        }
+        if let Some(within) = self.config.confirm_within() {
+            if self.columns.note_doubt(key.index(), now.up) {
+                self.look_by(key.index(), now.up.after(within), now);
+            }
+        }
+        true
+    }
+
+    pub(super) fn pong(&mut self, key: Key, id: PingId, now: Now) -> bool {
+        let is_open = self.is_open(key);
+        if is_open {
+            let age = self.age(key, id);
+            self.note(key.index(), now, |watches, _, _| watches.pong(age));
+        }
+        is_open
+    }
+
+    pub(super) fn draining(&mut self, key: Key, now: Now) -> bool {
+        let is_open = self.is_open(key);
+        if is_open && self.columns.is_unsent(key.index()) {
+            self.note(key.index(), now, |watches, _, _| watches.draining());
+        }
+        is_open
+    }
+
+    pub(super) fn ping_sent(&mut self, key: Key, id: PingId, now: Now) -> bool {
+        let is_open = self.is_open(key);
+        if is_open && self.columns.is_unsent(key.index()) {
+            let age = self.age(key, id);
+            self.note(key.index(), now, |watches, _, _| watches.ping_sent(age));
+        }
+        is_open
+    }
+
+    pub(super) fn healthy(&mut self, key: Key, now: Now) -> bool {
+        let is_open = self.is_open(key);
+        if is_open && self.columns.is_login_awaited(key.index()) {
+            let look = self.note(key.index(), now, |watches, config, rng| {
+                watches.healthy(|draw| draw.share(config, rng));
+            });
+            self.look_by(key.index(), look, now);
+        }
+        is_open
+    }
+
+    pub(super) fn remove(&mut self, key: Key) -> bool {
+        let is_open = self.is_open(key);
+        if is_open {
+            self.free(key);
+            self.shrink();
+        }
+        is_open
+    }
+
+    fn free(&mut self, key: Key) {
+        let was_out = self.columns.is_out(key.index());
+        self.count_probe(was_out, false);
+        self.columns.clear(key.index());
+        self.slots.free(key);
+    }
+
+    fn shrink(&mut self) {
+        if let Some(blocks) = self.slots.shrink() {
+            self.columns.resize(blocks * BLOCK);
+            resize(&mut self.bounds, blocks);
+        }
+    }
+
+    /// The id of the ping with this number.
+    fn id(key: Key, number: u16) -> PingId {
+        let epoch = u32::from(key.generation) << 16 | key.slot & 0xffff;
+        PingId::new(Epoch(epoch), u32::from(number))
+    }
+
+    /// How many pings ago this one was sent, if on this connection.
+    fn age(&self, key: Key, id: PingId) -> Option<u32> {
+        let number = u16::try_from(id.sequence()).ok()?;
+        let age = self.columns.pings(key.index()).wrapping_sub(number);
+        (Self::id(key, number) == id).then_some(u32::from(age))
+    }
+
+    pub(super) fn network_changed(&mut self, now: Now) {
+        let is_young = |news: Pass| now.down < news.began.after(SECOND);
+        if self.config.listen_only() || self.news.is_some_and(is_young) {
+            return;
+        }
+        self.news = Some(self.pass(now, SECOND));
+    }
+
+    pub(super) fn drain(&mut self, over: Duration, now: Now) {
+        if self.drain.is_some() {
+            for slot in 0..self.slots.blocks() * BLOCK {
+                self.columns.set_new(slot, false);
+            }
+        }
+        self.drain = Some(self.pass(now, over));
+    }
+
+    fn pass(&self, now: Now, over: Duration) -> Pass {
+        Pass {
+            began: now.up,
+            millis: Ms::of(over),
+            all: self.count(),
+            done: 0,
+            slot: 0,
+        }
+    }
+
+    /// Other settings are in force from now on.
+    pub(super) fn reconfigure(&mut self, config: Config, granularity: u64, now: Now) {
+        let before = core::mem::replace(&mut self.config, config);
+        self.granularity = granularity;
+        self.waits = Waits::alone(&config);
+        self.settled = now.up.after(Duration::from_millis(1));
+        let has_trips = self.has_trips;
+        self.columns.add_for(&config, has_trips, now.up);
+        for slot in 0..self.slots.blocks() * BLOCK {
+            if self.slots.key(slot).is_none() {
+                continue;
+            }
+            let (mut open, mut facts) = self.columns.unpack(slot, &before, now.up);
+            let share = |draw: Draw| draw.share(&config, &mut self.rng);
+            let mut watches = open.at(&config, &mut facts, now.up);
+            watches.reconfigure(&before, share);
+            let look = self.pack(slot, &open, &facts, now.up);
+            self.look_by(slot, look, now);
+        }
+        self.columns.drop_but_for(&config, has_trips);
+    }
+
+    /// A tick begins.
+    pub(super) fn scan(&mut self, now: Now) -> Scan {
+        if now.down.0 - self.ticked.0 > AWAY {
+            let oldest = now.down.before(AWAY / 2);
+            for slot in 0..self.slots.blocks() * BLOCK {
+                self.columns.bring_up(slot, self.ticked, oldest);
+            }
+            for bound in &mut self.bounds {
+                *bound = oldest.packed();
+            }
+        }
+        self.ticked = now.down;
+        self.is_unfinished = true;
+        self.next = Ms(u64::MAX);
+        Scan {
+            now,
+            looks: BUDGET,
+            blocks: self.slots.blocks(),
+            wait: FAR,
+            block: None,
+        }
+    }
+
+    /// The next beat of this tick.
+    pub(super) fn beat(&mut self, scan: &mut Scan) -> Option<(Key, Beat)> {
+        if let Some(beat) = self.drain_some(scan).or_else(|| self.tell_some(scan)) {
+            return Some(beat);
+        }
+        while scan.looks > 0 {
+            let Some(block) = &mut scan.block else {
+                if !self.find_block(scan) {
+                    self.finish(scan);
+                    return None;
+                }
+                continue;
+            };
+            if block.left == 0 {
+                self.leave_block(scan);
+                continue;
+            }
+            let slot = block.at * BLOCK + block.left.trailing_zeros() as usize;
+            block.left &= block.left - 1;
+            scan.looks -= 1;
+            let Some(key) = self.slots.key(slot) else {
+                continue;
+            };
+            let (look, beat) = self.look(key, scan.now);
+            if let Some(block) = &mut scan.block {
+                block.bound = block.bound.min(look);
+            }
+            if let Some(beat) = beat {
+                return Some((key, beat));
+            }
+        }
+        None
+    }
+
+    /// Closes of what is drained as many as should be by now.
+    fn drain_some(&mut self, scan: &mut Scan) -> Option<(Key, Beat)> {
+        let mut drain = self.drain?;
+        let mut beat = None;
+        while scan.looks > 0 && drain.is_due(scan.now.down) {
+            let slot = drain.slot;
+            if slot >= self.slots.blocks() * BLOCK {
+                self.drain = None;
+                return None;
+            }
+            drain.slot += 1;
+            scan.looks -= 1;
+            let Some(key) = self.slots.key(slot) else {
+                continue;
+            };
+            if self.columns.is_new(slot) {
+                self.columns.set_new(slot, false);
+                continue;
+            }
+            drain.done += 1;
+            self.counters.drained += 1;
+            self.free(key);
+            beat = Some((key, Beat::Close(CloseReason::Drained)));
+            break;
+        }
+        self.drain = Some(drain);
+        beat
+    }
+
+    /// Tells as many of a change of network as should know by now.
+    fn tell_some(&mut self, scan: &mut Scan) -> Option<(Key, Beat)> {
+        let mut news = self.news?;
+        let mut beat = None;
+        while scan.looks > 0 && news.is_due(scan.now.down) {
+            let slot = news.slot;
+            if slot >= self.slots.blocks() * BLOCK {
+                if scan.now.down >= news.began.after(SECOND) {
+                    self.news = None;
+                }
+                return None;
+            }
+            news.slot += 1;
+            scan.looks -= 1;
+            let Some(key) = self.slots.key(slot) else {
+                continue;
+            };
+            news.done += 1;
+            beat = self.tell(key, scan.now);
+            if beat.is_some() {
+                break;
+            }
+        }
+        self.news = Some(news);
+        beat
+    }
+
+    fn tell(&mut self, key: Key, now: Now) -> Option<(Key, Beat)> {
+        let slot = key.index();
+        let (mut open, mut facts) = self.columns.unpack(slot, &self.config, now.up);
+        let mut watches = open.at(&self.config, &mut facts, now.up);
+        let beat = match watches.network_changed() {
+            Urgency::Ping => {
+                let share = Draw::Usual.share(&self.config, &mut self.rng);
+                watches.ping(Draw::Usual, share);
+                Some((key, Beat::Ping(self.next_id(key))))
+            }
+            Urgency::Nothing | Urgency::Look(_) => None,
+        };
+        let look = self.pack(slot, &open, &facts, now.up);
+        self.look_by(slot, look, now);
+        beat
+    }
+
+    /// Goes on to the next block in which something may be due. Whether there is one.
+    fn find_block(&mut self, scan: &mut Scan) -> bool {
+        let now = scan.now.down.packed();
+        let wait = |bound: &u32| bound.wrapping_sub(now) as i32;
+        while scan.blocks > 0 {
+            if self.cursor >= self.bounds.len() {
+                self.cursor = 0;
+            }
+            let ahead = self.bounds.get(self.cursor..).unwrap_or_default();
+            let ahead = ahead.get(..scan.blocks).unwrap_or(ahead);
+            let some = ahead.get(..SOME).unwrap_or(ahead);
+            if some.is_empty() {
+                return false;
+            }
+            let least = some.iter().map(wait).fold(FAR, i32::min);
+            if least > 0 {
+                scan.wait = scan.wait.min(least);
+                scan.blocks -= some.len();
+                self.cursor += some.len();
+                continue;
+            }
+            for bound in some {
+                let wait = wait(bound);
+                if wait <= 0 {
+                    break;
+                }
+                scan.wait = scan.wait.min(wait);
+                scan.blocks -= 1;
+                self.cursor += 1;
+            }
+            scan.block = Some(Block {
+                at: self.cursor,
+                left: self.slots.of_block(self.cursor),
+                bound: Ms(scan.now.down.0 + FAR as u64),
+            });
+            return true;
+        }
+        false
+    }
+
+    fn leave_block(&mut self, scan: &mut Scan) {
+        let Some(block) = scan.block.take() else {
+            return;
+        };
+        if let Some(bound) = self.bounds.get_mut(block.at) {
+            *bound = block.bound.packed();
+            scan.wait = scan
+                .wait
+                .min(block.bound.packed().wrapping_sub(scan.now.down.packed()) as i32);
+        }
+        scan.blocks -= 1;
+        self.cursor = block.at + 1;
+    }
+
+    fn finish(&mut self, scan: &Scan) {
+        self.is_unfinished = false;
+        let next = scan.now.down.0.saturating_add_signed(i64::from(scan.wait));
+        self.next = self.next.min(Ms(next));
+        self.shrink();
+    }
+
+    /// When to look at a connection again, and what to do about it now.
+    fn look(&mut self, key: Key, now: Now) -> (Ms, Option<Beat>) {
+        let slot = key.index();
+        let age = self.columns.age(slot, now.down);
+        let quiet = self
+            .waits
+            .and_then(|waits| self.columns.quiet_look(slot, waits, now.down));
+        if let Some(look) = quiet {
+            let look = age.map_or(look, |age| look.min(age));
+            if look > now.down {
+                return (look, None);
+            }
+        }
+        if age.is_some_and(|age| age <= now.down) {
+            self.free(key);
+            return (Ms(u64::MAX), Some(Beat::Close(CloseReason::MaxAge)));
+        }
+        self.look_closely(key, now)
+    }
+
+    fn look_closely(&mut self, key: Key, now: Now) -> (Ms, Option<Beat>) {
+        let slot = key.index();
+        let (mut open, mut facts) = self.columns.unpack(slot, &self.config, now.down);
+        let answer = open.answer_due();
+        // It is missed in the next tick, when it has had its whole time.
+        let is_missed_soon = answer.is_some_and(|due| now.down < due && due <= now.up);
+        let mut watches = open.at(&self.config, &mut facts, now.down);
+        let asked = watches.next_look().round_up(self.granularity);
+        let beat = watches.tick(asked.max(self.settled));
+        if !matches!(beat, open::Beat::Wait) && answer.is_some_and(|due| due <= now.down) {
+            self.counters.missed += 1;
+        }
+        match beat {
+            open::Beat::Dead(reason, _) => {
+                self.counters.convicted += 1;
+                self.free(key);
+                (Ms(u64::MAX), Some(Beat::Close(reason)))
+            }
+            open::Beat::Ping(draw) if !is_missed_soon => {
+                let share = draw.share(&self.config, &mut self.rng);
+                open.at(&self.config, &mut facts, now.up).ping(draw, share);
+                let look = self.pack(slot, &open, &facts, now.up);
+                (look, Some(Beat::Ping(self.next_id(key))))
+            }
+            open::Beat::Ping(_) | open::Beat::Wait => {
+                let look = self.pack(slot, &open, &facts, now.down);
+                (look, None)
+            }
+        }
+    }
+
+    /// Counts a ping.
+    fn next_id(&mut self, key: Key) -> PingId {
+        self.counters.pings += 1;
+        Self::id(key, self.columns.count_ping(key.index()))
+    }
+}
+
+/// So many bounds are compared at once.
+const SOME: usize = 64;
