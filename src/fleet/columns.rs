@@ -15,6 +15,9 @@ use crate::rtt::RoundTrip;
 /// So many connections share a lower bound of when one of them is due.
 pub(super) const BLOCK: usize = 32;
 
+/// Longer than all that is ever waited for, in milliseconds.
+pub(super) const FAR: i32 = i32::MAX / 2;
+
 /// What is known of a connection in a byte.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 struct Flags(u8);
@@ -70,12 +73,10 @@ const OLDEST: u64 = 6 * 24 * 3_600_000;
 
 /// What is rarely touched.
 #[derive(Clone, Copy, Debug, Default)]
-#[repr(Rust, packed(2))]
 struct Rest {
     /// The deadline of the ping that is out; else until when a verdict was put off, or
     /// when to look.
     until: u32,
-    share: u16,
     pings: u16,
     missed: u8,
     flags: Flags,
@@ -97,7 +98,11 @@ pub(super) struct Columns {
     received: Vec<u32>,
     /// What the outbound watch or the cadence counts from.
     sent: Vec<u32>,
+    /// The drawn share of the intervals.
+    share: Vec<u16>,
     rest: Vec<Rest>,
+    /// The connections of each block that wait for more than silence.
+    busy: Vec<u32>,
     /// The last message; while a login is awaited, when the connection opened.
     message: Option<Vec<u32>>,
     /// The first message that was sent since the last ping; 0 for none.
@@ -109,37 +114,6 @@ pub(super) struct Columns {
     trips: Option<Vec<Trips>>,
     /// Until when the verdict on messages was put off, where it was.
     put_off: BTreeMap<u32, u32>,
-}
-
-/// What each column has.
-macro_rules! each_column {
-    ($columns:ident, |$column:ident| $do:expr) => {{
-        let $column = &mut $columns.received;
-        $do;
-    }
-    {
-        let $column = &mut $columns.sent;
-        $do;
-    }
-    {
-        let $column = &mut $columns.rest;
-        $do;
-    }
-    if let Some($column) = &mut $columns.message {
-        $do;
-    }
-    if let Some($column) = &mut $columns.doubt {
-        $do;
-    }
-    if let Some($column) = &mut $columns.age {
-        $do;
-    }
-    if let Some($column) = &mut $columns.replaced {
-        $do;
-    }
-    if let Some($column) = &mut $columns.trips {
-        $do;
-    }};
 }
 
 pub(super) fn resize<T: Default + Clone>(column: &mut Vec<T>, len: usize) {
@@ -214,7 +188,18 @@ impl Columns {
 
     /// Makes room for so many slots.
     pub(super) fn resize(&mut self, len: usize) {
-        each_column!(self, |column| resize(column, len));
+        resize(&mut self.received, len);
+        resize(&mut self.sent, len);
+        resize(&mut self.share, len);
+        resize(&mut self.rest, len);
+        resize(&mut self.busy, len / BLOCK);
+        for column in [&mut self.message, &mut self.doubt, &mut self.age] {
+            column.iter_mut().for_each(|column| resize(column, len));
+        }
+        self.replaced
+            .iter_mut()
+            .for_each(|column| resize(column, len));
+        self.trips.iter_mut().for_each(|column| resize(column, len));
     }
 
     /// The bytes that the columns take.
@@ -225,7 +210,9 @@ impl Columns {
         let optional = [&self.message, &self.doubt, &self.age];
         of(&self.received)
             + of(&self.sent)
+            + of(&self.share)
             + of(&self.rest)
+            + of(&self.busy)
             + optional.into_iter().flatten().map(of).sum::<usize>()
             + self.replaced.as_ref().map_or(0, of)
             + self.trips.as_ref().map_or(0, of)
@@ -315,25 +302,95 @@ impl Columns {
         rest.pings
     }
 
-    /// When to look at a connection of which only the two silences are watched, and
-    /// which does not wait for anything; `None` where there is more to know, or where it
-    /// was last packed so long ago that its times are to be packed anew.
+    /// Looks at a block: which of the taken slots are to be looked at more closely, and
+    /// when the next look at the others is due. It goes over all of them without a
+    /// branch.
     #[inline]
-    pub(super) fn quiet_look(&self, slot: usize, waits: Waits, now: Ms) -> Option<Ms> {
-        let rest = self.rest.get(slot)?;
-        if rest.flags.has(Flags::OUT | Flags::PUT_OFF | Flags::LOGIN)
-            || now.near(rest.until) < now.before(OLDEST)
-        {
+    pub(super) fn look(&self, block: usize, taken: u32, silence: Silence, now: Ms) -> (u32, Ms) {
+        let (Some(received), Some(sent), Some(share)) = (
+            of_block(&self.received, block),
+            of_block(&self.sent, block),
+            of_block(&self.share, block),
+        ) else {
+            return (taken, now);
+        };
+        let mut left = [0; BLOCK];
+        for ((left, received), share) in left.iter_mut().zip(received).zip(share) {
+            let ago = (now.packed() << 1).wrapping_sub(received & !1) as i32 >> 1;
+            *left = silence.inbound.of(*share) - ago;
+        }
+        if let Some(outbound) = silence.outbound {
+            for ((left, sent), share) in left.iter_mut().zip(sent).zip(share) {
+                let ago = now.packed().wrapping_sub(*sent) as i32;
+                *left = outbound.of(*share).wrapping_sub(ago).min(*left);
+            }
+        }
+        let until = |column: &Option<Vec<u32>>, then: i32, left: &mut [i32; BLOCK]| {
+            let column = column.as_ref().and_then(|them| of_block(them, block));
+            for (left, at) in left.iter_mut().zip(column.into_iter().flatten()) {
+                let ahead = at.wrapping_sub(now.packed()) as i32;
+                *left = ahead.wrapping_add(then).min(*left);
+            }
+        };
+        if let Some(timeout) = silence.messages {
+            until(&self.message, timeout, &mut left);
+        }
+        until(&self.age, 0, &mut left);
+
+        let busy = self.busy.get(block).copied().unwrap_or(u32::MAX);
+        let quiet = taken & !busy;
+        let (mut due, mut least) = (0, FAR);
+        for (slot, left) in left.iter().enumerate() {
+            let is_due = *left <= 0;
+            due |= u32::from(is_due) << slot;
+            let counts = quiet >> slot & 1 == 1 && !is_due;
+            least = least.min(if counts { *left } else { FAR });
+        }
+        (due & quiet | taken & busy, Ms(now.0 + least as u64))
+    }
+
+    /// Looks at a connection whose ping is out, and of which nothing but silence is
+    /// watched: when to look again. `None` where it is to be looked at more closely.
+    pub(super) fn look_at_probe(&mut self, slot: usize, silence: Silence, now: Ms) -> Option<Ms> {
+        if silence.messages.is_some() || self.age.is_some() {
             return None;
         }
-        let share = Fraction::from_bits(rest.share);
-        let received = now.near_with(*self.received.get(slot)?);
-        let inbound = Ms(received.0 + waits.of(share, waits.inbound));
-        let Some(outbound) = waits.outbound else {
-            return Some(inbound);
+        let rest = self.rest.get_mut(slot)?;
+        let received = self.received.get_mut(slot)?;
+        let share = *self.share.get(slot)?;
+        let is_fresh = *received & 1 == 1;
+        if !rest.flags.has(Flags::OUT) {
+            return None;
+        }
+        let when = |from: Ms, lasts: i32| {
+            let due = Ms(from.0.saturating_add_signed(i64::from(lasts)));
+            if due > now || is_fresh {
+                due
+            } else {
+                Ms(now.0.saturating_add_signed(i64::from(lasts)))
+            }
         };
-        let sent = now.near(*self.sent.get(slot)?);
-        Some(inbound.min(Ms(sent.0 + waits.of(share, outbound))))
+        let mut look = when(now.near_with(*received), silence.inbound.of(share));
+        if let Some(outbound) = silence.outbound {
+            let sent = now.near(*self.sent.get(slot)?);
+            look = look.min(when(sent, outbound.of(share)));
+        }
+        if !is_fresh {
+            look = look.min(now.near(rest.until));
+        }
+        if look <= now {
+            return None;
+        }
+        if is_fresh {
+            // What came in ends the probe, as `Open::received` does.
+            *received &= !1;
+            let over = Flags::OUT | Flags::PUT_OFF | Flags::URGENT;
+            rest.flags.set(over, false);
+            rest.missed = 0;
+            rest.until = look.packed();
+            self.set_busy(slot, false);
+        }
+        Some(look)
     }
 
     /// Forgets what was known of this slot.
@@ -347,7 +404,15 @@ impl Columns {
         if let Some(trips) = self.trips.as_mut().and_then(|them| them.get_mut(slot)) {
             *trips = Trips::default();
         }
+        self.set_busy(slot, false);
         self.put_off.remove(&(slot as u32));
+    }
+
+    fn set_busy(&mut self, slot: usize, is_busy: bool) {
+        if let Some(busy) = self.busy.get_mut(slot / BLOCK) {
+            let bit = 1 << (slot % BLOCK);
+            *busy = if is_busy { *busy | bit } else { *busy & !bit };
+        }
     }
 
     pub(super) fn set_age(&mut self, slot: usize, due: Ms) {
@@ -411,7 +476,7 @@ impl Columns {
                 .as_ref()
                 .and_then(|them| them.get(slot).copied())
                 .unwrap_or_default(),
-            share: Fraction::from_bits(rest.share),
+            share: Fraction::from_bits(self.share.get(slot).copied().unwrap_or_default()),
             draw: if flags.has(Flags::PHASE) {
                 Draw::First
             } else {
@@ -485,12 +550,16 @@ impl Columns {
             flags.set(Flags::NEW, rest.flags.has(Flags::NEW));
             *rest = Rest {
                 until: until.packed(),
-                share: open.share.bits(),
                 pings: rest.pings,
                 missed,
                 flags,
             };
         }
+        if let Some(share) = self.share.get_mut(slot) {
+            *share = open.share.bits();
+        }
+        let busy = Flags::OUT | Flags::PUT_OFF | Flags::LOGIN;
+        self.set_busy(slot, flags.has(busy) || open.messages_put_off.is_some());
         if let Some(replaced) = self.replaced.as_mut().and_then(|them| them.get_mut(slot)) {
             *replaced = open.replaced;
         }
@@ -561,27 +630,76 @@ impl Trips {
     }
 }
 
-/// The silences that trigger a ping.
+/// What is watched of a connection of which no ping is out, where that is silence alone.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Waits {
-    inbound: Duration,
-    outbound: Option<Duration>,
+pub(super) struct Silence {
+    inbound: Wait,
+    outbound: Option<Wait>,
+    messages: Option<i32>,
 }
 
-impl Waits {
-    /// `None` where these settings watch more than the two silences.
+impl Silence {
+    /// `None` where these settings watch more.
     pub(super) fn alone(config: &Config) -> Option<Self> {
-        let is_more = !config.watches_silence()
-            || config.message_timeout().is_some()
-            || config.confirm_within().is_some();
-        (!is_more).then(|| Self {
-            inbound: config.ping_interval(),
-            outbound: config.outbound_interval(),
+        if config.always_ping() || config.confirm_within().is_some() {
+            return None;
+        }
+        let inbound = if config.listen_only() {
+            Wait::whole(config.idle_timeout())
+        } else {
+            Wait::share_of(config.ping_interval())
+        };
+        Some(Self {
+            inbound,
+            outbound: config.outbound_interval().map(Wait::share_of),
+            messages: config
+                .message_timeout()
+                .map(|timeout| Ms::of(timeout) as i32),
         })
+    }
+}
+
+/// How long a silence may last: in milliseconds, where an interval has whole ones and is
+/// shorter than 65 s; else it is a little shorter than it should be.
+#[derive(Clone, Copy, Debug)]
+struct Wait {
+    /// In 16 bits, so that a share of it takes 32.
+    scaled: u32,
+    shift: u32,
+    /// All of it, whatever the share.
+    share: u32,
+    round: u32,
+}
+
+impl Wait {
+    fn share_of(interval: Duration) -> Self {
+        let millis = interval.as_millis() as u32; // A day fits.
+        let shift = (u32::BITS - millis.leading_zeros()).saturating_sub(16);
+        let round = if shift == 0 { 0xffff } else { 0 };
+        Self {
+            scaled: millis >> shift,
+            shift,
+            share: 0,
+            round,
+        }
+    }
+
+    fn whole(timeout: Duration) -> Self {
+        Self {
+            share: 0xffff,
+            ..Self::share_of(timeout)
+        }
     }
 
     #[inline]
-    fn of(self, share: Fraction, interval: Duration) -> u64 {
-        Ms::of(share.of(interval))
+    fn of(self, share: u16) -> i32 {
+        let parts = (u32::from(share) | self.share) + 1;
+        let scaled = (self.scaled * parts + self.round) >> 16;
+        (scaled << self.shift).max(1) as i32
     }
+}
+
+fn of_block<T>(column: &[T], block: usize) -> Option<&[T; BLOCK]> {
+    let slots = column.get(block * BLOCK..(block + 1) * BLOCK)?;
+    slots.try_into().ok()
 }

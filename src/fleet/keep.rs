@@ -4,7 +4,7 @@ use alloc::vec::Vec;
 use core::time::Duration;
 
 use super::clock::Ms;
-use super::columns::{BLOCK, Columns, Waits, resize};
+use super::columns::{BLOCK, Columns, FAR, Silence, resize};
 use super::slots::Slots;
 use super::{Beat, Counters, Key};
 use crate::action::CloseReason;
@@ -21,9 +21,6 @@ pub(super) const BUDGET: u32 = 4096;
 /// After so long without a tick all times are brought up to what can be told: 12 days.
 const AWAY: u64 = 12 * 24 * 3_600_000;
 
-/// Later than all that is ever waited for.
-const FAR: i32 = i32::MAX;
-
 /// Two instants around the caller's, in whole milliseconds.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Now {
@@ -36,8 +33,8 @@ pub(super) struct Now {
 #[derive(Debug)]
 pub(super) struct Keep {
     config: Config,
-    /// Where these settings watch the two silences and nothing else.
-    waits: Option<Waits>,
+    /// Where these settings watch silence and nothing else.
+    silence: Option<Silence>,
     max_age: Option<Duration>,
     has_trips: bool,
     /// Deadlines are multiples of so many milliseconds.
@@ -110,7 +107,7 @@ struct Block {
 impl Keep {
     pub(super) fn new(config: Config, seed: u64) -> Self {
         let mut keep = Self {
-            waits: Waits::alone(&config),
+            silence: Silence::alone(&config),
             config,
             max_age: None,
             has_trips: false,
@@ -409,7 +406,7 @@ impl Keep {
     pub(super) fn reconfigure(&mut self, config: Config, granularity: u64, now: Now) {
         let before = core::mem::replace(&mut self.config, config);
         self.granularity = granularity;
-        self.waits = Waits::alone(&config);
+        self.silence = Silence::alone(&config);
         self.settled = now.up.after(Duration::from_millis(1));
         let has_trips = self.has_trips;
         self.columns.add_for(&config, has_trips, now.up);
@@ -437,13 +434,17 @@ impl Keep {
             for bound in &mut self.bounds {
                 *bound = oldest.packed();
             }
+            self.next = now.down;
         }
+        let is_early = self.deadline().is_none_or(|deadline| now.down < deadline);
         self.ticked = now.down;
-        self.is_unfinished = true;
-        self.next = Ms(u64::MAX);
+        if !is_early {
+            self.is_unfinished = true;
+            self.next = Ms(u64::MAX);
+        }
         Scan {
             now,
-            looks: BUDGET,
+            looks: if is_early { 0 } else { BUDGET },
             blocks: self.slots.blocks(),
             wait: FAR,
             block: None,
@@ -587,10 +588,18 @@ impl Keep {
                 scan.blocks -= 1;
                 self.cursor += 1;
             }
+            let taken = self.slots.of_block(self.cursor);
+            let (left, bound) = match self.silence {
+                Some(silence) => self
+                    .columns
+                    .look(self.cursor, taken, silence, scan.now.down),
+                None => (taken, Ms(scan.now.down.0 + FAR as u64)),
+            };
+            scan.looks = scan.looks.saturating_sub(1);
             scan.block = Some(Block {
                 at: self.cursor,
-                left: self.slots.of_block(self.cursor),
-                bound: Ms(scan.now.down.0 + FAR as u64),
+                left,
+                bound,
             });
             return true;
         }
@@ -621,16 +630,15 @@ impl Keep {
     /// When to look at a connection again, and what to do about it now.
     fn look(&mut self, key: Key, now: Now) -> (Ms, Option<Beat>) {
         let slot = key.index();
-        let age = self.columns.age(slot, now.down);
-        let quiet = self
-            .waits
-            .and_then(|waits| self.columns.quiet_look(slot, waits, now.down));
-        if let Some(look) = quiet {
-            let look = age.map_or(look, |age| look.min(age));
-            if look > now.down {
+        let was_out = self.columns.is_out(slot);
+        if let Some(silence) = self.silence.filter(|_| was_out) {
+            if let Some(look) = self.columns.look_at_probe(slot, silence, now.down) {
+                let is_out = self.columns.is_out(slot);
+                self.count_probe(was_out, is_out);
                 return (look, None);
             }
         }
+        let age = self.columns.age(slot, now.down);
         if age.is_some_and(|age| age <= now.down) {
             self.free(key);
             return (Ms(u64::MAX), Some(Beat::Close(CloseReason::MaxAge)));
