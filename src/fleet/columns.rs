@@ -74,8 +74,7 @@ const OLDEST: u64 = 6 * 24 * 3_600_000;
 /// What is rarely touched.
 #[derive(Clone, Copy, Debug, Default)]
 struct Rest {
-    /// The deadline of the ping that is out; else until when a verdict was put off, or
-    /// when to look.
+    /// The deadline of the ping that is out; else until when a verdict was put off.
     until: u32,
     pings: u16,
     missed: u8,
@@ -387,7 +386,6 @@ impl Columns {
             let over = Flags::OUT | Flags::PUT_OFF | Flags::URGENT;
             rest.flags.set(over, false);
             rest.missed = 0;
-            rest.until = look.packed();
             self.set_busy(slot, false);
         }
         Some(look)
@@ -496,7 +494,7 @@ impl Columns {
         (open, facts)
     }
 
-    /// Keeps the connection as it is now, and when to look at it, which is returned.
+    /// Keeps the connection as it is now.
     pub(super) fn pack(
         &mut self,
         slot: usize,
@@ -504,10 +502,8 @@ impl Columns {
         facts: &Facts<Ms>,
         config: &Config,
         now: Ms,
-    ) -> Ms {
-        let (mut open, mut facts) = (*open, *facts);
+    ) {
         let oldest = now.before(OLDEST);
-        let look = open.at(config, &mut facts, now).next_look();
         let alive = match facts.received {
             Some(received) if !config.strict_pongs() => received.max(open.alive),
             _ => open.alive,
@@ -528,7 +524,7 @@ impl Columns {
                 flags.set(Flags::PUT_OFF, true);
                 until
             }
-            Probe::None => look,
+            Probe::None => now,
         };
         flags.set_answer(open.answer);
         flags.set(Flags::LOGIN, is_login);
@@ -575,7 +571,6 @@ impl Columns {
             }
             _ => {}
         }
-        look
     }
 
     /// What is older than this is as old as this, so that its age can still be told.

@@ -18,6 +18,9 @@ use crate::time::{SECOND, Timeline};
 /// So many connections are looked at in one tick.
 pub(super) const BUDGET: u32 = 4096;
 
+/// To look at a block without a branch costs as much as this many looks.
+const LOOKS_A_BLOCK: u32 = 2;
+
 /// After so long without a tick all times are brought up to what can be told: 12 days.
 const AWAY: u64 = 12 * 24 * 3_600_000;
 
@@ -49,6 +52,8 @@ pub(super) struct Keep {
     cursor: usize,
     is_unfinished: bool,
     ticked: Ms,
+    /// When the tick was asked for that looks at all.
+    asked: Ms,
     /// What is overdue since other settings are in force is late from here on only.
     settled: Ms,
     drain: Option<Pass>,
@@ -119,6 +124,7 @@ impl Keep {
             cursor: 0,
             is_unfinished: false,
             ticked: Ms::ORIGIN,
+            asked: Ms::ORIGIN,
             settled: Ms::ORIGIN,
             drain: None,
             news: None,
@@ -205,7 +211,7 @@ impl Keep {
         }
         let is_later = self.drain.is_some_and(|drain| drain.slot <= slot);
         self.columns.set_new(slot, is_later);
-        let look = self.pack(slot, &open, &facts, now.up);
+        let look = self.pack(slot, open, facts, now.up);
         self.look_by(slot, look, now);
         Some(key)
     }
@@ -228,14 +234,24 @@ impl Keep {
     }
 
     /// Keeps what is known of a connection. Returns when to look at it.
-    fn pack(&mut self, slot: usize, open: &Open<Ms>, facts: &Facts<Ms>, at: Ms) -> Ms {
+    fn pack(&mut self, slot: usize, mut open: Open<Ms>, mut facts: Facts<Ms>, now: Ms) -> Ms {
         let was_out = self.columns.is_out(slot);
-        let look = self.columns.pack(slot, open, facts, &self.config, at);
+        self.columns.pack(slot, &open, &facts, &self.config, now);
         let is_out = self.columns.is_out(slot);
         self.count_probe(was_out, is_out);
+        let probed = match self.silence {
+            Some(silence) if is_out => self.columns.look_at_probe(slot, silence, now),
+            _ => None,
+        };
+        let look = match probed {
+            Some(look) => look,
+            None => open.at(&self.config, &mut facts, now).next_look(),
+        };
         // What is overdue is asked for 1 ms later.
-        let look = look.max(Ms(at.0 + 1));
-        self.columns.age(slot, at).map_or(look, |age| look.min(age))
+        let look = look.max(Ms(now.0 + 1));
+        self.columns
+            .age(slot, now)
+            .map_or(look, |age| look.min(age))
     }
 
     fn count_probe(&mut self, was_out: bool, is_out: bool) {
@@ -266,7 +282,7 @@ impl Keep {
         let (mut open, mut facts) = self.columns.unpack(slot, &self.config, now.up);
         let mut watches = open.at(&self.config, &mut facts, now.up);
         fact(&mut watches, &self.config, &mut self.rng);
-        self.pack(slot, &open, &facts, now.up)
+        self.pack(slot, open, facts, now.up)
     }
 
     #[inline]
@@ -418,7 +434,7 @@ impl Keep {
             let share = |draw: Draw| draw.share(&config, &mut self.rng);
             let mut watches = open.at(&config, &mut facts, now.up);
             watches.reconfigure(&before, share);
-            let look = self.pack(slot, &open, &facts, now.up);
+            let look = self.pack(slot, open, facts, now.up);
             self.look_by(slot, look, now);
         }
         self.columns.drop_but_for(&config, has_trips);
@@ -436,7 +452,11 @@ impl Keep {
             }
             self.next = now.down;
         }
-        let is_early = self.deadline().is_none_or(|deadline| now.down < deadline);
+        let deadline = self.deadline();
+        let is_early = deadline.is_none_or(|deadline| now.down < deadline);
+        if !self.is_unfinished {
+            self.asked = deadline.unwrap_or(now.down);
+        }
         self.ticked = now.down;
         if !is_early {
             self.is_unfinished = true;
@@ -553,7 +573,7 @@ impl Keep {
             }
             Urgency::Nothing | Urgency::Look(_) => None,
         };
-        let look = self.pack(slot, &open, &facts, now.up);
+        let look = self.pack(slot, open, facts, now.up);
         self.look_by(slot, look, now);
         beat
     }
@@ -595,7 +615,7 @@ impl Keep {
                     .look(self.cursor, taken, silence, scan.now.down),
                 None => (taken, Ms(scan.now.down.0 + FAR as u64)),
             };
-            scan.looks = scan.looks.saturating_sub(1);
+            scan.looks = scan.looks.saturating_sub(LOOKS_A_BLOCK);
             scan.block = Some(Block {
                 at: self.cursor,
                 left,
@@ -653,7 +673,12 @@ impl Keep {
         // It is missed in the next tick, when it has had its whole time.
         let is_missed_soon = answer.is_some_and(|due| now.down < due && due <= now.up);
         let mut watches = open.at(&self.config, &mut facts, now.down);
-        let asked = watches.next_look().round_up(self.granularity);
+        let is_in_time = now.down <= self.asked.after(self.config.late_tolerance());
+        let asked = if is_in_time {
+            now.down // Nothing that is due can be late.
+        } else {
+            watches.next_look().round_up(self.granularity)
+        };
         let beat = watches.tick(asked.max(self.settled));
         if !matches!(beat, open::Beat::Wait) && answer.is_some_and(|due| due <= now.down) {
             self.counters.missed += 1;
@@ -667,11 +692,11 @@ impl Keep {
             open::Beat::Ping(draw) if !is_missed_soon => {
                 let share = draw.share(&self.config, &mut self.rng);
                 open.at(&self.config, &mut facts, now.up).ping(draw, share);
-                let look = self.pack(slot, &open, &facts, now.up);
+                let look = self.pack(slot, open, facts, now.up);
                 (look, Some(Beat::Ping(self.next_id(key))))
             }
             open::Beat::Ping(_) | open::Beat::Wait => {
-                let look = self.pack(slot, &open, &facts, now.down);
+                let look = self.pack(slot, open, facts, now.down);
                 (look, None)
             }
         }
