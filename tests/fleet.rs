@@ -7,6 +7,8 @@
 
 #[path = "fleet/both.rs"]
 mod both;
+#[path = "fleet/own.rs"]
+mod own;
 
 use core::time::Duration;
 
@@ -141,6 +143,30 @@ proptest! {
         steps in vec(step(any_config()), 0..120),
     ) {
         play(config, 1, start, steps);
+    }
+
+    /// Hours in place of milliseconds, for a hundred days and more.
+    #[test]
+    fn the_end_of_its_clock_is_not_seen(
+        count in 1..40_usize,
+        late_tolerance in 1..5_u64,
+        steps in vec(step(Just(Config::default())), 0..300),
+    ) {
+        let hour = |hours| Duration::from_secs(3600 * hours);
+        let config = exact()
+            .ping_interval(hour(20))
+            .send_interval(None)
+            .pong_timeout(hour(9))
+            .late_tolerance(hour(late_tolerance))
+            .build()
+            .unwrap();
+        let steps = steps.into_iter().filter_map(|step| match step {
+            Step::Sleep(millis) => Some(Step::Sleep(millis * 3_600_000)),
+            Step::Reconfigure(_) => None,
+            step => Some(step),
+        });
+        let steps: Vec<_> = steps.collect();
+        Both::new(config, count, Duration::ZERO).play(&steps);
     }
 
     #[test]

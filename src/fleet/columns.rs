@@ -69,7 +69,7 @@ impl Flags {
 
 /// What is older is kept as of this age, so that it can still be told; a time kept in
 /// 31 bits is told within 12 days.
-const OLDEST: u64 = 6 * 24 * 3_600_000;
+pub(super) const OLDEST: u64 = 6 * 24 * 3_600_000;
 
 /// What is rarely touched.
 #[derive(Clone, Copy, Debug, Default)]

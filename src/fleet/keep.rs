@@ -4,7 +4,7 @@ use alloc::vec::Vec;
 use core::time::Duration;
 
 use super::clock::Ms;
-use super::columns::{BLOCK, Columns, FAR, Silence, resize};
+use super::columns::{BLOCK, Columns, FAR, OLDEST, Silence, resize};
 use super::slots::Slots;
 use super::{Beat, Counters, Key};
 use crate::action::CloseReason;
@@ -21,8 +21,9 @@ pub(super) const BUDGET: u32 = 4096;
 /// To look at a block without a branch costs as much as this many looks.
 const LOOKS_A_BLOCK: u32 = 2;
 
-/// After so long without a tick all times are brought up to what can be told: 12 days.
-const AWAY: u64 = 12 * 24 * 3_600_000;
+/// After so long without a tick all times are brought up to what can be told: 5 days, in
+/// milliseconds. A look leaves none that is older than a week, and 12 days can be told.
+const AWAY: u64 = 5 * 24 * 3_600_000;
 
 /// Two instants around the caller's, in whole milliseconds.
 #[derive(Clone, Copy, Debug)]
@@ -52,6 +53,8 @@ pub(super) struct Keep {
     cursor: usize,
     is_unfinished: bool,
     ticked: Ms,
+    /// All that was kept then is in the last days before, or in the days since.
+    kept: Ms,
     /// When the tick was asked for that looks at all.
     asked: Ms,
     /// What is overdue since other settings are in force is late from here on only.
@@ -124,6 +127,7 @@ impl Keep {
             cursor: 0,
             is_unfinished: false,
             ticked: Ms::ORIGIN,
+            kept: Ms::ORIGIN,
             asked: Ms::ORIGIN,
             settled: Ms::ORIGIN,
             drain: None,
@@ -426,6 +430,8 @@ impl Keep {
         self.settled = now.up.after(Duration::from_millis(1));
         let has_trips = self.has_trips;
         self.columns.add_for(&config, has_trips, now.up);
+        self.bounds.fill(now.down.packed().wrapping_add(FAR as u32));
+        self.next = Ms(u64::MAX);
         for slot in 0..self.slots.blocks() * BLOCK {
             if self.slots.key(slot).is_none() {
                 continue;
@@ -440,24 +446,37 @@ impl Keep {
         self.columns.drop_but_for(&config, has_trips);
     }
 
+    /// Time goes on to this instant. What was kept long ago is kept as of an age that can
+    /// be told.
+    #[inline]
+    pub(super) fn advance(&mut self, now: Now) {
+        if now.down.0 - self.kept.0 > AWAY {
+            self.bring_up(now.down);
+        }
+    }
+
+    #[cold]
+    fn bring_up(&mut self, now: Ms) {
+        let oldest = now.before(OLDEST);
+        for slot in 0..self.slots.blocks() * BLOCK {
+            self.columns.bring_up(slot, self.kept, oldest);
+        }
+        for bound in &mut self.bounds {
+            *bound = oldest.packed();
+        }
+        self.next = oldest;
+        self.kept = now;
+    }
+
     /// A tick begins.
     pub(super) fn scan(&mut self, now: Now) -> Scan {
-        if now.down.0 - self.ticked.0 > AWAY {
-            let oldest = now.down.before(AWAY / 2);
-            for slot in 0..self.slots.blocks() * BLOCK {
-                self.columns.bring_up(slot, self.ticked, oldest);
-            }
-            for bound in &mut self.bounds {
-                *bound = oldest.packed();
-            }
-            self.next = now.down;
-        }
         let deadline = self.deadline();
         let is_early = deadline.is_none_or(|deadline| now.down < deadline);
         if !self.is_unfinished {
             self.asked = deadline.unwrap_or(now.down);
         }
         self.ticked = now.down;
+        self.kept = now.down;
         if !is_early {
             self.is_unfinished = true;
             self.next = Ms(u64::MAX);

@@ -189,13 +189,14 @@ impl<I: Instant> Fleet<I> {
     #[inline]
     pub fn at(&mut self, now: I) -> At<'_, I> {
         self.clock.advance(now);
-        let up = self.clock.rounded_up();
+        let now = Now {
+            down: self.clock.rounded_down(),
+            up: self.clock.rounded_up(),
+        };
+        self.keep.advance(now);
         At {
-            now: Now {
-                down: self.clock.rounded_down(),
-                up,
-            },
-            stamp: up.packed_with(true),
+            now,
+            stamp: now.up.packed_with(true),
             fleet: self,
         }
     }

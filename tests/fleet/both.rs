@@ -1,4 +1,5 @@
 //! A fleet and as many single machines, which are told the same.
+#![allow(unreachable_pub)]
 
 use core::time::Duration;
 use std::collections::BTreeMap;
