@@ -609,6 +609,14 @@ impl<T: Timeline> Watches<'_, T> {
         }
     }
 
+    /// The ping that is out was taken only now: the answer has its whole time from here.
+    #[cfg(all(feature = "async", feature = "std"))]
+    pub(crate) fn ping_taken(&mut self) {
+        if self.open.is_answer_awaited() {
+            self.answer_counts_from_now();
+        }
+    }
+
     fn answer_counts_from_now(&mut self) {
         self.pinged_now();
         if let Probe::Out(ping) = self.open.probe {

@@ -65,6 +65,8 @@ impl Timeline for Ms {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Clock<I> {
     origin: Option<I>,
+    /// What the origin is.
+    base: Ms,
     /// Nanoseconds since the origin; never goes back.
     latest: u64,
 }
@@ -73,6 +75,17 @@ impl<I: Instant> Clock<I> {
     pub(super) const fn new() -> Self {
         Self {
             origin: None,
+            base: Ms::ORIGIN,
+            latest: 0,
+        }
+    }
+
+    /// At this instant it is that late.
+    #[cfg(all(feature = "async", feature = "std"))]
+    pub(super) const fn from(base: Ms, origin: I) -> Self {
+        Self {
+            origin: Some(origin),
+            base,
             latest: 0,
         }
     }
@@ -86,16 +99,16 @@ impl<I: Instant> Clock<I> {
 
     /// What has begun by now counts from here.
     pub(super) const fn rounded_up(&self) -> Ms {
-        Ms(Ms::ORIGIN.0 + self.latest.div_ceil(NANOS))
+        Ms(self.base.0 + self.latest.div_ceil(NANOS))
     }
 
     /// What is due by now is due by here.
     pub(super) const fn rounded_down(&self) -> Ms {
-        Ms(Ms::ORIGIN.0 + self.latest / NANOS)
+        Ms(self.base.0 + self.latest / NANOS)
     }
 
     pub(super) fn instant(&self, at: Ms) -> Option<I> {
-        let since = Duration::from_millis(at.0.saturating_sub(Ms::ORIGIN.0));
+        let since = Duration::from_millis(at.0.saturating_sub(self.base.0));
         Some(self.origin?.saturating_add(since))
     }
 }

@@ -8,7 +8,7 @@ use core::time::Duration;
 
 use super::clock::Ms;
 use crate::Config;
-use crate::open::{Answer, Facts, Login, News, Open, Ping, Probe, Proof};
+use crate::open::{self, Answer, Login, News, Open, Ping, Probe, Proof};
 use crate::random::{Draw, Fraction};
 use crate::rtt::RoundTrip;
 
@@ -217,6 +217,14 @@ impl Columns {
             + self.trips.as_ref().map_or(0, of)
     }
 
+    pub(super) fn facts<'a>(&'a mut self, config: &'a Config, now: Ms) -> Facts<'a> {
+        Facts {
+            columns: self,
+            config,
+            now,
+        }
+    }
+
     #[inline]
     pub(super) fn note_received(&mut self, slot: usize, stamp: u32) {
         if let Some(received) = self.received.get_mut(slot) {
@@ -406,6 +414,16 @@ impl Columns {
         self.put_off.remove(&(slot as u32));
     }
 
+    /// All counts from now on.
+    #[cfg(all(feature = "async", feature = "std"))]
+    pub(super) fn restart(&mut self, slot: usize, now: Ms) {
+        self.note_received(slot, now.packed_with(false));
+        self.note_sent(slot, now);
+        if let Some(message) = self.message.as_mut().and_then(|them| them.get_mut(slot)) {
+            *message = now.packed();
+        }
+    }
+
     fn set_busy(&mut self, slot: usize, is_busy: bool) {
         if let Some(busy) = self.busy.get_mut(slot / BLOCK) {
             let bit = 1 << (slot % BLOCK);
@@ -426,7 +444,12 @@ impl Columns {
     }
 
     /// The connection, as the rules know it; what came in is taken in.
-    pub(super) fn unpack(&self, slot: usize, config: &Config, now: Ms) -> (Open<Ms>, Facts<Ms>) {
+    pub(super) fn unpack(
+        &self,
+        slot: usize,
+        config: &Config,
+        now: Ms,
+    ) -> (Open<Ms>, open::Facts<Ms>) {
         let rest = self.rest(slot);
         let flags = rest.flags;
         let packed = self.received.get(slot).copied().unwrap_or_default();
@@ -455,7 +478,7 @@ impl Columns {
             Probe::None
         };
         let put_off = self.put_off.get(&(slot as u32));
-        let mut facts = Facts {
+        let mut facts = open::Facts {
             received: Some(received),
             sent,
         };
@@ -499,7 +522,7 @@ impl Columns {
         &mut self,
         slot: usize,
         open: &Open<Ms>,
-        facts: &Facts<Ms>,
+        facts: &open::Facts<Ms>,
         config: &Config,
         now: Ms,
     ) {
@@ -621,6 +644,33 @@ impl Trips {
             pinged: pinged.packed(),
             smoothed: round_trip.map_or(0, |trip| millis(trip.smoothed()).max(1)),
             variance: round_trip.map_or(0, |trip| millis(trip.variance())),
+        }
+    }
+}
+
+/// Where what happened to connections since the last look is taken in.
+#[derive(Debug)]
+pub(super) struct Facts<'a> {
+    columns: &'a mut Columns,
+    config: &'a Config,
+    now: Ms,
+}
+
+impl Facts<'_> {
+    pub(super) fn received(&mut self, slot: usize, at: Ms) {
+        if !self.config.strict_pongs() {
+            self.columns.note_received(slot, at.packed_with(true));
+        }
+    }
+
+    pub(super) fn message(&mut self, slot: usize, at: Ms) {
+        self.columns.note_message(slot, at);
+    }
+
+    pub(super) fn sent(&mut self, slot: usize, at: Ms) {
+        let before = self.columns.sent.get(slot).map(|sent| self.now.near(*sent));
+        if !self.config.always_ping() && before < Some(at) {
+            self.columns.note_sent(slot, at);
         }
     }
 }

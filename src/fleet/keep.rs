@@ -4,13 +4,13 @@ use alloc::vec::Vec;
 use core::time::Duration;
 
 use super::clock::Ms;
-use super::columns::{BLOCK, Columns, FAR, OLDEST, Silence, resize};
+use super::columns::{BLOCK, Columns, FAR, Facts, OLDEST, Silence, resize};
 use super::slots::Slots;
 use super::{Beat, Counters, Key};
 use crate::action::CloseReason;
 use crate::config::Config;
 use crate::event::{Epoch, PingId};
-use crate::open::{self, Facts, Open, Urgency, Watches};
+use crate::open::{self, Open, Urgency, Watches};
 use crate::random::{Draw, Fraction, Rng};
 use crate::rtt::RoundTrip;
 use crate::time::{SECOND, Timeline};
@@ -32,6 +32,50 @@ pub(super) struct Now {
     pub(super) down: Ms,
     /// What begins now counts from then.
     pub(super) up: Ms,
+}
+
+/// Who holds the connections, where that is not the caller alone.
+pub(super) trait Owners {
+    /// A connection that ends leaves; else it stays until its owner leaves.
+    const LEAVE_AT_ONCE: bool;
+
+    /// Takes in what the owners of a block have noted.
+    fn take_in(&self, block: usize, taken: u32, keep: &mut Facts<'_>);
+
+    /// The connections of a block that nobody is to look at now.
+    fn held(&self, block: usize) -> u32;
+
+    /// Whether this connection has ended, and only its owner has not left.
+    fn has_ended(&self, slot: usize) -> bool;
+
+    /// By the rules this connection is dead. Whether it may be convicted now.
+    fn is_dead(&self, slot: usize) -> bool;
+
+    /// By the rules it is not.
+    fn is_alive(&self, slot: usize);
+}
+
+/// The caller holds all keys, and has read what there was before the tick.
+pub(super) struct Caller;
+
+impl Owners for Caller {
+    const LEAVE_AT_ONCE: bool = true;
+
+    fn take_in(&self, _: usize, _: u32, _: &mut Facts<'_>) {}
+
+    fn held(&self, _: usize) -> u32 {
+        0
+    }
+
+    fn has_ended(&self, _: usize) -> bool {
+        false
+    }
+
+    fn is_dead(&self, _: usize) -> bool {
+        true
+    }
+
+    fn is_alive(&self, _: usize) {}
 }
 
 #[derive(Debug)]
@@ -202,6 +246,10 @@ impl Keep {
             Some(slot) => slot,
             None => self.grow(now)?,
         };
+        self.open_in(slot, now)
+    }
+
+    fn open_in(&mut self, slot: usize, now: Now) -> Option<Key> {
         let key = self.slots.take(slot)?;
         let (open, facts) = Open::new(
             &self.config,
@@ -238,7 +286,7 @@ impl Keep {
     }
 
     /// Keeps what is known of a connection. Returns when to look at it.
-    fn pack(&mut self, slot: usize, mut open: Open<Ms>, mut facts: Facts<Ms>, now: Ms) -> Ms {
+    fn pack(&mut self, slot: usize, mut open: Open<Ms>, mut facts: open::Facts<Ms>, now: Ms) -> Ms {
         let was_out = self.columns.is_out(slot);
         self.columns.pack(slot, &open, &facts, &self.config, now);
         let is_out = self.columns.is_out(slot);
@@ -469,7 +517,7 @@ impl Keep {
     }
 
     /// A tick begins.
-    pub(super) fn scan(&mut self, now: Now) -> Scan {
+    pub(super) fn scan(&mut self, now: Now, looks: u32) -> Scan {
         let deadline = self.deadline();
         let is_early = deadline.is_none_or(|deadline| now.down < deadline);
         if !self.is_unfinished {
@@ -483,7 +531,7 @@ impl Keep {
         }
         Scan {
             now,
-            looks: if is_early { 0 } else { BUDGET },
+            looks: if is_early { 0 } else { looks },
             blocks: self.slots.blocks(),
             wait: FAR,
             block: None,
@@ -491,13 +539,14 @@ impl Keep {
     }
 
     /// The next beat of this tick.
-    pub(super) fn beat(&mut self, scan: &mut Scan) -> Option<(Key, Beat)> {
-        if let Some(beat) = self.drain_some(scan).or_else(|| self.tell_some(scan)) {
+    pub(super) fn beat<O: Owners>(&mut self, scan: &mut Scan, owners: &O) -> Option<(Key, Beat)> {
+        let passed = self.drain_some(scan, owners);
+        if let Some(beat) = passed.or_else(|| self.tell_some(scan, owners)) {
             return Some(beat);
         }
         while scan.looks > 0 {
             let Some(block) = &mut scan.block else {
-                if !self.find_block(scan) {
+                if !self.find_block(scan, owners) {
                     self.finish(scan);
                     return None;
                 }
@@ -513,7 +562,7 @@ impl Keep {
             let Some(key) = self.slots.key(slot) else {
                 continue;
             };
-            let (look, beat) = self.look(key, scan.now);
+            let (look, beat) = self.look(key, scan.now, owners);
             if let Some(block) = &mut scan.block {
                 block.bound = block.bound.min(look);
             }
@@ -525,7 +574,7 @@ impl Keep {
     }
 
     /// Closes of what is drained as many as should be by now.
-    fn drain_some(&mut self, scan: &mut Scan) -> Option<(Key, Beat)> {
+    fn drain_some<O: Owners>(&mut self, scan: &mut Scan, owners: &O) -> Option<(Key, Beat)> {
         let mut drain = self.drain?;
         let mut beat = None;
         while scan.looks > 0 && drain.is_due(scan.now.down) {
@@ -539,13 +588,16 @@ impl Keep {
             let Some(key) = self.slots.key(slot) else {
                 continue;
             };
+            if owners.has_ended(slot) {
+                continue;
+            }
             if self.columns.is_new(slot) {
                 self.columns.set_new(slot, false);
                 continue;
             }
             drain.done += 1;
             self.counters.drained += 1;
-            self.free(key);
+            self.leave::<O>(key);
             beat = Some((key, Beat::Close(CloseReason::Drained)));
             break;
         }
@@ -554,7 +606,7 @@ impl Keep {
     }
 
     /// Tells as many of a change of network as should know by now.
-    fn tell_some(&mut self, scan: &mut Scan) -> Option<(Key, Beat)> {
+    fn tell_some(&mut self, scan: &mut Scan, owners: &impl Owners) -> Option<(Key, Beat)> {
         let mut news = self.news?;
         let mut beat = None;
         while scan.looks > 0 && news.is_due(scan.now.down) {
@@ -571,7 +623,15 @@ impl Keep {
                 continue;
             };
             news.done += 1;
-            beat = self.tell(key, scan.now);
+            let (block, bit) = (slot / BLOCK, 1 << (slot % BLOCK));
+            owners.take_in(
+                block,
+                bit,
+                &mut self.columns.facts(&self.config, scan.now.down),
+            );
+            if owners.held(block) & bit == 0 {
+                beat = self.tell(key, scan.now);
+            }
             if beat.is_some() {
                 break;
             }
@@ -598,7 +658,7 @@ impl Keep {
     }
 
     /// Goes on to the next block in which something may be due. Whether there is one.
-    fn find_block(&mut self, scan: &mut Scan) -> bool {
+    fn find_block(&mut self, scan: &mut Scan, owners: &impl Owners) -> bool {
         let now = scan.now.down.packed();
         let wait = |bound: &u32| bound.wrapping_sub(now) as i32;
         while scan.blocks > 0 {
@@ -628,6 +688,9 @@ impl Keep {
                 self.cursor += 1;
             }
             let taken = self.slots.of_block(self.cursor);
+            let mut facts = self.columns.facts(&self.config, scan.now.down);
+            owners.take_in(self.cursor, taken, &mut facts);
+            let taken = taken & !owners.held(self.cursor);
             let (left, bound) = match self.silence {
                 Some(silence) => self
                     .columns
@@ -667,57 +730,75 @@ impl Keep {
     }
 
     /// When to look at a connection again, and what to do about it now.
-    fn look(&mut self, key: Key, now: Now) -> (Ms, Option<Beat>) {
+    fn look<O: Owners>(&mut self, key: Key, now: Now, owners: &O) -> (Ms, Option<Beat>) {
         let slot = key.index();
         let was_out = self.columns.is_out(slot);
         if let Some(silence) = self.silence.filter(|_| was_out) {
             if let Some(look) = self.columns.look_at_probe(slot, silence, now.down) {
                 let is_out = self.columns.is_out(slot);
                 self.count_probe(was_out, is_out);
+                owners.is_alive(slot);
                 return (look, None);
             }
         }
         let age = self.columns.age(slot, now.down);
         if age.is_some_and(|age| age <= now.down) {
-            self.free(key);
+            self.leave::<O>(key);
             return (Ms(u64::MAX), Some(Beat::Close(CloseReason::MaxAge)));
         }
-        self.look_closely(key, now)
+        self.look_closely(key, now, owners)
     }
 
-    fn look_closely(&mut self, key: Key, now: Now) -> (Ms, Option<Beat>) {
+    fn look_closely<O: Owners>(&mut self, key: Key, now: Now, owners: &O) -> (Ms, Option<Beat>) {
         let slot = key.index();
         let (mut open, mut facts) = self.columns.unpack(slot, &self.config, now.down);
         let answer = open.answer_due();
         // It is missed in the next tick, when it has had its whole time.
         let is_missed_soon = answer.is_some_and(|due| now.down < due && due <= now.up);
-        let mut watches = open.at(&self.config, &mut facts, now.down);
-        let is_in_time = now.down <= self.asked.after(self.config.late_tolerance());
-        let asked = if is_in_time {
-            now.down // Nothing that is due can be late.
-        } else {
-            watches.next_look().round_up(self.granularity)
-        };
-        let beat = watches.tick(asked.max(self.settled));
-        if !matches!(beat, open::Beat::Wait) && answer.is_some_and(|due| due <= now.down) {
-            self.counters.missed += 1;
-        }
+        let beat = self.judge(&mut open, &mut facts, now);
+        let is_missed = answer.is_some_and(|due| due <= now.down);
         match beat {
+            open::Beat::Dead(..) if !owners.is_dead(slot) => return (Ms(now.down.0 + 1), None),
             open::Beat::Dead(reason, _) => {
+                self.counters.missed += u64::from(is_missed);
                 self.counters.convicted += 1;
-                self.free(key);
-                (Ms(u64::MAX), Some(Beat::Close(reason)))
+                self.leave::<O>(key);
+                return (Ms(u64::MAX), Some(Beat::Close(reason)));
             }
+            open::Beat::Ping(_) => self.counters.missed += u64::from(is_missed),
+            open::Beat::Wait => {}
+        }
+        owners.is_alive(slot);
+        match beat {
             open::Beat::Ping(draw) if !is_missed_soon => {
                 let share = draw.share(&self.config, &mut self.rng);
                 open.at(&self.config, &mut facts, now.up).ping(draw, share);
                 let look = self.pack(slot, open, facts, now.up);
                 (look, Some(Beat::Ping(self.next_id(key))))
             }
-            open::Beat::Ping(_) | open::Beat::Wait => {
+            _ => {
                 let look = self.pack(slot, open, facts, now.down);
                 (look, None)
             }
+        }
+    }
+
+    /// What is due by the rules.
+    fn judge(&self, open: &mut Open<Ms>, facts: &mut open::Facts<Ms>, now: Now) -> open::Beat<Ms> {
+        let mut watches = open.at(&self.config, facts, now.down);
+        let is_in_time = now.down <= self.asked.after(self.config.late_tolerance());
+        let asked = if is_in_time {
+            now.down // Nothing that is due can be late.
+        } else {
+            watches.next_look().round_up(self.granularity)
+        };
+        watches.tick(asked.max(self.settled))
+    }
+
+    /// A connection ended.
+    fn leave<O: Owners>(&mut self, key: Key) {
+        if O::LEAVE_AT_ONCE {
+            self.free(key);
         }
     }
 
@@ -730,3 +811,92 @@ impl Keep {
 
 /// So many bounds are compared at once.
 const SOME: usize = 64;
+
+/// What members need besides.
+#[cfg(all(feature = "async", feature = "std"))]
+impl Keep {
+    /// How many groups of 1,024 slots there are, the last one perhaps in part.
+    pub(super) fn groups(&self) -> usize {
+        self.slots.blocks().div_ceil(super::slots::GROUP / BLOCK)
+    }
+
+    /// A connection opened that is to have its slot in this group, if one is free there.
+    pub(super) fn open_among(&mut self, group: usize, now: Now) -> Option<Key> {
+        let slot = loop {
+            if let Some(slot) = self.slots.free_among(group) {
+                break slot;
+            }
+            let end = (group + 1) * super::slots::GROUP;
+            if self.slots.blocks() * BLOCK >= end {
+                return None;
+            }
+            self.grow(now)?;
+        };
+        self.open_in(slot, now)
+    }
+
+    pub(super) fn has_room_among(&self, group: usize) -> bool {
+        let end = (group + 1) * super::slots::GROUP;
+        self.slots.free_among(group).is_some() || self.slots.blocks() * BLOCK < end
+    }
+
+    pub(super) fn key(&self, slot: usize) -> Option<Key> {
+        self.slots.key(slot)
+    }
+
+    /// Whether the last tick left something.
+    pub(super) fn is_unfinished(&self) -> bool {
+        self.is_unfinished && self.count() > 0
+    }
+
+    /// Where what happened to one connection since the last look is taken in.
+    pub(super) fn facts(&mut self, now: Now) -> Facts<'_> {
+        self.columns.facts(&self.config, now.down)
+    }
+
+    /// The connection opens now.
+    pub(super) fn reopen(&mut self, key: Key, now: Now) {
+        let slot = key.index();
+        self.columns.restart(slot, now.up);
+        if let Some(max_age) = self.max_age {
+            let share = Fraction::jittered(0.1, &mut self.rng);
+            self.columns.set_age(slot, now.up.after(share.of(max_age)));
+        }
+        let look = self.note(slot, now, |_, _, _| {});
+        self.look_by(slot, look, now);
+    }
+
+    /// The ping that was asked for is out from now on. Its id.
+    pub(super) fn take_ping(&mut self, key: Key, now: Now) -> PingId {
+        let slot = key.index();
+        let look = self.note(slot, now, |watches, _, _| watches.ping_taken());
+        self.look_by(slot, look, now);
+        Self::id(key, self.columns.pings(slot))
+    }
+
+    /// Convicts this connection, if it is dead by the rules.
+    pub(super) fn convict(&mut self, key: Key, now: Now) -> Option<CloseReason> {
+        let slot = key.index();
+        let (mut open, mut facts) = self.columns.unpack(slot, &self.config, now.down);
+        match self.judge(&mut open, &mut facts, now) {
+            open::Beat::Dead(reason, _) => {
+                let is_missed = reason == CloseReason::PongTimeout;
+                self.counters.missed += u64::from(is_missed);
+                self.counters.convicted += 1;
+                Some(reason)
+            }
+            _ => None,
+        }
+    }
+
+    /// Looks at this connection in the next tick.
+    pub(super) fn look_soon(&mut self, key: Key, now: Now) {
+        self.look_by(key.index(), Ms(now.down.0 + 1), now);
+    }
+
+    /// Looks at all connections in the next tick.
+    pub(super) fn look_at_all(&mut self, now: Now) {
+        self.bounds.fill(now.down.packed());
+        self.next = now.down;
+    }
+}

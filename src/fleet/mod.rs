@@ -52,13 +52,18 @@
 mod clock;
 mod columns;
 mod keep;
+#[cfg(all(feature = "async", feature = "std"))]
+mod members;
 mod slots;
 
 use core::fmt;
 use core::time::Duration;
 
 use clock::{Clock, Ms};
-use keep::{Keep, Now, Scan};
+use keep::{BUDGET, Caller, Keep, Now, Scan};
+
+#[cfg(all(feature = "async", feature = "std"))]
+pub use members::{AlreadyRunning, Member, Members};
 
 use crate::action::CloseReason;
 use crate::config::Config;
@@ -91,6 +96,9 @@ pub enum Beat {
     /// End the connection in the [manner](CloseReason::manner) of this reason. It has
     /// left the fleet.
     Close(CloseReason),
+    /// Nobody [runs](crate::fleet) the members any more: until somebody does, no ping
+    /// and no verdict comes. A [`Fleet`] never says this.
+    Unattended,
 }
 
 /// How many of what a [`Fleet`] has, and has had since it began.
@@ -364,7 +372,7 @@ impl<I: Instant> At<'_, I> {
     /// tick goes on there. Ticks that are early, late or repeated are safe.
     pub fn tick(&mut self) -> Beats<'_> {
         Beats {
-            scan: self.fleet.keep.scan(self.now),
+            scan: self.fleet.keep.scan(self.now, BUDGET),
             keep: &mut self.fleet.keep,
         }
     }
@@ -383,7 +391,7 @@ impl Iterator for Beats<'_> {
     type Item = (Key, Beat);
 
     fn next(&mut self) -> Option<(Key, Beat)> {
-        self.keep.beat(&mut self.scan)
+        self.keep.beat(&mut self.scan, &Caller)
     }
 }
 

@@ -5,6 +5,9 @@ use alloc::vec::Vec;
 use super::Key;
 use super::columns::BLOCK;
 
+/// The slots of as many blocks as a word has bits.
+pub(super) const GROUP: usize = 32 * BLOCK;
+
 /// The last generation of a slot, which is retired with it.
 const LAST: u16 = u16::MAX - 1;
 
@@ -12,7 +15,7 @@ const LAST: u16 = u16::MAX - 1;
 pub(super) struct Slots {
     /// A bit for each slot of a block: it is taken, or retired.
     taken: Vec<u32>,
-    /// A bit for each of 32 blocks: it is full.
+    /// A bit for each of the blocks of a group: it is full.
     full: Vec<u32>,
     /// No slot of the words of `full` before this one is free.
     free_from: usize,
@@ -54,6 +57,15 @@ impl Slots {
         let block = at * 32 + full.trailing_ones() as usize;
         let taken = self.taken.get(block)?;
         Some(block * BLOCK + taken.trailing_ones() as usize)
+    }
+
+    /// The lowest free slot of a group; `None` where it is full, as far as it exists.
+    #[cfg(all(feature = "async", feature = "std"))]
+    pub(super) fn free_among(&self, group: usize) -> Option<usize> {
+        let full = self.full.get(group)?;
+        let block = group * (GROUP / BLOCK) + full.trailing_ones() as usize;
+        let taken = self.taken.get(block)?;
+        (block / (GROUP / BLOCK) == group).then(|| block * BLOCK + taken.trailing_ones() as usize)
     }
 
     /// Takes a slot that is free.
