@@ -650,14 +650,14 @@ impl Trips {
 
 /// Where what happened to connections since the last look is taken in.
 #[derive(Debug)]
-#[cfg_attr(not(all(feature = "async", feature = "std")), expect(dead_code))]
+#[cfg_attr(not(all(feature = "async", feature = "std")), allow(dead_code))]
 pub(super) struct Facts<'a> {
     columns: &'a mut Columns,
     config: &'a Config,
     now: Ms,
 }
 
-#[cfg_attr(not(all(feature = "async", feature = "std")), expect(dead_code))]
+#[cfg_attr(not(all(feature = "async", feature = "std")), allow(dead_code))]
 impl Facts<'_> {
     pub(super) fn received(&mut self, slot: usize, at: Ms) {
         if !self.config.strict_pongs() {

@@ -5,8 +5,12 @@ use alloc::vec::Vec;
 use super::Key;
 use super::columns::BLOCK;
 
-/// The slots of as many blocks as a word has bits.
-pub(super) const GROUP: usize = 32 * BLOCK;
+/// As many blocks as a word has bits.
+const BLOCKS: usize = 32;
+
+/// The slots of these blocks.
+#[cfg(all(feature = "async", feature = "std"))]
+pub(super) const GROUP: usize = BLOCKS * BLOCK;
 
 /// The last generation of a slot, which is retired with it.
 const LAST: u16 = u16::MAX - 1;
@@ -54,7 +58,7 @@ impl Slots {
         let words = self.full.iter().enumerate().skip(from);
         let (at, full) = words.into_iter().find(|(_, full)| **full != u32::MAX)?;
         self.free_from = at;
-        let block = at * 32 + full.trailing_ones() as usize;
+        let block = at * BLOCKS + full.trailing_ones() as usize;
         let taken = self.taken.get(block)?;
         Some(block * BLOCK + taken.trailing_ones() as usize)
     }
@@ -63,9 +67,9 @@ impl Slots {
     #[cfg(all(feature = "async", feature = "std"))]
     pub(super) fn free_among(&self, group: usize) -> Option<usize> {
         let full = self.full.get(group)?;
-        let block = group * (GROUP / BLOCK) + full.trailing_ones() as usize;
+        let block = group * BLOCKS + full.trailing_ones() as usize;
         let taken = self.taken.get(block)?;
-        (block / (GROUP / BLOCK) == group).then(|| block * BLOCK + taken.trailing_ones() as usize)
+        (block / BLOCKS == group).then(|| block * BLOCK + taken.trailing_ones() as usize)
     }
 
     /// Takes a slot that is free.
@@ -97,11 +101,11 @@ impl Slots {
         };
         set_bit(taken, slot, is_taken);
         let is_full = *taken == u32::MAX;
-        if let Some(full) = self.full.get_mut(block / 32) {
+        if let Some(full) = self.full.get_mut(block / BLOCKS) {
             set_bit(full, block, is_full);
         }
         if !is_taken {
-            self.free_from = self.free_from.min(block / 32);
+            self.free_from = self.free_from.min(block / BLOCKS);
         }
     }
 
@@ -118,10 +122,10 @@ impl Slots {
             set_bit(&mut taken, slot, *generation >= LAST);
         }
         self.taken.push(taken);
-        if block % 32 == 0 {
+        if block % BLOCKS == 0 {
             self.full.push(0);
         }
-        self.free_from = self.free_from.min(block / 32);
+        self.free_from = self.free_from.min(block / BLOCKS);
     }
 
     /// Gives blocks at the end back that nobody uses. How many are left, if any were.
@@ -132,7 +136,7 @@ impl Slots {
             return None;
         }
         super::columns::resize(&mut self.taken, blocks);
-        super::columns::resize(&mut self.full, blocks.div_ceil(32));
+        super::columns::resize(&mut self.full, blocks.div_ceil(BLOCKS));
         Some(blocks)
     }
 
