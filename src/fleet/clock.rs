@@ -61,6 +61,15 @@ impl Timeline for Ms {
     }
 }
 
+/// Two instants around the caller's, in whole milliseconds.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Now {
+    /// What is due by then is due.
+    pub(super) down: Ms,
+    /// What begins now counts from then.
+    pub(super) up: Ms,
+}
+
 /// The caller's clock, and a fleet's.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Clock<I> {
@@ -97,14 +106,12 @@ impl<I: Instant> Clock<I> {
         self.latest = self.latest.max(since);
     }
 
-    /// What has begun by now counts from here.
-    pub(super) const fn rounded_up(&self) -> Ms {
-        Ms(self.base.0 + self.latest.div_ceil(NANOS))
-    }
-
-    /// What is due by now is due by here.
-    pub(super) const fn rounded_down(&self) -> Ms {
-        Ms(self.base.0 + self.latest / NANOS)
+    /// The two whole milliseconds around the latest instant.
+    pub(super) const fn now(&self) -> Now {
+        Now {
+            down: Ms(self.base.0 + self.latest / NANOS),
+            up: Ms(self.base.0 + self.latest.div_ceil(NANOS)),
+        }
     }
 
     pub(super) fn instant(&self, at: Ms) -> Option<I> {
@@ -145,13 +152,13 @@ mod tests {
     fn what_begins_is_rounded_up_and_what_is_due_down() {
         let mut clock = Clock::new();
         clock.advance(Duration::from_secs(5));
-        assert_eq!(clock.rounded_up(), Ms::ORIGIN);
+        assert_eq!(clock.now().up, Ms::ORIGIN);
         clock.advance(Duration::from_secs(5) + Duration::from_micros(2_001));
-        assert_eq!(clock.rounded_up(), Ms(Ms::ORIGIN.0 + 3));
-        assert_eq!(clock.rounded_down(), Ms(Ms::ORIGIN.0 + 2));
+        assert_eq!(clock.now().up, Ms(Ms::ORIGIN.0 + 3));
+        assert_eq!(clock.now().down, Ms(Ms::ORIGIN.0 + 2));
         clock.advance(Duration::ZERO);
-        assert_eq!(clock.rounded_down(), Ms(Ms::ORIGIN.0 + 2));
-        let at = clock.rounded_up().round_up(50);
+        assert_eq!(clock.now().down, Ms(Ms::ORIGIN.0 + 2));
+        let at = clock.now().up.round_up(50);
         assert_eq!(clock.instant(at), Some(Duration::from_millis(5_050)));
     }
 }

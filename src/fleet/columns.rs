@@ -180,9 +180,10 @@ impl Columns {
         self.trips = self.trips.take().filter(|_| asked.trips);
     }
 
-    /// For a fleet that is empty.
-    pub(super) fn keep_age(&mut self, is_kept: bool) {
-        self.age = is_kept.then(Vec::new);
+    /// Keeps when connections are too old; those that are open are at this time.
+    pub(super) fn keep_age(&mut self, due: Option<Ms>) {
+        let len = self.received.len();
+        self.age = due.map(|due| alloc::vec![due.packed(); len]);
     }
 
     /// Makes room for so many slots.

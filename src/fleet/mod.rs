@@ -59,8 +59,8 @@ mod slots;
 use core::fmt;
 use core::time::Duration;
 
-use clock::{Clock, Ms};
-use keep::{BUDGET, Caller, Keep, Now, Scan};
+use clock::{Clock, Now};
+use keep::{BUDGET, Caller, Keep, Scan};
 
 #[cfg(all(feature = "async", feature = "std"))]
 pub use members::{AlreadyRunning, Member, Members};
@@ -168,8 +168,8 @@ impl<I: Instant> Fleet<I> {
     }
 
     /// Ends connections of that age with [`CloseReason::MaxAge`], for load to even out
-    /// between servers; jitter shortens it by up to a tenth. Off by default. It adds 4
-    /// bytes a connection.
+    /// between servers; jitter shortens it by up to a tenth. Those that are open already
+    /// begin now. Off by default. It adds 4 bytes a connection.
     ///
     /// # Errors
     ///
@@ -178,7 +178,8 @@ impl<I: Instant> Fleet<I> {
         if let Some(value) = max_age {
             check("max_age", value, LONGEST)?;
         }
-        self.keep.limit_age(max_age);
+        let now = self.clock.now();
+        self.keep.limit_age(max_age, now);
         Ok(self)
     }
 
@@ -187,7 +188,7 @@ impl<I: Instant> Fleet<I> {
     /// a connection.
     #[must_use]
     pub fn with_round_trips(mut self) -> Self {
-        self.keep.keep_trips(Ms::ORIGIN);
+        self.keep.keep_trips(self.clock.now().up);
         self
     }
 
@@ -197,10 +198,7 @@ impl<I: Instant> Fleet<I> {
     #[inline]
     pub fn at(&mut self, now: I) -> At<'_, I> {
         self.clock.advance(now);
-        let now = Now {
-            down: self.clock.rounded_down(),
-            up: self.clock.rounded_up(),
-        };
+        let now = self.clock.now();
         self.keep.advance(now);
         At {
             now,

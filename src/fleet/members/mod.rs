@@ -19,9 +19,9 @@ use chunk::{Chunk, flag};
 use late::Late;
 use sync::{AtomicU32, Mutex, MutexGuard, Ordering, lock};
 
-use super::clock::Ms;
+use super::clock::{Ms, Now};
 use super::columns::{BLOCK, Facts};
-use super::keep::{Keep, Now, Owners};
+use super::keep::{Keep, Owners};
 use super::slots::GROUP;
 use super::{Beat, Counters, Key, check, check_granularity, default_granularity, millis};
 use crate::action::CloseReason;
@@ -196,8 +196,8 @@ impl Members {
         Ok(self)
     }
 
-    /// Ends connections of that age with [`CloseReason::MaxAge`], those that join from
-    /// now on; jitter shortens it by up to a tenth. Off by default.
+    /// Ends connections of that age with [`CloseReason::MaxAge`]; jitter shortens it by up
+    /// to a tenth. Those that are members already begin now. Off by default.
     ///
     /// # Errors
     ///
@@ -206,7 +206,10 @@ impl Members {
         if let Some(value) = max_age {
             check("max_age", value, LONGEST)?;
         }
-        self.shared.lock().keep.limit_age(max_age);
+        let mut state = self.shared.lock();
+        let now = state.now;
+        state.keep.limit_age(max_age, now);
+        drop(state);
         Ok(self)
     }
 

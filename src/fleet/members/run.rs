@@ -12,8 +12,7 @@ use super::sync::Ordering;
 use super::{Holders, Members, Shared, State};
 use crate::action::CloseReason;
 use crate::fleet::Beat;
-use crate::fleet::clock::{Clock, Ms};
-use crate::fleet::keep::Now;
+use crate::fleet::clock::{Clock, Ms, Now};
 use crate::fleet::slots::GROUP;
 use crate::session::Timer;
 use crate::time::Instant;
@@ -126,10 +125,7 @@ impl<I: Instant> Runner<I> {
 
     /// Does a part of what is due. Whether it was all.
     fn tick(&mut self, shared: &Shared) -> bool {
-        let now = Now {
-            down: self.clock.rounded_down(),
-            up: self.clock.rounded_up(),
-        };
+        let now = self.clock.now();
         let mut state = shared.lock();
         let state = &mut *state;
         if !state.keep.is_unfinished() {
