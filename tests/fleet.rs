@@ -134,7 +134,7 @@ fn cases(times: u32) -> ProptestConfig {
 }
 
 proptest! {
-    #![proptest_config(cases(8))]
+    #![proptest_config(cases(2))]
 
     #[test]
     fn one_connection_is_as_a_single_machine(
