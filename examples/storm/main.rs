@@ -57,9 +57,9 @@ fn main() -> Result<(), Box<dyn Error>> {
     }
     show_rolling(&rolling, &crowds);
 
-    let ideal = Duration::from_millis(stress.ideal());
-    let spread = Config::builder().first_spread(ideal).build()?;
-    crowds.push(("keepalive, N / A", Who::Ours(spread, None)));
+    let ample = Duration::from_millis(stress.ideal() * 5 / 4);
+    let spread = Config::builder().first_spread(ample).build()?;
+    crowds.push(("keepalive, 250 s", Who::Ours(spread, None)));
     show_stress(&stress, &run_all(&stress, &crowds)?);
     Ok(())
 }

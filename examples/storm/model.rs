@@ -277,8 +277,10 @@ impl<C: Client> World<'_, C> {
 
     fn arm(&mut self, id: u32) {
         let seat = self.seats.get(id as usize);
-        if let Some(at) = seat.and_then(|seat| seat.client.deadline()) {
-            self.agenda.at(at, id, Happening::Tick);
+        match seat.and_then(|seat| seat.client.deadline()) {
+            Some(at) if at > self.agenda.now => self.agenda.at(at, id, Happening::Tick),
+            Some(_) => self.happen(id, Happening::Tick),
+            None => {}
         }
     }
 
