@@ -104,16 +104,16 @@ pub(crate) enum Rule {
     Fixed(Millis),
     /// Doubles from 1 s to 60 s, without jitter.
     Exponential,
-    /// socket.io's client: doubles from 1 s, with half of it as jitter, and at most 5 s
-    /// of all that.
+    /// socket.io's: doubles from 1 s, more or less up to half of it; then at most 5 s, so
+    /// that late delays are 5 s without jitter.
     SocketIo,
-    /// gRPC's: times 1.6 from 1 s to 120 s with a fifth as jitter, from dial to dial.
+    /// gRPC's: at once, then from dial to dial times 1.6 from 1 s to 120 s, with a fifth
+    /// as jitter from the third dial on.
     Grpc,
 }
 
 impl Rule {
-    /// The delay after this many failed dials, and whether it counts from when the dial
-    /// began.
+    /// The delay after this many failed dials.
     fn delay(self, failures: u32, random: &mut Random) -> Millis {
         match self {
             Self::Immediate => 0,
