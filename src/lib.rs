@@ -123,11 +123,14 @@
 //! - `blocking` (a feature): the adapter for blocking tungstenite.
 //! - `session` (feature `async`): the adapter for any async runtime and library; `tokio`,
 //!   `smol`, `tokio_websockets`, `axum` and `web` (features) are clients and servers with it.
+//! - `fleet` (feature `alloc`): many connections with one timer, for a loop of your
+//!   own; with `std` and `async` shared by the tasks of any runtime.
 //! - `Shutdown` (feature `std`): sends all of a server's sessions away.
 //! - [`guide`]: guides of ten minutes: [all settings](guide::settings),
 //!   [intervals behind proxies](guide::intervals),
 //!   [pings of the usual protocols](guide::pings), [laptops and phones](guide::devices),
-//!   [browsers](guide::browsers), [servers](guide::servers), [logins](guide::logins),
+//!   [browsers](guide::browsers), [servers](guide::servers),
+//!   [a million connections](guide::crowds), [logins](guide::logins),
 //!   [refused logins](guide::refusals), [lost messages](guide::lost_messages),
 //!   [tests](guide::testing), [your own event loop](guide::event_loop),
 //!   [costs](guide::costs), and
@@ -138,7 +141,7 @@
 //! None is on by default; the core needs neither `std` nor an allocator.
 //!
 //! - `std`: [`Instant`] for `std::time::Instant`.
-//! - `alloc`: the driver; needs an allocator.
+//! - `alloc`: the driver, and fleets; needs an allocator.
 //! - `blocking`: the adapter for blocking tungstenite 0.30; brings `std`.
 //! - `async`: the adapter for any async runtime; needs an allocator.
 //! - `tokio`, `smol`: timer and connector for it, with tokio-tungstenite 0.30 and
@@ -232,8 +235,6 @@ pub use driver::{
 pub use ending::Ending;
 pub use error::ConfigError;
 pub use event::{CloseCode, Closed, Epoch, Event, PingId, Refused, Retry};
-#[cfg(feature = "alloc")]
-pub use fleet::Fleet;
 #[cfg(feature = "alloc")]
 pub use goodbye::{Goodbye, GoodbyeError};
 #[cfg(feature = "std")]

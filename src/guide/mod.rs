@@ -10,6 +10,7 @@
 //! | What about laptops and phones that sleep and move? | [`devices`] |
 //! | What about browsers? | [`browsers`] |
 //! | How does a server restart without being overrun? | [`servers`] |
+//! | How do I hold ten thousand connections, or a million? | [`crowds`] |
 //! | Where does the login go? | [`logins`] |
 //! | What if the server refuses me: 401, 4401? | [`refusals`] |
 //! | Which messages are lost when a connection drops? | [`lost_messages`] |
@@ -22,6 +23,8 @@
 pub mod browsers {}
 #[doc = include_str!("costs.md")]
 pub mod costs {}
+#[doc = include_str!("crowds.md")]
+pub mod crowds {}
 #[doc = include_str!("devices.md")]
 pub mod devices {}
 #[doc = include_str!("event_loop.md")]
