@@ -7,10 +7,12 @@ use plotters::prelude::*;
 
 use crate::many::{Cost, Results, Traffic};
 use crate::tables::thousands;
+use crate::ways::STORE;
 
-/// One line of a chart.
+/// One line of a chart, with the same style in each chart.
 struct Line {
     name: &'static str,
+    style: ShapeStyle,
     points: Vec<(f64, f64)>,
 }
 
@@ -37,6 +39,7 @@ fn lines(results: &Results, value: fn(&Cost) -> f64) -> Vec<Line> {
             Some(line) => line.points.push(point),
             None => lines.push(Line {
                 name: cost.name,
+                style: style(lines.len(), cost.name),
                 points: vec![point],
             }),
         }
@@ -65,6 +68,7 @@ fn draw(file: &Path, title: &str, lines: &mut [Line]) -> Result<(), Box<dyn Erro
     let (plot, legend) = root.split_horizontally(660);
     let mut chart = ChartBuilder::on(&plot)
         .margin(16)
+        .margin_right(40)
         .caption(title, ("sans-serif", 20))
         .x_label_area_size(44)
         .y_label_area_size(64)
@@ -81,7 +85,7 @@ fn draw(file: &Path, title: &str, lines: &mut [Line]) -> Result<(), Box<dyn Erro
         .light_line_style(WHITE)
         .draw()?;
     for (index, line) in lines.iter().enumerate() {
-        let style = style(index, line.name);
+        let style = line.style;
         let y = 60 + 32 * index as i32;
         chart.draw_series(LineSeries::new(line.points.iter().copied(), style))?;
         let points = line
@@ -96,13 +100,31 @@ fn draw(file: &Path, title: &str, lines: &mut [Line]) -> Result<(), Box<dyn Erro
     Ok(())
 }
 
-/// Ours in black and bold, baselines in grey, everything else in colours.
+/// Ours in black and bold, the bare stores in grey, everything else in colours.
 fn style(index: usize, name: &str) -> ShapeStyle {
-    let is_ours = name.starts_with("keepalive::");
+    let is_ours = name.starts_with("keepalive::Fleet");
     let colour = match name {
-        _ if is_ours => BLACK.to_rgba(),
-        crate::ways::STORE => RGBColor(150, 150, 150).to_rgba(),
-        _ => Palette99::pick(index).to_rgba(),
+        _ if is_ours => BLACK,
+        STORE => RGBColor(150, 150, 150),
+        _ => COLOURS[index % COLOURS.len()],
     };
     colour.stroke_width(if is_ours { 4 } else { 2 })
 }
+
+/// Dark enough on white, and neighbours apart.
+const COLOURS: [RGBColor; 14] = [
+    RGBColor(31, 119, 180),
+    RGBColor(214, 39, 40),
+    RGBColor(44, 160, 44),
+    RGBColor(148, 103, 189),
+    RGBColor(230, 119, 0),
+    RGBColor(23, 160, 180),
+    RGBColor(140, 86, 75),
+    RGBColor(227, 80, 170),
+    RGBColor(110, 120, 10),
+    RGBColor(0, 60, 130),
+    RGBColor(130, 0, 30),
+    RGBColor(0, 100, 80),
+    RGBColor(90, 60, 200),
+    RGBColor(190, 150, 0),
+];

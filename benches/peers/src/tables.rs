@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use crate::many::{Cost, Results};
+use crate::many::{Cost, Results, Traffic};
 use crate::one;
 use crate::ways::{SCAN, STORE};
 
@@ -30,7 +30,10 @@ pub(crate) fn many(results: &Results) -> String {
         );
         let header = [
             "way",
-            "ns a message",
+            match first.traffic {
+                Traffic::Idle => "ns a ping",
+                _ => "ns a message",
+            },
             "of the stores",
             "of the scan",
             "ticks, % of a core",

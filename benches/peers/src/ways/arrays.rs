@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use crate::many::{Entry, Settings, Way, ms};
+use crate::many::{Entry, Settings, Way, keys_are_numbers, ms};
 
 pub(crate) const STORE: &str = "random stores alone";
 pub(crate) const SCAN: &str = "bare array, scanned whole";
@@ -21,6 +21,8 @@ struct Store(Vec<u32>);
 
 impl Way for Store {
     const NAME: &'static str = STORE;
+
+    keys_are_numbers!();
 
     fn new(connections: u32, settings: &Settings) -> Self {
         Self(received(connections, settings))
@@ -40,6 +42,8 @@ struct Scan {
 
 impl Way for Scan {
     const NAME: &'static str = SCAN;
+
+    keys_are_numbers!();
 
     fn new(connections: u32, settings: &Settings) -> Self {
         Self {
@@ -79,6 +83,8 @@ const BLOCK: usize = 64;
 
 impl Way for Blocks {
     const NAME: &'static str = "bare array, a bound per block";
+
+    keys_are_numbers!();
 
     fn new(connections: u32, settings: &Settings) -> Self {
         let received = received(connections, settings);

@@ -5,7 +5,7 @@ use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 use std::time::Duration;
 
-use crate::many::{Entry, Settings, Way, ms};
+use crate::many::{Entry, Settings, Way, keys_are_numbers, ms};
 
 pub(super) fn entries() -> Vec<Entry> {
     vec![Entry::of::<Heap>()]
@@ -19,6 +19,8 @@ struct Heap {
 
 impl Way for Heap {
     const NAME: &'static str = "BinaryHeap, lazily";
+
+    keys_are_numbers!();
 
     fn new(connections: u32, settings: &Settings) -> Self {
         let period = ms(settings.period);

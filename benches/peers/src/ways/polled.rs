@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use keepalive::{Action, Config, Event, Heartbeat};
 
-use crate::many::{Entry, START, Settings, Way};
+use crate::many::{Entry, START, Settings, Way, keys_are_numbers};
 
 pub(super) fn entries() -> Vec<Entry> {
     vec![Entry::of::<Instants>(), Entry::of::<Heartbeats>()]
@@ -28,6 +28,8 @@ struct Connection {
 
 impl Way for Instants {
     const NAME: &'static str = "a struct of Instants each, all polled";
+
+    keys_are_numbers!();
 
     fn new(connections: u32, settings: &Settings) -> Self {
         let origin = Instant::now();
@@ -85,6 +87,9 @@ struct Heartbeats(Vec<Heartbeat<Duration>>);
 
 impl Way for Heartbeats {
     const NAME: &'static str = "keepalive::Heartbeat each, all polled";
+    const IS_HEAVY: bool = true;
+
+    keys_are_numbers!();
 
     fn new(connections: u32, settings: &Settings) -> Self {
         let config = Config::builder()

@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use ws_heartbeat::{HeartbeatRegistry, HeartbeatSession};
 
 use super::tokio::{Due, Virtual};
-use crate::many::{Entry, START, Settings, Way};
+use crate::many::{Entry, START, Settings, Way, keys_are_numbers};
 
 pub(super) fn entries() -> Vec<Entry> {
     vec![Entry::of::<Sweeper>()]
@@ -37,6 +37,8 @@ impl HeartbeatSession for Session {
 impl Way for Sweeper {
     const NAME: &'static str = "ws-heartbeat";
     const IS_HEAVY: bool = true;
+
+    keys_are_numbers!();
 
     fn new(connections: u32, settings: &Settings) -> Self {
         let (time, due) = (Virtual::new(), Due::default());

@@ -12,11 +12,11 @@ use std::time::Duration;
 
 use tokio::runtime::{Builder, Runtime};
 use tokio::sync::Notify;
-use tokio::task::yield_now;
+use tokio::task::{unconstrained, yield_now};
 use tokio::time::{Instant, Sleep, advance, sleep_until};
 use tokio_util::time::{DelayQueue, delay_queue};
 
-use crate::many::{Entry, START, Settings, TURN, Way, ms};
+use crate::many::{Entry, START, Settings, TURN, Way, keys_are_numbers, ms};
 
 pub(super) fn entries() -> Vec<Entry> {
     vec![
@@ -142,6 +142,8 @@ impl<const LAZY: bool> Way for Sleeps<LAZY> {
     };
     const IS_HEAVY: bool = !LAZY;
 
+    keys_are_numbers!();
+
     fn new(connections: u32, settings: &Settings) -> Self {
         let (time, fired) = (Virtual::new(), Due::default());
         let waker = |connection| {
@@ -214,6 +216,8 @@ impl Way for Queue {
     const NAME: &'static str = "tokio-util DelayQueue";
     const IS_HEAVY: bool = true;
 
+    keys_are_numbers!();
+
     fn new(connections: u32, settings: &Settings) -> Self {
         let time = Virtual::new();
         let mut queue = DelayQueue::new();
@@ -255,14 +259,16 @@ impl Way for Queue {
             period,
         } = self;
         let at = time.at(now + *period);
-        time.runtime.block_on(poll_fn(|context| {
+        let expire = poll_fn(|context| {
             while let Poll::Ready(Some(expired)) = queue.poll_expired(context) {
                 let connection = expired.into_inner();
                 keys[connection as usize] = queue.insert_at(connection, at);
                 pings.push(connection);
             }
             Poll::Ready(())
-        }));
+        });
+        // Otherwise tokio ends the turn after some dozens, and the rest waits for the next.
+        time.runtime.block_on(unconstrained(expire));
     }
 }
 
@@ -282,6 +288,8 @@ impl<const TIMED: bool> Way for Tasks<TIMED> {
         "a tokio task each, woken, without a timer"
     };
     const IS_HEAVY: bool = true;
+
+    keys_are_numbers!();
 
     fn new(connections: u32, settings: &Settings) -> Self {
         let this = Self {

@@ -10,7 +10,7 @@ use hierarchical_hash_wheel_timer::wheels::cancellable::{
 use hierarchical_hash_wheel_timer::wheels::quad_wheel::QuadWheelWithOverflow;
 use wheel_timer::WheelTimer;
 
-use crate::many::{Entry, START, Settings, Way, ms};
+use crate::many::{Entry, START, Settings, Way, keys_are_numbers, ms};
 
 pub(super) fn entries() -> Vec<Entry> {
     vec![
@@ -39,6 +39,8 @@ trait Wheel: Sized {
 
 impl<W: Wheel> Way for Lazily<W> {
     const NAME: &'static str = W::NAME;
+
+    keys_are_numbers!();
 
     fn new(connections: u32, settings: &Settings) -> Self {
         let (period, now) = (ms(settings.period), ms(START));
@@ -160,6 +162,8 @@ impl Eagerly {
 impl Way for Eagerly {
     const NAME: &'static str = "hierarchical_hash_wheel_timer, eagerly";
     const IS_HEAVY: bool = true;
+
+    keys_are_numbers!();
 
     fn new(connections: u32, settings: &Settings) -> Self {
         let mut this = Self {
