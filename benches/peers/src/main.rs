@@ -27,6 +27,9 @@ struct Args {
     /// Virtual seconds of traffic in each run.
     #[arg(long, default_value_t = 25, value_parser = clap::value_parser!(u32).range(1..=3_600))]
     seconds: u32,
+    /// Virtual seconds before that, which do not count.
+    #[arg(long, default_value_t = 0, value_parser = clap::value_parser!(u32).range(..=3_600))]
+    warm_up: u32,
     /// Inbound messages a second, on all connections together.
     #[arg(long, default_value_t = 400_000, value_parser = clap::value_parser!(u32).range(10..=10_000_000))]
     rate: u32,

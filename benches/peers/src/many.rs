@@ -91,6 +91,7 @@ pub(crate) struct Plan {
     pub(crate) connections: u32,
     pub(crate) traffic: Traffic,
     settings: Settings,
+    warm_up: u32,
     ticks: u32,
     messages_per_tick: usize,
     targets: Vec<u32>,
@@ -110,6 +111,7 @@ impl Plan {
                 tick: Duration::from_millis(args.tick.into()),
                 watches_sent: traffic == Traffic::Answered,
             },
+            warm_up: args.warm_up * 1_000 / args.tick,
             ticks,
             messages_per_tick,
             targets: draw(traffic, connections, count),
@@ -198,8 +200,8 @@ fn drive<W: Way>(
     answers: &mut Vec<W::Key>,
 ) {
     let turns = plan.messages_per_tick.div_ceil(TURN) as u32 + 1;
-    let mut targets = targets.chunks(plan.messages_per_tick);
-    for tick in 0..plan.ticks {
+    let mut targets = targets.chunks(plan.messages_per_tick).cycle();
+    for tick in 0..plan.warm_up + plan.ticks {
         let start = START + plan.settings.tick * tick;
         let end = start + plan.settings.tick;
         let messages = targets.next().unwrap_or_default();
@@ -221,11 +223,13 @@ fn drive<W: Way>(
         way.tick(end, pings);
         let took = cpu_time() - between;
 
-        run.messages += between - begin;
-        run.ticks += took;
-        run.worst_tick = run.worst_tick.max(took);
-        run.received += messages.len() + answers.len();
-        run.pings += pings.len();
+        if tick >= plan.warm_up {
+            run.messages += between - begin;
+            run.ticks += took;
+            run.worst_tick = run.worst_tick.max(took);
+            run.received += messages.len() + answers.len();
+            run.pings += pings.len();
+        }
         std::mem::swap(pings, answers);
     }
 }

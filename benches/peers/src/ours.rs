@@ -79,12 +79,12 @@ mod fleet {
         }
 
         fn tick(&mut self, now: Duration, pings: &mut Vec<Key>) {
-            if self.fleet.deadline().is_none_or(|at| at > now) {
-                return;
-            }
-            for (key, beat) in self.fleet.at(now).tick() {
-                if let Beat::Ping(_) = beat {
-                    pings.push(key);
+            // A call is bounded: what it leaves is due at once.
+            while self.fleet.deadline().is_some_and(|at| at <= now) {
+                for (key, beat) in self.fleet.at(now).tick() {
+                    if let Beat::Ping(_) = beat {
+                        pings.push(key);
+                    }
                 }
             }
         }
