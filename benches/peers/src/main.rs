@@ -1,6 +1,7 @@
 //! What heartbeats cost, beside every other way to keep them: see the README.
 
 mod charts;
+mod limits;
 mod many;
 mod one;
 mod ours;
@@ -52,6 +53,9 @@ struct Args {
     /// Heavy ways under all traffic and beyond a million connections as well.
     #[arg(long)]
     all: bool,
+    /// Fails where this crate's ways cost more than they may; what is not measured is skipped.
+    #[arg(long)]
+    check: bool,
     /// Writes the tables as Markdown and the charts as SVG into this folder.
     #[arg(long, value_name = "DIR")]
     write: Option<PathBuf>,
@@ -79,7 +83,9 @@ fn main() -> Result<(), Box<dyn Error>> {
     let mut text = String::new();
     if args.table != Some(Table::Many) {
         let costs = one::measure(|name| args.wants(name));
-        text += &tables::one(&costs);
+        if !costs.is_empty() {
+            text += &tables::one(&costs);
+        }
     }
     let mut results = Results::default();
     if args.table != Some(Table::One) {
@@ -91,13 +97,19 @@ fn main() -> Result<(), Box<dyn Error>> {
         }
         text += &tables::many(&results);
     }
+    if text.is_empty() {
+        return Err("no way has such a name".into());
+    }
     print!("{text}");
     if let Some(folder) = &args.write {
         fs::create_dir_all(folder)?;
         fs::write(folder.join("peers.md"), &text)?;
         charts::write(folder, &results)?;
     }
-    Ok(())
+    match args.check && !limits::are_kept(&results) {
+        true => Err("that is too much".into()),
+        false => Ok(()),
+    }
 }
 
 /// What this thread has cost so far. Neighbours on the machine do not move it.

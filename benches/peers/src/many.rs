@@ -251,6 +251,15 @@ pub(crate) struct Cost {
 #[derive(Default)]
 pub(crate) struct Results(pub(crate) Vec<Cost>);
 
+impl Results {
+    /// What another way costs under the same plan.
+    pub(crate) fn beside(&self, cost: &Cost, name: &str) -> Option<&Cost> {
+        self.0.iter().find(|other| {
+            (other.name, other.connections, other.traffic) == (name, cost.connections, cost.traffic)
+        })
+    }
+}
+
 /// Runs every way that is asked for under one plan: all of them, then all of them again,
 /// so that what else happens on the machine meets each of them.
 pub(crate) fn measure(args: &Args, plan: &Plan, results: &mut Results) {

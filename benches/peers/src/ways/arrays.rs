@@ -11,7 +11,8 @@ pub(crate) const SCAN: &str = "bare array, scanned whole";
 pub(super) fn entries() -> Vec<Entry> {
     vec![
         Entry::of::<Store>(),
-        Entry::of::<Scan>(),
+        Entry::of::<Scan<false>>(),
+        Entry::of::<Scan<true>>(),
         Entry::of::<Blocks>(),
     ]
 }
@@ -35,13 +36,18 @@ impl Way for Store {
     fn tick(&mut self, _now: Duration, _pings: &mut Vec<u32>) {}
 }
 
-struct Scan {
+/// As one writes it, or so that the compiler looks at several times at once.
+struct Scan<const IN_VECTORS: bool> {
     received: Vec<u32>,
     period: u32,
 }
 
-impl Way for Scan {
-    const NAME: &'static str = SCAN;
+impl<const IN_VECTORS: bool> Way for Scan<IN_VECTORS> {
+    const NAME: &'static str = if IN_VECTORS {
+        "bare array, scanned whole in vectors"
+    } else {
+        SCAN
+    };
 
     keys_are_numbers!();
 
@@ -59,13 +65,17 @@ impl Way for Scan {
     fn tick(&mut self, now: Duration, pings: &mut Vec<u32>) {
         let now = ms(now);
         let due = now - self.period;
+        if !IN_VECTORS {
+            look(&mut self.received, 0, due, now, pings);
+            return;
+        }
         for (index, block) in self.received.chunks_mut(BLOCK).enumerate() {
-            // The highest bit says that some time is not after `due`; this is vectorised.
+            // The highest bit says that some time is not after `due`.
             let signs = block
                 .iter()
                 .fold(0, |signs, time| signs | time.wrapping_sub(due + 1));
             if signs >> 31 == 1 {
-                look(block, index, due, now, pings);
+                look(block, index * BLOCK, due, now, pings);
             }
         }
     }
@@ -110,7 +120,7 @@ impl Way for Blocks {
             if *bound <= due {
                 let start = index * BLOCK;
                 let end = self.received.len().min(start + BLOCK);
-                *bound = look(&mut self.received[start..end], index, due, now, pings);
+                *bound = look(&mut self.received[start..end], start, due, now, pings);
             }
         }
     }
@@ -129,13 +139,13 @@ fn store(times: &mut [u32], connections: &[u32], now: Duration) {
     }
 }
 
-/// Pings what is due, and returns the least time of the block.
-fn look(block: &mut [u32], index: usize, due: u32, now: u32, pings: &mut Vec<u32>) -> u32 {
+/// Pings what is due, and returns the least time.
+fn look(times: &mut [u32], start: usize, due: u32, now: u32, pings: &mut Vec<u32>) -> u32 {
     let mut least = u32::MAX;
-    for (offset, time) in block.iter_mut().enumerate() {
+    for (time, connection) in times.iter_mut().zip(start as u32..) {
         if *time <= due {
             *time = now;
-            pings.push((index * BLOCK + offset) as u32);
+            pings.push(connection);
         }
         least = least.min(*time);
     }
