@@ -26,6 +26,7 @@ fn limits() -> Vec<Limit> {
     use Most::{Of, Value};
     use Traffic::{Answered, Idle, Uniform};
     let message: fn(&Cost) -> f64 = |cost| cost.ns_a_message;
+    let alone: fn(&Cost) -> f64 = |cost| cost.ns_without_ticks;
     let ticks: fn(&Cost) -> f64 = |cost| cost.tick_share;
     let bytes: fn(&Cost) -> f64 = |cost| cost.bytes_a_connection;
     let limit = |what, value, traffic, connections, most| Limit {
@@ -40,10 +41,10 @@ fn limits() -> Vec<Limit> {
         limit("ns a message", message, Uniform, 1..=100_000, Of(SCAN, 0.7)),
         limit("ns a message", message, Uniform, M..=M, Of(SCAN, 1.1)),
         limit("ns a message", message, Answered, M..=M, Of(SCAN, 3.0)),
-        limit("ns a message", message, Uniform, 1..=M, Of(STORE, 2.5)),
+        limit("ns without ticks", alone, Uniform, 1..=M, Of(STORE, 2.5)),
         limit(
-            "ns a message",
-            message,
+            "ns without ticks",
+            alone,
             Uniform,
             M + 1..=u32::MAX,
             Of(STORE, 3.0),

@@ -241,6 +241,8 @@ pub(crate) struct Cost {
     pub(crate) traffic: Traffic,
     /// Messages and ticks together.
     pub(crate) ns_a_message: f64,
+    /// Messages alone.
+    pub(crate) ns_without_ticks: f64,
     /// The part of one core that the ticks take, in percent.
     pub(crate) tick_share: f64,
     pub(crate) worst_tick_ms: f64,
@@ -306,6 +308,7 @@ fn cost(name: &'static str, plan: &Plan, runs: &[Run]) -> Cost {
         ns_a_message: of(&|run| {
             (run.messages + run.ticks).as_secs_f64() * 1e9 / run.received as f64
         }),
+        ns_without_ticks: of(&|run| run.messages.as_secs_f64() * 1e9 / run.received as f64),
         tick_share: of(&|run| run.ticks.as_secs_f64() / seconds * 100.0),
         worst_tick_ms: of(&|run| run.worst_tick.as_secs_f64() * 1e3),
         pings_a_second: of(&|run| run.pings as f64 / seconds),

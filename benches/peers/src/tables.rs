@@ -34,8 +34,9 @@ pub(crate) fn many(results: &Results) -> String {
                 Traffic::Idle => "ns a ping",
                 _ => "ns a message",
             },
-            "of the stores",
             "of the scan",
+            "without ticks",
+            "of the stores",
             "ticks, % of a core",
             "worst tick, ms",
             "pings/s",
@@ -47,21 +48,19 @@ pub(crate) fn many(results: &Results) -> String {
 }
 
 fn row(cost: &Cost, group: &[Cost]) -> Vec<String> {
-    let of = |name| {
+    let finite = |value: f64| value.is_finite().then_some(value);
+    let of = |name, value: fn(&Cost) -> f64| {
         let other = group.iter().find(|other| other.name == name)?;
-        let both_count = cost.ns_a_message.is_finite() && other.ns_a_message.is_finite();
-        both_count.then(|| format!("{:.2}", cost.ns_a_message / other.ns_a_message))
+        Some(finite(value(cost))? / finite(value(other))?)
     };
-    let or_none = |text: Option<String>| text.unwrap_or_else(|| "-".into());
+    let ratio = |ratio: Option<f64>| ratio.map_or("-".into(), |ratio| format!("{ratio:.2}"));
+    let ns = |value| finite(value).map_or("-".into(), digits);
     vec![
         cost.name.into(),
-        or_none(
-            cost.ns_a_message
-                .is_finite()
-                .then(|| digits(cost.ns_a_message)),
-        ),
-        or_none(of(STORE)),
-        or_none(of(SCAN)),
+        ns(cost.ns_a_message),
+        ratio(of(SCAN, |cost| cost.ns_a_message)),
+        ns(cost.ns_without_ticks),
+        ratio(of(STORE, |cost| cost.ns_without_ticks)),
         format!("{:.3}", cost.tick_share),
         format!("{:.3}", cost.worst_tick_ms),
         format!("{:.0}", cost.pings_a_second),
