@@ -1,0 +1,120 @@
+//! What this crate's fleet may cost, beside the others of the same run.
+
+use std::ops::RangeInclusive;
+
+use crate::many::{Cost, Results, Traffic};
+use crate::ways::{SCAN, STORE};
+
+const FLEET: &str = "keepalive::Fleet";
+const SLEEP: &str = "a tokio Sleep each";
+const QUEUE: &str = "tokio-util DelayQueue";
+
+struct Limit {
+    what: &'static str,
+    value: fn(&Cost) -> f64,
+    traffic: Traffic,
+    connections: RangeInclusive<u32>,
+    most: Most,
+}
+
+enum Most {
+    Of(&'static str, f64),
+    Value(f64),
+}
+
+fn limits() -> Vec<Limit> {
+    use Most::{Of, Value};
+    use Traffic::{Answered, Idle, Uniform};
+    let message: fn(&Cost) -> f64 = |cost| cost.ns_a_message;
+    let alone: fn(&Cost) -> f64 = |cost| cost.ns_without_ticks;
+    let ticks: fn(&Cost) -> f64 = |cost| cost.tick_share;
+    let bytes: fn(&Cost) -> f64 = |cost| cost.bytes_a_connection;
+    let limit = |what, value, traffic, connections, most| Limit {
+        what,
+        value,
+        traffic,
+        connections,
+        most,
+    };
+    const M: u32 = 1_000_000;
+    vec![
+        limit("ns a message", message, Uniform, 1..=100_000, Of(SCAN, 0.7)),
+        limit("ns a message", message, Uniform, M..=M, Of(SCAN, 1.1)),
+        limit("ns a message", message, Answered, M..=M, Of(SCAN, 3.0)),
+        limit("ns without ticks", alone, Uniform, 1..=M, Of(STORE, 2.5)),
+        limit(
+            "ns without ticks",
+            alone,
+            Uniform,
+            M + 1..=u32::MAX,
+            Of(STORE, 3.0),
+        ),
+        limit(
+            "ns a message",
+            message,
+            Uniform,
+            M..=M,
+            Of(SLEEP, 1.0 / 40.0),
+        ),
+        limit(
+            "ns a message",
+            message,
+            Uniform,
+            M..=M,
+            Of(QUEUE, 1.0 / 100.0),
+        ),
+        limit("ticks, % of a core", ticks, Uniform, M..=M, Value(0.1)),
+        limit("ticks, % of a core", ticks, Idle, M..=M, Value(1.3)),
+        limit(
+            "ticks, % of a core",
+            ticks,
+            Idle,
+            M..=M,
+            Of(SLEEP, 1.0 / 3.0),
+        ),
+        limit("ticks, % of a core", ticks, Idle, M..=M, Of(QUEUE, 0.5)),
+        limit(
+            "bytes each",
+            bytes,
+            Uniform,
+            100_000..=u32::MAX,
+            Value(21.0),
+        ),
+    ]
+}
+
+/// Says what is not, and returns whether all is.
+pub(crate) fn are_kept(results: &Results) -> bool {
+    let mut are_kept = true;
+    for limit in limits() {
+        for cost in results.0.iter().filter(|cost| limit.is_for(cost)) {
+            let (most, of) = match limit.most {
+                Most::Value(most) => (most, String::new()),
+                Most::Of(name, times) => match results.beside(cost, name) {
+                    Some(other) => (
+                        (limit.value)(other) * times,
+                        format!(": {times:.3} of {name}"),
+                    ),
+                    None => continue,
+                },
+            };
+            let value = (limit.value)(cost);
+            if value > most {
+                are_kept = false;
+                eprintln!(
+                    "{:?}, {}: {} is {value:.2}, and may be {most:.2}{of}",
+                    cost.traffic, cost.connections, limit.what,
+                );
+            }
+        }
+    }
+    are_kept
+}
+
+impl Limit {
+    fn is_for(&self, cost: &Cost) -> bool {
+        cost.name == FLEET
+            && cost.traffic == self.traffic
+            && self.connections.contains(&cost.connections)
+    }
+}
