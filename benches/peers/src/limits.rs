@@ -36,6 +36,7 @@ fn limits() -> Vec<Limit> {
         connections,
         most,
     };
+    let call: fn(&Cost) -> f64 = |cost| cost.worst_call_ms;
     const M: u32 = 1_000_000;
     vec![
         limit("ns a message", message, Uniform, 1..=100_000, Of(SCAN, 0.7)),
@@ -65,6 +66,7 @@ fn limits() -> Vec<Limit> {
         ),
         limit("ticks, % of a core", ticks, Uniform, M..=M, Value(0.1)),
         limit("ticks, % of a core", ticks, Idle, M..=M, Value(1.3)),
+        limit("worst call, ms", call, Idle, M..=M, Value(0.5)),
         limit(
             "ticks, % of a core",
             ticks,

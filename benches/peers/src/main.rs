@@ -5,6 +5,7 @@ mod limits;
 mod many;
 mod one;
 mod ours;
+mod shared;
 mod tables;
 mod ways;
 
@@ -65,9 +66,14 @@ struct Args {
 enum Table {
     One,
     Many,
+    Members,
 }
 
 impl Args {
+    fn wants_table(&self, table: Table) -> bool {
+        self.table.is_none_or(|only| only == table)
+    }
+
     fn wants(&self, name: &str) -> bool {
         let name = name.to_lowercase();
         self.ways.is_empty()
@@ -81,14 +87,14 @@ impl Args {
 fn main() -> Result<(), Box<dyn Error>> {
     let args = Args::parse();
     let mut text = String::new();
-    if args.table != Some(Table::Many) {
+    if args.wants_table(Table::One) {
         let costs = one::measure(|name| args.wants(name));
         if !costs.is_empty() {
             text += &tables::one(&costs);
         }
     }
     let mut results = Results::default();
-    if args.table != Some(Table::One) {
+    if args.wants_table(Table::Many) {
         for &traffic in &args.traffic {
             for &connections in &args.n {
                 let plan = Plan::new(&args, connections, traffic);
@@ -96,6 +102,12 @@ fn main() -> Result<(), Box<dyn Error>> {
             }
         }
         text += &tables::many(&results);
+    }
+    let mut is_kept = !args.check || limits::are_kept(&results);
+    if args.wants_table(Table::Members) && args.wants("Members") {
+        let costs = shared::measure();
+        text += &tables::members(&costs);
+        is_kept &= !args.check || shared::are_kept(&costs);
     }
     if text.is_empty() {
         return Err("no way has such a name".into());
@@ -106,9 +118,9 @@ fn main() -> Result<(), Box<dyn Error>> {
         fs::write(folder.join("peers.md"), &text)?;
         charts::write(folder, &results)?;
     }
-    match args.check && !limits::are_kept(&results) {
-        true => Err("that is too much".into()),
-        false => Ok(()),
+    match is_kept {
+        true => Ok(()),
+        false => Err("that is too much".into()),
     }
 }
 

@@ -37,6 +37,11 @@ pub(crate) trait Way: Sized {
 
     /// Adds every connection that is to get a ping now.
     fn tick(&mut self, now: Duration, pings: &mut Vec<Self::Key>);
+
+    /// What the most expensive of its calls in a tick cost, where there are several.
+    fn worst_call(&self) -> Option<Duration> {
+        None
+    }
 }
 
 /// The key of a connection is its number.
@@ -143,6 +148,7 @@ struct Run {
     messages: Duration,
     ticks: Duration,
     worst_tick: Duration,
+    worst_call: Option<Duration>,
     /// Messages that came in, answers to pings among them.
     received: usize,
     pings: usize,
@@ -186,6 +192,7 @@ fn run<W: Way>(plan: &Plan) -> Run {
     let driven = allocation_counter::measure(|| {
         drive(&mut way, plan, &targets, &mut run, &mut pings, &mut answers);
     });
+    run.worst_call = way.worst_call();
     run.bytes =
         made.bytes_current + driven.bytes_current - W::KEY_BYTES * i64::from(plan.connections);
     run
@@ -246,6 +253,8 @@ pub(crate) struct Cost {
     /// The part of one core that the ticks take, in percent.
     pub(crate) tick_share: f64,
     pub(crate) worst_tick_ms: f64,
+    /// Of one call, where a tick takes several.
+    pub(crate) worst_call_ms: f64,
     pub(crate) pings_a_second: f64,
     pub(crate) bytes_a_connection: f64,
 }
@@ -311,6 +320,7 @@ fn cost(name: &'static str, plan: &Plan, runs: &[Run]) -> Cost {
         ns_without_ticks: of(&|run| run.messages.as_secs_f64() * 1e9 / run.received as f64),
         tick_share: of(&|run| run.ticks.as_secs_f64() / seconds * 100.0),
         worst_tick_ms: of(&|run| run.worst_tick.as_secs_f64() * 1e3),
+        worst_call_ms: of(&|run| run.worst_call.unwrap_or(run.worst_tick).as_secs_f64() * 1e3),
         pings_a_second: of(&|run| run.pings as f64 / seconds),
         bytes_a_connection: of(&|run| run.bytes as f64 / f64::from(plan.connections)),
     }

@@ -2,8 +2,11 @@
 
 use std::fmt::Write;
 
+use keepalive::fleet::Member;
+
 use crate::many::{Cost, Results, Traffic};
 use crate::one;
+use crate::shared;
 use crate::ways::{SCAN, STORE};
 
 pub(crate) fn one(costs: &[one::Cost]) -> String {
@@ -39,11 +42,32 @@ pub(crate) fn many(results: &Results) -> String {
             "of the stores",
             "ticks, % of a core",
             "worst tick, ms",
+            "worst call, ms",
             "pings/s",
             "bytes each",
         ];
         text += &table(&header, group.iter().map(|cost| row(cost, group)).collect());
     }
+    text
+}
+
+pub(crate) fn members(costs: &shared::Costs) -> String {
+    let ns = |cost: &one::Cost| vec![cost.name.into(), digits(cost.ns)];
+    let mut text = String::from("\n## Members of several threads\n\n");
+    text += &table(
+        &["a message of a member", "ns"],
+        costs.rows.iter().map(ns).collect(),
+    );
+    let ratio = |(own, ratio): &(usize, f64)| vec![thousands(*own as u32), format!("{ratio:.2}")];
+    let header = ["members of each of two threads", "of what bare arrays gain"];
+    text += "\n";
+    text += &table(&header, costs.two_threads.iter().map(ratio).collect());
+    let handle = size_of::<Member>();
+    let _ = writeln!(
+        text,
+        "\n{:.1} bytes each, and a handle of {handle}.",
+        costs.bytes_a_member
+    );
     text
 }
 
@@ -63,6 +87,7 @@ fn row(cost: &Cost, group: &[Cost]) -> Vec<String> {
         ratio(of(STORE, |cost| cost.ns_without_ticks)),
         format!("{:.3}", cost.tick_share),
         format!("{:.3}", cost.worst_tick_ms),
+        format!("{:.3}", cost.worst_call_ms),
         format!("{:.0}", cost.pings_a_second),
         format!("{:.1}", cost.bytes_a_connection),
     ]
