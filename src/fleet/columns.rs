@@ -425,6 +425,11 @@ impl Columns {
         }
     }
 
+    pub(super) fn is_busy(&self, slot: usize) -> bool {
+        let busy = self.busy.get(slot / BLOCK);
+        busy.is_none_or(|busy| busy >> (slot % BLOCK) & 1 == 1)
+    }
+
     fn set_busy(&mut self, slot: usize, is_busy: bool) {
         if let Some(busy) = self.busy.get_mut(slot / BLOCK) {
             let bit = 1 << (slot % BLOCK);
@@ -684,9 +689,15 @@ pub(super) struct Silence {
     inbound: Wait,
     outbound: Option<Wait>,
     messages: Option<i32>,
+    /// Who is due by this is due for a ping, and not a moment too early.
+    is_for_pings: bool,
 }
 
 impl Silence {
+    pub(super) fn is_for_pings(self) -> bool {
+        self.is_for_pings
+    }
+
     /// `None` where these settings watch more.
     pub(super) fn alone(config: &Config) -> Option<Self> {
         if config.always_ping() || config.confirm_within().is_some() {
@@ -697,7 +708,12 @@ impl Silence {
         } else {
             Wait::share_of(config.ping_interval())
         };
+        let intervals = [Some(config.ping_interval()), config.outbound_interval()];
+        let are_exact = intervals.into_iter().flatten().all(Wait::is_exact);
         Some(Self {
+            is_for_pings: are_exact
+                && config.watches_silence()
+                && config.message_timeout().is_none(),
             inbound,
             outbound: config.outbound_interval().map(Wait::share_of),
             messages: config
@@ -730,6 +746,10 @@ impl Wait {
             share: 0,
             round,
         }
+    }
+
+    fn is_exact(interval: Duration) -> bool {
+        interval.subsec_nanos() % 1_000_000 == 0 && interval.as_millis() <= 0xffff
     }
 
     fn whole(timeout: Duration) -> Self {

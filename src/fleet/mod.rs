@@ -365,7 +365,7 @@ impl<I: Instant> At<'_, I> {
 
     /// What is due: one beat for each connection at most, as you take them.
     ///
-    /// A tick looks at some 4,000 connections at most. What it does not come to, and what
+    /// A tick looks at some 2,000 connections at most. What it does not come to, and what
     /// you do not take, stays due: [`deadline`](Fleet::deadline) says so, and the next
     /// tick goes on there. Ticks that are early, late or repeated are safe.
     pub fn tick(&mut self) -> Beats<'_> {

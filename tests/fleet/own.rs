@@ -153,11 +153,11 @@ fn a_tick_is_bounded_and_the_deadline_says_that_there_is_more() {
             assert!(matches!(beat, Beat::Ping(_)));
             assert!(keys.insert(key), "one ping each");
         }
-        assert!(keys.len() - before <= 4096);
+        assert!(keys.len() - before <= 2048);
         ticks += 1;
     }
     assert_eq!(keys.len(), 20_000);
-    assert!((5..10).contains(&ticks), "{ticks}");
+    assert!((10..20).contains(&ticks), "{ticks}");
 }
 
 #[test]

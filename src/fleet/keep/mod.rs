@@ -21,7 +21,7 @@ use crate::rtt::RoundTrip;
 use crate::time::{SECOND, Timeline};
 
 /// So many connections are looked at in one tick.
-pub(super) const BUDGET: u32 = 4096;
+pub(super) const BUDGET: u32 = 2048;
 
 /// After so long without a tick all times are brought up to what can be told: 5 days, in
 /// milliseconds. A look leaves none that is older than a week, and 12 days can be told.

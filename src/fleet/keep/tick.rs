@@ -4,14 +4,14 @@ use super::{Keep, Owners};
 use crate::action::CloseReason;
 use crate::event::PingId;
 use crate::fleet::clock::{Ms, Now};
-use crate::fleet::columns::{BLOCK, FAR};
+use crate::fleet::columns::{BLOCK, FAR, Silence};
 use crate::fleet::{Beat, Key};
 use crate::open::{self, Open, Urgency};
 use crate::random::Draw;
 use crate::time::{SECOND, Timeline};
 
 /// To look at a block without a branch costs as much as this many looks.
-const LOOKS_A_BLOCK: u32 = 2;
+const LOOKS_A_BLOCK: u32 = 8;
 
 /// So many bounds are compared at once.
 const SOME: usize = 64;
@@ -279,7 +279,12 @@ impl Keep {
         let answer = open.answer_due();
         // It is missed in the next tick, when it has had its whole time.
         let is_missed_soon = answer.is_some_and(|due| now.down < due && due <= now.up);
-        let beat = self.judge(&mut open, &mut facts, now);
+        let silence = self.silence.filter(|_| !self.columns.is_busy(slot));
+        let beat = if silence.is_some_and(Silence::is_for_pings) && self.is_in_time(now) {
+            open::Beat::Ping(Draw::Usual) // That is why it is looked at.
+        } else {
+            self.judge(&mut open, &mut facts, now)
+        };
         let is_missed = answer.is_some_and(|due| due <= now.down);
         match beat {
             open::Beat::Dead(..) if !owners.is_dead(slot) => return (Ms(now.down.0 + 1), None),
@@ -315,13 +320,17 @@ impl Keep {
         now: Now,
     ) -> open::Beat<Ms> {
         let mut watches = open.at(&self.config, facts, now.down);
-        let is_in_time = now.down <= self.asked.after(self.config.late_tolerance());
-        let asked = if is_in_time {
-            now.down // Nothing that is due can be late.
+        let asked = if self.is_in_time(now) {
+            now.down
         } else {
             watches.next_look().round_up(self.granularity)
         };
         watches.tick(asked.max(self.settled))
+    }
+
+    /// Whether nothing that is due can be late.
+    fn is_in_time(&self, now: Now) -> bool {
+        now.down <= self.asked.after(self.config.late_tolerance())
     }
 
     /// A connection ended.
