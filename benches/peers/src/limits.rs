@@ -1,4 +1,5 @@
-//! What this crate's fleet may cost, beside the others of the same run.
+//! What this crate's fleet may cost beside the others of the same run: with room for what
+//! else happens on a machine, so that what fails has become slower.
 
 use std::ops::RangeInclusive;
 
@@ -39,49 +40,14 @@ fn limits() -> Vec<Limit> {
     let call: fn(&Cost) -> f64 = |cost| cost.worst_call_ms;
     const M: u32 = 1_000_000;
     vec![
-        limit("ns a message", message, Uniform, 1..=100_000, Of(SCAN, 0.7)),
-        limit("ns a message", message, Uniform, M..=M, Of(SCAN, 1.1)),
-        limit("ns a message", message, Answered, M..=M, Of(SCAN, 3.0)),
-        limit("ns without ticks", alone, Uniform, 1..=M, Of(STORE, 2.5)),
-        limit(
-            "ns without ticks",
-            alone,
-            Uniform,
-            M + 1..=u32::MAX,
-            Of(STORE, 3.0),
-        ),
-        limit(
-            "ns a message",
-            message,
-            Uniform,
-            M..=M,
-            Of(SLEEP, 1.0 / 40.0),
-        ),
-        limit(
-            "ns a message",
-            message,
-            Uniform,
-            M..=M,
-            Of(QUEUE, 1.0 / 100.0),
-        ),
-        limit("ticks, % of a core", ticks, Uniform, M..=M, Value(0.1)),
-        limit("ticks, % of a core", ticks, Idle, M..=M, Value(1.3)),
-        limit("worst call, ms", call, Idle, M..=M, Value(0.5)),
-        limit(
-            "ticks, % of a core",
-            ticks,
-            Idle,
-            M..=M,
-            Of(SLEEP, 1.0 / 3.0),
-        ),
-        limit("ticks, % of a core", ticks, Idle, M..=M, Of(QUEUE, 0.5)),
-        limit(
-            "bytes each",
-            bytes,
-            Uniform,
-            100_000..=u32::MAX,
-            Value(21.0),
-        ),
+        limit("ns without ticks", alone, Uniform, 1..=M, Of(STORE, 3.5)),
+        limit("ns a message", message, Uniform, M..=M, Of(SCAN, 4.0)),
+        limit("ns a message", message, Answered, M..=M, Of(SCAN, 5.0)),
+        limit("ns a message", message, Uniform, M..=M, Of(SLEEP, 0.25)),
+        limit("ns a message", message, Uniform, M..=M, Of(QUEUE, 0.08)),
+        limit("ticks, % of a core", ticks, Idle, M..=M, Of(SLEEP, 0.5)),
+        limit("worst call, ms", call, Idle, M..=M, Value(1.5)),
+        limit("bytes each", bytes, Uniform, 100_000..=M, Value(21.0)),
     ]
 }
 
