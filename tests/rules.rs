@@ -271,6 +271,12 @@ fn every_reason_to_close_has_its_manner_and_its_words() {
         (CloseReason::Abort, Manner::Abandon, "aborted"),
         (CloseReason::Reconnect, Manner::Farewell, "reconnecting"),
         (CloseReason::GivenUp, Manner::Farewell, "given up"),
+        (CloseReason::Drained, Manner::Handshake, "drained"),
+        (
+            CloseReason::MaxAge,
+            Manner::Handshake,
+            "as old as it may become",
+        ),
     ];
     for (reason, manner, words) in reasons {
         assert_eq!((reason.manner(), &*reason.to_string()), (manner, words));
