@@ -41,9 +41,9 @@ impl RoundTrip {
     /// Of which no more is known than this.
     #[cfg(feature = "alloc")]
     pub(crate) fn smoothed_to(smoothed: Duration, variance: Duration) -> Self {
-        let first = Self::with(None, smoothed);
-        let variance = u32::try_from(variance.as_micros()).unwrap_or(u32::MAX);
-        Self { variance, ..first }
+        let mut known = Self::with(None, smoothed);
+        known.variance = u32::try_from(variance.as_micros()).unwrap_or(u32::MAX);
+        known
     }
 
     pub(crate) fn with(earlier: Option<Self>, sample: Duration) -> Self {
