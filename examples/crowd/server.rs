@@ -137,9 +137,9 @@ impl Heartbeats {
         INTERVAL
             + TIMEOUT
             + match self {
-                // What comes counts as of the end of its period, and a watch ends at a tick:
-                // two periods for each watch, and two for the verdict.
-                Self::Members(members) => members.granularity() * 6,
+                // What comes counts as of the end of its period, an eighth more, and a watch
+                // ends at a tick: that is twice 2 1/8 periods, and two for the verdict.
+                Self::Members(members) => members.granularity().mul_f64(6.25),
                 Self::Sessions(..) => Duration::ZERO,
             }
     }
