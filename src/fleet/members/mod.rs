@@ -80,7 +80,8 @@ pub use run::AlreadyRunning;
 /// While there are members, a tick comes each [granularity](Self::with_granularity), and
 /// what a member reports counts as of the end of the period between two ticks in which
 /// it does; where that tick comes late, as of that late one. So a watch is never shorter
-/// than it says, and longer by a period, an eighth of one and the lateness at most.
+/// than it says, and longer by two periods, an eighth of one and the lateness at most:
+/// one until what is noted counts, and one until a tick looks.
 /// Round trips, which only an adaptive timeout uses here, are as coarse as that.
 ///
 /// A ping is out from when [`Member::next`] returned it: until then no answer is missed,
