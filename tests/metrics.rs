@@ -7,12 +7,16 @@ mod support {
     pub mod driver;
 }
 
+use core::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use core::time::Duration;
 use std::collections::{BTreeMap, BTreeSet};
 
 use keepalive::fleet::Fleet;
 use keepalive::{Config, ConfigBuilder, describe_metrics};
-use metrics::with_local_recorder;
+use metrics::{
+    Counter, Gauge, Histogram, Key, KeyName, Metadata, Recorder, SharedString, Unit,
+    with_local_recorder,
+};
 use metrics_util::debugging::{DebugValue, DebuggingRecorder};
 use support::driver::net::{Dial, Ends, Peer, Pings, Talk};
 use support::driver::world::{Setup, Wish};
@@ -382,6 +386,50 @@ fn a_session_that_is_dropped_is_open_no_more() {
         // Since it was asked last.
         assert_eq!(look().gauge("keepalive_connections_open"), -1.0);
     });
+}
+
+#[test]
+fn a_message_asks_no_recorder() {
+    let asked = Asked::default();
+    with_local_recorder(&asked, || {
+        let mut setup = Setup::new(calm().build().unwrap());
+        setup.peers = vec![Peer::that(|peer| peer.talks = Some((ms(50), Talk::Text)))];
+        setup.wishes = (0..90).map(|i| (ms(i * 50), Wish::Queue(30))).collect();
+        let mut world = setup.start(|driver| driver);
+        world.play_until(s(1));
+        let before = asked.0.load(Relaxed);
+        world.play_until(s(4));
+        let counts = world.driver.counts();
+        assert!(before > 0 && counts.handed_over > 70, "{counts:?}");
+        assert_eq!(asked.0.load(Relaxed), before);
+    });
+}
+
+/// How often a recorder is asked for a metric.
+#[derive(Default)]
+struct Asked(AtomicUsize);
+
+impl Recorder for Asked {
+    fn describe_counter(&self, _: KeyName, _: Option<Unit>, _: SharedString) {}
+
+    fn describe_gauge(&self, _: KeyName, _: Option<Unit>, _: SharedString) {}
+
+    fn describe_histogram(&self, _: KeyName, _: Option<Unit>, _: SharedString) {}
+
+    fn register_counter(&self, _: &Key, _: &Metadata<'_>) -> Counter {
+        self.0.fetch_add(1, Relaxed);
+        Counter::noop()
+    }
+
+    fn register_gauge(&self, _: &Key, _: &Metadata<'_>) -> Gauge {
+        self.0.fetch_add(1, Relaxed);
+        Gauge::noop()
+    }
+
+    fn register_histogram(&self, _: &Key, _: &Metadata<'_>) -> Histogram {
+        self.0.fetch_add(1, Relaxed);
+        Histogram::noop()
+    }
 }
 
 /// An adapter has all of it from the driver.
