@@ -43,7 +43,7 @@ mod on {
     /// Gives the recorder of [`metrics`](::metrics) the unit and the meaning of each metric.
     /// Call it once the recorder is installed; what is counted does not depend on it.
     ///
-    /// The guide [`metrics`](crate::guide) lists them.
+    /// The guide [`metrics`](crate::guide::metrics) lists them.
     pub fn describe_metrics() {
         let count = Unit::Count;
         describe_counter!(DIALS, count, "Dials that began");

@@ -7,6 +7,7 @@ mod support {
     pub mod driver;
 }
 
+use core::panic::{RefUnwindSafe, UnwindSafe};
 use core::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use core::time::Duration;
 use std::collections::{BTreeMap, BTreeSet};
@@ -19,7 +20,7 @@ use metrics::{
 };
 use metrics_util::debugging::{DebugValue, DebuggingRecorder};
 use support::driver::net::{Dial, Ends, Peer, Pings, Talk};
-use support::driver::world::{Setup, Wish};
+use support::driver::world::{Setup, Subject, Wish};
 
 const GUIDE: &str = include_str!("../src/guide/metrics.md");
 
@@ -164,7 +165,10 @@ fn fleet() -> Seen {
         at.open().unwrap();
         at.open().unwrap();
         fleet.at(s(17)).tick().for_each(drop);
-        fleet.counters().publish("devices");
+        // Again changes nothing.
+        for _ in 0..2 {
+            fleet.counters().publish("devices");
+        }
     })
 }
 
@@ -430,6 +434,13 @@ impl Recorder for Asked {
         self.0.fetch_add(1, Relaxed);
         Histogram::noop()
     }
+}
+
+/// A feature takes nothing away.
+#[test]
+fn a_driver_is_as_unwind_safe_as_without() {
+    fn is_safe<T: Send + Sync + Unpin + UnwindSafe + RefUnwindSafe>() {}
+    is_safe::<Subject>();
 }
 
 /// An adapter has all of it from the driver.
