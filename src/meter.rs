@@ -16,8 +16,8 @@ mod on {
     use core::time::Duration;
 
     use metrics::{
-        Gauge, Unit, counter, describe_counter, describe_gauge, describe_histogram, gauge,
-        histogram,
+        Gauge, Key, Label, Level, Metadata, Unit, counter, describe_counter, describe_gauge,
+        describe_histogram, gauge, histogram, with_recorder,
     };
 
     use crate::fleet::Counters;
@@ -77,7 +77,7 @@ mod on {
     }
 
     pub(crate) fn dial_lost<E>(cause: &Cause<E>) {
-        counter!(DIALS_LOST, "cause" => label(cause)).increment(1);
+        count(DIALS_LOST, label(cause));
     }
 
     /// A connection that is up, until it is dropped. It counts down where it counted up,
@@ -107,7 +107,7 @@ mod on {
     }
 
     pub(crate) fn connection_lost<E>(cause: &Cause<E>, messages: usize, in_doubt: u64) {
-        counter!(LOST, "cause" => label(cause)).increment(1);
+        count(LOST, label(cause));
         unsent(messages);
         counter!(UNCONFIRMED, "state" => "in_doubt").increment(in_doubt);
     }
@@ -139,30 +139,46 @@ mod on {
         counter!(FLEET_DRAINED, "fleet" => fleet).absolute(counters.drained);
     }
 
-    const fn label<E>(cause: &Cause<E>) -> &'static str {
+    /// As [`counter!`] does, without an allocation for the label.
+    fn count(name: &'static str, labels: &'static [Label]) {
+        static METADATA: Metadata<'static> =
+            Metadata::new(module_path!(), Level::INFO, Some(module_path!()));
+        let key = Key::from_static_labels(name, labels);
+        with_recorder(|recorder| recorder.register_counter(&key, &METADATA)).increment(1);
+    }
+
+    macro_rules! cause {
+        ($cause:literal) => {{
+            static LABELS: [Label; 1] = [Label::from_static_parts("cause", $cause)];
+            &LABELS
+        }};
+    }
+
+    fn label<E>(cause: &Cause<E>) -> &'static [Label] {
         match cause {
-            Cause::Closed { .. } => "closed",
-            Cause::Refused { .. } => "refused",
-            Cause::Failed(_) => "failed",
+            Cause::Closed { .. } => cause!("closed"),
+            Cause::Refused { .. } => cause!("refused"),
+            Cause::Failed(_) => cause!("failed"),
             Cause::TimedOut(reason) => match reason {
-                CloseReason::PongTimeout => "pong_timeout",
-                CloseReason::IdleTimeout => "idle_timeout",
-                CloseReason::MessageTimeout => "message_timeout",
-                CloseReason::LoginTimeout => "login_timeout",
-                CloseReason::ConnectTimeout => "connect_timeout",
-                CloseReason::CloseTimeout => "close_timeout",
+                CloseReason::PongTimeout => cause!("pong_timeout"),
+                CloseReason::IdleTimeout => cause!("idle_timeout"),
+                CloseReason::MessageTimeout => cause!("message_timeout"),
+                CloseReason::LoginTimeout => cause!("login_timeout"),
+                CloseReason::ConnectTimeout => cause!("connect_timeout"),
+                CloseReason::CloseTimeout => cause!("close_timeout"),
                 // No timeouts.
-                CloseReason::Stop | CloseReason::Abort => "stopped",
-                CloseReason::Reconnect => "reconnected",
-                CloseReason::GivenUp => "given_up",
-                CloseReason::Drained => "drained",
-                CloseReason::MaxAge => "max_age",
+                CloseReason::Reconnect => cause!("reconnected"),
+                CloseReason::GivenUp => cause!("given_up"),
+                CloseReason::Stop
+                | CloseReason::Abort
+                | CloseReason::Drained
+                | CloseReason::MaxAge => cause!("stopped"),
             },
-            Cause::Stalled => "stalled",
-            Cause::GivenUp => "given_up",
-            Cause::Reconnected => "reconnected",
-            Cause::Stopped => "stopped",
-            Cause::NoPing => "no_ping",
+            Cause::Stalled => cause!("stalled"),
+            Cause::GivenUp => cause!("given_up"),
+            Cause::Reconnected => cause!("reconnected"),
+            Cause::Stopped => cause!("stopped"),
+            Cause::NoPing => cause!("no_ping"),
         }
     }
 }
