@@ -133,7 +133,7 @@
 //!   [a million connections](guide::crowds), [logins](guide::logins),
 //!   [refused logins](guide::refusals), [lost messages](guide::lost_messages),
 //!   [tests](guide::testing), [your own event loop](guide::event_loop),
-//!   [costs](guide::costs), and
+//!   [metrics](guide::metrics), [costs](guide::costs), and
 //!   [moving from something else](guide::migrating).
 //!
 //! # Features
@@ -157,6 +157,8 @@
 //! - `axum`: a server's sockets on axum 0.8; brings `std`.
 //! - `serde`: reads and writes a [`Config`].
 //! - `tracing`: events from the adapters; brings `std`.
+//! - `metrics`: [counters, gauges and histograms](guide::metrics) of sessions and fleets, for
+//!   any recorder of the `metrics` facade; brings `std`.
 #![cfg_attr(not(any(feature = "std", test)), no_std)]
 #![cfg_attr(docsrs, feature(doc_cfg))]
 #![forbid(unsafe_code)]
@@ -188,6 +190,8 @@ pub mod guide;
 mod handle;
 mod heartbeat;
 mod machine;
+#[cfg(feature = "alloc")]
+mod meter;
 mod open;
 mod policy;
 mod random;
@@ -243,6 +247,8 @@ pub use handle::{Backlog, EndError, Gone, Handle, OpenError, ReconfigureError, S
 #[doc(hidden)]
 pub use handle::{Desk, Wish};
 pub use heartbeat::{Heartbeat, State};
+#[cfg(feature = "metrics")]
+pub use meter::describe_metrics;
 pub use policy::{Loss, Policy, default_policy, stop_when_refused};
 pub use rtt::RoundTrip;
 #[cfg(feature = "alloc")]

@@ -5,7 +5,7 @@ use alloc::vec::Vec;
 use super::doubt::Doubt;
 use super::stall::Stall;
 use super::transport::Bytes;
-use crate::{Closed, Epoch, Instant, PingId, Unsendable};
+use crate::{Closed, Epoch, Instant, PingId, Unsendable, meter};
 
 /// A connection that is up, and what is to go out on it.
 pub(super) struct Connection<W, E, I> {
@@ -36,6 +36,7 @@ pub(super) struct Connection<W, E, I> {
     /// The bytes that the driver knows of.
     pub(super) known: Bytes,
     pub(super) stall: Stall<I>,
+    _open: meter::Open,
 }
 
 /// Whether the application knows that this connection is up.
@@ -102,7 +103,7 @@ impl<W> Queue<W> {
 }
 
 impl<W, E, I: Instant> Connection<W, E, I> {
-    pub(super) const fn new(
+    pub(super) fn new(
         epoch: Epoch,
         awaits_login: bool,
         known: Bytes,
@@ -125,6 +126,7 @@ impl<W, E, I: Instant> Connection<W, E, I> {
             heard: None,
             known,
             stall: Stall::none(),
+            _open: meter::Open::new(),
         }
     }
 

@@ -180,7 +180,7 @@ use self::stall::Stall;
 use crate::time::MILLISECOND;
 use crate::{
     Action, Actions, CloseCode, CloseReason, Closed, Config, Epoch, Event, Goodbye, Heartbeat,
-    Instant, Loss, Manner, PingId, Retry, SendError, State, trace,
+    Instant, Loss, Manner, PingId, Retry, SendError, State, meter, trace,
 };
 
 pub use self::codec::{Codec, Deciding, Dialect, Frame, Incoming, NoFrames, Plain};
@@ -794,6 +794,7 @@ where
         while let Some(order) = self.orders.next() {
             if let Order::Dial { attempt } = order {
                 self.counts.dials += 1;
+                meter::dial();
                 self.unheard.push(Notice::Connecting { attempt });
             }
             transport.carry_out(order);
@@ -844,15 +845,18 @@ where
             }
             Notice::Down(down) if down.lost == Lost::Connection => {
                 if let Some(dropped) = transport.dropped() {
+                    let sent = down.unsent.len();
                     // What was asked for and had to wait came first.
                     down.unsent.extend(self.backlog.take_all());
                     down.unsent.extend(dropped);
+                    meter::unsent(down.unsent.len() - sent);
                 }
             }
             Notice::Stopped { unsent, .. } => {
                 self.is_stopping = false;
                 *unsent = self.backlog.take_all();
                 unsent.extend(transport.reclaim());
+                meter::unsent(unsent.len());
             }
             _ => {}
         }
@@ -1037,7 +1041,12 @@ where
         self.has_network_changed |= self.has_slept(transport.system_time(), now);
         let missed = self.heartbeat.missed();
         self.step(Event::Tick, None, now);
-        self.counts.missed += u64::from(self.heartbeat.missed().saturating_sub(missed));
+        self.has_missed(self.heartbeat.missed().saturating_sub(missed));
+    }
+
+    fn has_missed(&mut self, pings: u32) {
+        self.counts.missed += u64::from(pings);
+        meter::missed(pings);
     }
 
     /// Whether the system's clock ran on while the other stood still.
@@ -1126,6 +1135,7 @@ where
         let round_trip = self.heartbeat.round_trip().filter(|_| is_awaited);
         if let Some(round_trip) = round_trip.map(|measured| measured.last()) {
             trace::pong(self.heartbeat.epoch(), id, round_trip);
+            meter::pong(round_trip);
             self.unheard.push(Notice::Pong { id, round_trip });
         }
     }
@@ -1154,6 +1164,7 @@ where
         let since = self.alive.or(self.opened);
         let deaf = since.map(|since| now.saturating_duration_since(since));
         self.opened = Some(now);
+        meter::opened(deaf);
         self.unheard.push(Notice::Opened { epoch, deaf });
         match self.early.take() {
             Some(Early::Reconnect) => self.reconnect_now(now),
@@ -1272,13 +1283,14 @@ where
         let farewell = close.filter(|reason| reason.manner() == Manner::Farewell);
         let farewell = farewell.and_then(|reason| self.farewell(reason, &cause));
         if close == Some(CloseReason::PongTimeout) {
-            self.counts.missed += 1;
+            self.has_missed(1);
         }
         self.orders.drop(farewell);
         let Some(connection) = self.connection.take() else {
             // A dial that was not lost but ended by us is not told.
             let is_ours = matches!(cause, Cause::Stopped | Cause::Reconnected);
             if !is_ours {
+                meter::dial_lost(&cause);
                 self.unheard.push(Notice::Down(Box::new(Down {
                     lost: Lost::Dial,
                     cause,
@@ -1299,11 +1311,13 @@ where
             _ if connection.closing != Closing::No => Cause::Stopped,
             _ => cause,
         };
+        let unsent = connection.sends.into_messages();
+        meter::connection_lost(&cause, unsent.len(), in_doubt);
         self.unheard.push(Notice::Down(Box::new(Down {
             lost: Lost::Connection,
             cause,
             retry,
-            unsent: connection.sends.into_messages(),
+            unsent,
             in_doubt,
             kept: connection.doubt.into_kept(),
         })));

@@ -8,7 +8,7 @@ use alloc::boxed::Box;
 use super::notice::{Notice, Rejected};
 use super::transport::Transport;
 use super::{Cause, Codec, Dialect, Driver};
-use crate::{CloseCode, CloseReason, Event, Instant, PingId};
+use crate::{CloseCode, CloseReason, Event, Instant, PingId, meter};
 
 /// How many messages are written before reads get their turn.
 const BATCH: usize = 32;
@@ -286,6 +286,7 @@ where
                 connection.unleft = Some(id);
                 connection.doubt.ping(id);
                 self.counts.pings += 1;
+                meter::ping();
                 self.unheard.push(Notice::Ping(id));
                 message
             }

@@ -120,6 +120,15 @@ pub struct Counters {
     pub drained: u64,
 }
 
+#[cfg(feature = "metrics")]
+impl Counters {
+    /// Sets the metrics that have this name as their label `fleet`: call it whenever they
+    /// are scraped.
+    pub fn publish(&self, fleet: &'static str) {
+        crate::meter::fleet(self, fleet);
+    }
+}
+
 /// The heartbeats of many open connections.
 ///
 /// The [module](self) shows a loop. Equal settings, seed and events give equal beats.

@@ -16,6 +16,7 @@
 //! | Which messages are lost when a connection drops? | [`lost_messages`] |
 //! | How do I test that my client reconnects? | [`testing`] |
 //! | How do I use it in my own event loop? | [`event_loop`] |
+//! | What can I watch in production? | [`metrics`] |
 //! | What does a message cost? | [`costs`] |
 //! | I have something else already: what changes? | [`migrating`] |
 
@@ -35,6 +36,8 @@ pub mod intervals {}
 pub mod logins {}
 #[doc = include_str!("lost_messages.md")]
 pub mod lost_messages {}
+#[doc = include_str!("metrics.md")]
+pub mod metrics {}
 #[doc = include_str!("migrating.md")]
 pub mod migrating {}
 #[doc = include_str!("pings.md")]
