@@ -112,12 +112,8 @@ impl Slots {
         if self.generations.len() < slots {
             super::columns::resize(&mut self.generations, slots);
         }
-        let retired = self.generations.iter().skip(block * BLOCK).take(BLOCK);
-        let mut taken = 0;
-        for (slot, generation) in retired.enumerate() {
-            set_bit(&mut taken, slot, *generation >= LAST);
-        }
-        self.taken.push(taken);
+        // No block is given back of which a slot is retired.
+        self.taken.push(0);
         if block % 32 == 0 {
             self.full.push(0);
         }
