@@ -886,11 +886,6 @@ impl Keep {
         }
     }
 
-    /// Looks at this connection in the next tick.
-    pub(super) fn look_soon(&mut self, key: Key, now: Now) {
-        self.look_by(key.index(), Ms(now.down.0 + 1), now);
-    }
-
     /// Looks at all connections in the next tick.
     pub(super) fn look_at_all(&mut self, now: Now) {
         self.bounds.fill(now.down.packed());

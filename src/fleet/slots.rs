@@ -117,7 +117,6 @@ impl Slots {
         if block % 32 == 0 {
             self.full.push(0);
         }
-        self.free_from = self.free_from.min(block / 32);
     }
 
     /// Gives blocks at the end back that nobody uses. How many are left, if any were.

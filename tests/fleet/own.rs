@@ -549,3 +549,61 @@ fn what_is_overdue_when_the_settings_change_is_late_from_then_on_only() {
         "{beats:?}"
     );
 }
+
+#[test]
+fn a_round_trip_of_a_month_is_a_long_one() {
+    let mut fleet = Fleet::new(exact().build().unwrap(), 7).with_round_trips();
+    let key = fleet.at(seconds(0)).open().unwrap();
+    let Some((_, Beat::Ping(id))) = fleet.at(seconds(25)).tick().next() else {
+        panic!();
+    };
+    fleet.at(seconds(30 * 86_400)).pong(key, id);
+    assert!(fleet.round_trip(key) > Some((seconds(65), Duration::ZERO)));
+}
+
+#[test]
+fn settings_that_are_off_again_give_their_bytes_back() {
+    let plain = exact().build().unwrap();
+    let more = exact().message_timeout(Some(SECOND));
+    let more = more.confirm_within(Some(SECOND)).build().unwrap();
+    let (mut fleet, _) = filled(plain, 1000, Duration::ZERO);
+    let before = fleet.heap_bytes();
+    fleet.at(seconds(1)).reconfigure(more).unwrap();
+    assert!(fleet.heap_bytes() >= before + 8000);
+    fleet.at(seconds(1)).reconfigure(plain).unwrap();
+    assert_eq!(fleet.heap_bytes(), before);
+}
+
+#[test]
+fn a_fleet_that_ticks_is_never_away() {
+    let config = exact().ping_interval(seconds(72_000)).send_interval(None);
+    let (mut fleet, _) = filled(config.build().unwrap(), 1, Duration::ZERO);
+    while let Some(now) = fleet.deadline().filter(|now| *now < seconds(10 * 86_400)) {
+        fleet.at(now - SECOND);
+        assert_eq!(fleet.deadline(), Some(now));
+        beats(&mut fleet, now);
+    }
+}
+
+#[test]
+fn a_message_after_a_verdict_that_was_put_off_begins_anew() {
+    let config = exact().message_timeout(Some(seconds(10)));
+    let config = config.late_tolerance(SECOND).build().unwrap();
+    let (mut fleet, keys) = filled(config, 1, Duration::ZERO);
+    for second in [20, 40, 60] {
+        beats(&mut fleet, seconds(second));
+        assert!(fleet.at(seconds(second)).message(keys[0]));
+    }
+    let last = run(&mut fleet, seconds(75)).pop().unwrap();
+    assert_eq!(last.2, Beat::Close(CloseReason::MessageTimeout));
+    assert!((seconds(70)..=seconds(71)).contains(&last.0), "{last:?}");
+}
+
+#[test]
+fn more_pings_than_there_are_numbers_are_told_apart() {
+    let config = exact().ping_interval(millis(2)).strict_pongs(true);
+    let (mut fleet, keys) = filled(config.build().unwrap(), 1, Duration::ZERO);
+    let all = run(&mut fleet, seconds(135));
+    assert!(all.len() > 65_536);
+    assert!(fleet.is_open(keys[0]));
+}

@@ -538,10 +538,8 @@ impl State {
             chunk.clear(slot, flag::PING | flag::DOUBT);
             return Some(Beat::Ping(self.keep.take_ping(key, self.now)));
         }
+        // The next tick looks at it again.
         chunk.note_polled(slot);
-        if has(flag::VERDICT) {
-            self.keep.look_soon(key, self.now);
-        }
         None
     }
 

@@ -232,7 +232,7 @@ impl State {
         let end = Ms(now.down.0 + period + (period / 8).max(1));
         self.now = Now {
             down: now.down,
-            up: end.max(now.up),
+            up: end,
         };
         self.now.up
     }
