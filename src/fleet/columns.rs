@@ -643,7 +643,6 @@ impl Trips {
 
 /// Where what happened to connections since the last look is taken in.
 #[derive(Debug)]
-#[cfg_attr(not(all(feature = "async", feature = "std")), expect(dead_code))]
 pub(super) struct Facts<'a> {
     columns: &'a mut Columns,
     config: &'a Config,

@@ -6,6 +6,7 @@ use super::Key;
 use super::columns::BLOCK;
 
 /// The slots of as many blocks as a word has bits.
+#[cfg(all(feature = "async", feature = "std"))]
 pub(super) const GROUP: usize = 32 * BLOCK;
 
 /// The last generation of a slot, which is retired with it.
