@@ -149,9 +149,6 @@ impl Runs {
     /// Time goes on; ticks come in time, each of which is followed by `then`.
     fn sleep(&mut self, millis: u64, mut then: impl FnMut()) {
         let end = self.clock.millis() + millis;
-        let step = STEP
-            .max(if cfg!(miri) { millis / 400 } else { 1 })
-            .min(PERIOD);
         while self.clock.millis() < end {
             self.stall(STEP.min(end - self.clock.millis()));
             assert_eq!(self.poll(), Poll::Pending);

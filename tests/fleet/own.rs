@@ -607,3 +607,11 @@ fn more_pings_than_there_are_numbers_are_told_apart() {
     assert!(all.len() > 65_536);
     assert!(fleet.is_open(keys[0]));
 }
+
+#[test]
+fn who_sends_no_pings_need_not_know_of_the_network() {
+    let config = exact().listen_only(true).idle_timeout(seconds(60));
+    let (mut fleet, _) = filled(config.build().unwrap(), 1, Duration::ZERO);
+    fleet.at(seconds(5)).network_changed();
+    assert_eq!(fleet.deadline(), Some(seconds(60)));
+}
