@@ -194,6 +194,7 @@ mod tests {
     }
 
     #[test]
+    #[cfg_attr(miri, ignore)]
     fn a_slot_whose_generations_are_used_up_is_retired() {
         let mut slots = Slots::default();
         let first = open(&mut slots);
