@@ -51,6 +51,8 @@ struct Clock(Arc<Time>);
 struct Time {
     now: AtomicU64,
     set: Mutex<Option<Duration>>,
+    /// By so many milliseconds the timer is early, once.
+    early: AtomicU64,
 }
 
 impl Clock {
@@ -76,7 +78,9 @@ impl Timer for Clock {
 
     fn poll(&mut self, _: &mut Context<'_>) -> Poll<()> {
         let mut set = self.0.set.lock().unwrap();
-        if set.is_some_and(|at| at <= self.now()) {
+        let by = self.now() + millis(self.0.early.load(Ordering::Relaxed));
+        if set.is_some_and(|at| at <= by) {
+            self.0.early.store(0, Ordering::Relaxed);
             *set = None;
             return Poll::Ready(());
         }
@@ -933,4 +937,15 @@ fn who_has_answered_gets_another_ping_when_the_network_changes() {
     runs.members.network_changed();
     runs.sleep(1000 + 2 * LONGEST_PERIOD, || {});
     ping(&mut member);
+}
+
+#[test]
+fn a_timer_that_is_early_is_set_again() {
+    let mut runs = Runs::new(exact().build().unwrap());
+    let _member = runs.join();
+    for _ in 0..100 {
+        runs.clock.0.early.store(1, Ordering::Relaxed);
+        runs.sleep(1, || {});
+        assert!(runs.clock.is_set());
+    }
 }
