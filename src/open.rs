@@ -863,6 +863,8 @@ mod tests {
                 },
             }
             self.armed = watches.next_look().max(now);
+            #[cfg(feature = "alloc")]
+            assert_eq!(open.answer_due().is_some(), open.is_ping_out());
         }
     }
 

@@ -136,6 +136,15 @@ mod tests {
         assert_eq!(Fraction::jittered(0.0, &mut rng).of(whole), whole);
     }
 
+    #[cfg(feature = "alloc")]
+    #[test]
+    fn a_share_is_its_bits() {
+        let mut rng = Rng::new(1);
+        for share in [Fraction::WHOLE, Fraction::phase(&mut rng)] {
+            assert_eq!(Fraction::from_bits(share.bits()), share);
+        }
+    }
+
     #[test]
     fn seed_zero_gives_the_published_first_value() {
         assert_eq!(Rng::new(0).next(), 0xe220_a839_7b1d_cdaf);

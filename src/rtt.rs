@@ -100,6 +100,19 @@ mod tests {
         assert_eq!(second.minimum(), Duration::from_millis(100));
     }
 
+    #[cfg(feature = "alloc")]
+    #[test]
+    fn goes_on_from_what_is_known() {
+        let (smoothed, variance) = (Duration::from_millis(100), Duration::from_millis(7));
+        let known = RoundTrip::smoothed_to(smoothed, variance);
+        assert_eq!((known.smoothed(), known.variance()), (smoothed, variance));
+        let next = RoundTrip::with(Some(known), smoothed);
+        assert_eq!(next.smoothed(), smoothed);
+        assert_eq!(next.variance(), Duration::from_micros(5_250));
+        let endless = RoundTrip::smoothed_to(smoothed, Duration::MAX).variance();
+        assert_eq!(endless, Duration::from_micros(u64::from(u32::MAX)));
+    }
+
     #[test]
     fn rounds_to_the_nearest_microsecond() {
         let micros = Duration::from_micros;

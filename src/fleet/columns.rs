@@ -394,7 +394,6 @@ impl Columns {
             *received &= !1;
             let over = Flags::OUT | Flags::PUT_OFF | Flags::URGENT;
             rest.flags.set(over, false);
-            rest.missed = 0;
             self.set_busy(slot, false);
         }
         Some(look)
@@ -404,12 +403,6 @@ impl Columns {
     pub(super) fn clear(&mut self, slot: usize) {
         if let Some(rest) = self.rest.get_mut(slot) {
             *rest = Rest::default();
-        }
-        if let Some(replaced) = self.replaced.as_mut().and_then(|them| them.get_mut(slot)) {
-            *replaced = 0;
-        }
-        if let Some(trips) = self.trips.as_mut().and_then(|them| them.get_mut(slot)) {
-            *trips = Trips::default();
         }
         self.set_busy(slot, false);
         self.put_off.remove(&(slot as u32));
@@ -770,4 +763,32 @@ impl Wait {
 fn of_block<T>(column: &[T], block: usize) -> Option<&[T; BLOCK]> {
     let slots = column.get(block * BLOCK..(block + 1) * BLOCK)?;
     slots.try_into().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_wait_is_exact_below_65_s_and_never_too_long() {
+        for millis in [
+            2, 999, 25_000, 40_000, 65_535, 65_537, 3_600_001, 86_400_000,
+        ] {
+            let interval = Duration::from_millis(millis);
+            for share in [0, 1, 0x7fff, 0x8000, 0xd70a, 0xfffe, 0xffff] {
+                let exact = Ms::of(Fraction::from_bits(share).of(interval)).max(1);
+                let wait = Wait::share_of(interval).of(share) as u64;
+                if millis < 65_536 {
+                    assert_eq!(wait, exact, "{millis} {share}");
+                } else {
+                    let least = exact - exact / 30_000;
+                    assert!((least.saturating_sub(4096)..=exact).contains(&wait));
+                }
+            }
+            assert_eq!(
+                Wait::whole(interval).of(0),
+                Wait::share_of(interval).of(0xffff)
+            );
+        }
+    }
 }

@@ -461,3 +461,176 @@ fn a_clock_that_goes_back_stands_still() {
     assert_eq!(fleet.deadline(), Some(seconds(125)));
     assert_eq!(fleet.at(seconds(125)).tick().count(), 1);
 }
+
+#[test]
+fn a_connection_ends_at_its_age_though_a_ping_is_out() {
+    let fleet = Simulated::new(exact().build().unwrap(), 7);
+    let mut fleet = fleet.with_max_age(Some(seconds(35))).unwrap();
+    fleet.at(seconds(0)).open().unwrap();
+    let mut all = Vec::new();
+    while let Some(now) = fleet.deadline() {
+        all.extend(fleet.at(now).tick().map(|(_, beat)| (now, beat)));
+    }
+    assert_eq!(all.len(), 2);
+    assert_eq!(all[1].1, Beat::Close(CloseReason::MaxAge));
+    assert!(all[1].0 <= seconds(36));
+}
+
+#[test]
+fn how_late_a_tick_is_counts_from_its_deadline_for_each_connection() {
+    let config = exact().send_interval(None).late_tolerance(millis(300));
+    let (mut fleet, first) = filled(config.build().unwrap(), 1, Duration::ZERO);
+    let second = fleet.at(millis(500)).open().unwrap();
+    for (now, key) in [(25_000, first[0]), (26_300, second)] {
+        let beats: Vec<_> = fleet.at(millis(now)).tick().collect();
+        assert!(matches!(beats[..], [(of, Beat::Ping(_))] if of == key));
+    }
+    // For the first one it should have come at 45 s, for the second one at 47 s.
+    let beats: Vec<_> = fleet.at(millis(47_250)).tick().collect();
+    let dead = (second, Beat::Close(CloseReason::PongTimeout));
+    assert!(matches!(beats[..], [(_, Beat::Ping(_)), last] if last == dead));
+}
+
+#[test]
+fn a_drain_goes_on_a_step_after_it_began() {
+    let (mut fleet, _) = filled(exact().build().unwrap(), 100, Duration::ZERO);
+    fleet.at(seconds(10)).drain(seconds(20));
+    assert_eq!(fleet.deadline(), Some(seconds(11)));
+    fleet.at(seconds(10)).drain(seconds(2));
+    assert_eq!(fleet.deadline(), Some(seconds(10) + millis(100)));
+}
+
+#[test]
+fn who_was_spared_by_a_drain_is_not_by_the_next() {
+    let (mut fleet, _) = filled(Config::default(), 100, Duration::ZERO);
+    fleet.at(seconds(0)).drain(seconds(10));
+    for _ in 0..50 {
+        fleet.at(seconds(0)).open().unwrap();
+    }
+    run(&mut fleet, seconds(12));
+    assert_eq!(fleet.len(), 50);
+    fleet.at(seconds(13)).drain(seconds(1));
+    run(&mut fleet, seconds(15));
+    assert!(fleet.is_empty());
+}
+
+#[test]
+fn what_ends_in_a_tick_is_given_back_after_it() {
+    let (mut fleet, _) = filled(Config::default(), 10_000, Duration::ZERO);
+    fleet.at(seconds(0)).drain(Duration::ZERO);
+    run(&mut fleet, seconds(1));
+    assert!(fleet.is_empty());
+    assert!(fleet.heap_bytes() <= 22_000, "{}", fleet.heap_bytes());
+}
+
+#[test]
+fn the_pong_of_another_connection_is_no_answer() {
+    let config = exact().strict_pongs(true).build().unwrap();
+    let (mut fleet, keys) = filled(config, 2, Duration::ZERO);
+    let beats: Vec<_> = fleet.at(seconds(25)).tick().collect();
+    let [(_, Beat::Ping(id)), (_, Beat::Ping(_))] = beats[..] else {
+        panic!("{beats:?}");
+    };
+    for key in &keys {
+        assert!(fleet.at(seconds(26)).pong(*key, id));
+    }
+    let beats: Vec<_> = fleet.at(seconds(45)).tick().collect();
+    assert_eq!(beats, [(keys[1], Beat::Close(CloseReason::PongTimeout))]);
+}
+
+#[test]
+fn a_verdict_that_was_put_off_before_a_month_without_ticks_is_not_for_ever() {
+    let config = exact().message_timeout(Some(seconds(10)));
+    let config = config.late_tolerance(SECOND).build().unwrap();
+    let (mut fleet, keys) = filled(config, 1, Duration::ZERO);
+    assert_eq!(fleet.at(seconds(20)).tick().count(), 0);
+    let month = seconds(30 * 86_400);
+    fleet.at(month);
+    let all = run(&mut fleet, month + seconds(60));
+    let last = all.last().map(|(_, key, beat)| (*key, *beat));
+    assert_eq!(
+        last,
+        Some((keys[0], Beat::Close(CloseReason::MessageTimeout)))
+    );
+}
+
+#[test]
+fn what_is_overdue_when_the_settings_change_is_late_from_then_on_only() {
+    let config = exact().send_interval(None).build().unwrap();
+    let (mut fleet, keys) = filled(config, 2, Duration::ZERO);
+    // The second one stays due, and this tick unfinished.
+    assert_eq!(fleet.at(seconds(25)).tick().take(1).count(), 1);
+    let other = config.to_builder().pong_timeout(seconds(15)).build();
+    fleet.at(seconds(60)).reconfigure(other.unwrap()).unwrap();
+    let beats: Vec<_> = fleet.at(seconds(60) + millis(10)).tick().collect();
+    assert!(
+        beats.contains(&(keys[0], Beat::Close(CloseReason::PongTimeout))),
+        "{beats:?}"
+    );
+}
+
+#[test]
+fn a_round_trip_of_a_month_is_a_long_one() {
+    let mut fleet = Fleet::new(exact().build().unwrap(), 7).with_round_trips();
+    let key = fleet.at(seconds(0)).open().unwrap();
+    let Some((_, Beat::Ping(id))) = fleet.at(seconds(25)).tick().next() else {
+        panic!();
+    };
+    fleet.at(seconds(30 * 86_400)).pong(key, id);
+    assert!(fleet.round_trip(key) > Some((seconds(65), Duration::ZERO)));
+}
+
+#[test]
+fn settings_that_are_off_again_give_their_bytes_back() {
+    let plain = exact().build().unwrap();
+    let more = exact().message_timeout(Some(SECOND));
+    let more = more.confirm_within(Some(SECOND)).build().unwrap();
+    let (mut fleet, _) = filled(plain, 1000, Duration::ZERO);
+    let before = fleet.heap_bytes();
+    fleet.at(seconds(1)).reconfigure(more).unwrap();
+    assert!(fleet.heap_bytes() >= before + 8000);
+    fleet.at(seconds(1)).reconfigure(plain).unwrap();
+    assert_eq!(fleet.heap_bytes(), before);
+}
+
+#[test]
+fn a_fleet_that_ticks_is_never_away() {
+    let config = exact().ping_interval(seconds(72_000)).send_interval(None);
+    let (mut fleet, _) = filled(config.build().unwrap(), 1, Duration::ZERO);
+    while let Some(now) = fleet.deadline().filter(|now| *now < seconds(10 * 86_400)) {
+        fleet.at(now - SECOND);
+        assert_eq!(fleet.deadline(), Some(now));
+        beats(&mut fleet, now);
+    }
+}
+
+#[test]
+fn a_message_after_a_verdict_that_was_put_off_begins_anew() {
+    let config = exact().message_timeout(Some(seconds(10)));
+    let config = config.late_tolerance(SECOND).build().unwrap();
+    let (mut fleet, keys) = filled(config, 1, Duration::ZERO);
+    for second in [20, 40, 60] {
+        beats(&mut fleet, seconds(second));
+        assert!(fleet.at(seconds(second)).message(keys[0]));
+    }
+    let last = run(&mut fleet, seconds(75)).pop().unwrap();
+    assert_eq!(last.2, Beat::Close(CloseReason::MessageTimeout));
+    assert!((seconds(70)..=seconds(71)).contains(&last.0), "{last:?}");
+}
+
+#[test]
+fn more_pings_than_there_are_numbers_are_told_apart() {
+    let config = exact().ping_interval(millis(2)).strict_pongs(true);
+    let (mut fleet, keys) = filled(config.build().unwrap(), 1, Duration::ZERO);
+    let all = run(&mut fleet, seconds(135));
+    assert!(all.len() > 65_536);
+    assert!(fleet.is_open(keys[0]));
+}
+
+#[test]
+fn who_sends_no_pings_need_not_know_of_the_network() {
+    let config = exact().listen_only(true).idle_timeout(seconds(60));
+    let (mut fleet, _) = filled(config.build().unwrap(), 1, Duration::ZERO);
+    fleet.at(seconds(5)).network_changed();
+    assert_eq!(fleet.deadline(), Some(seconds(60)));
+}

@@ -2,7 +2,7 @@ use super::Keep;
 use crate::action::CloseReason;
 use crate::event::PingId;
 use crate::fleet::Key;
-use crate::fleet::clock::{Ms, Now};
+use crate::fleet::clock::Now;
 use crate::fleet::columns::{BLOCK, Facts};
 use crate::fleet::slots::GROUP;
 use crate::open;
@@ -83,10 +83,5 @@ impl Keep {
             }
             _ => None,
         }
-    }
-
-    /// Looks at this connection in the next tick.
-    pub(in crate::fleet) fn look_soon(&mut self, key: Key, now: Now) {
-        self.look_by(key.index(), Ms(now.down.0 + 1), now);
     }
 }

@@ -261,10 +261,7 @@ impl Keep {
         if let Some(bound) = self.bounds.get_mut(block) {
             *bound = now.down.packed().wrapping_add(FAR as u32);
         }
-        match self.slots.lowest_free() {
-            Some(slot) => Some(slot),
-            None => self.grow(now), // All of it was retired.
-        }
+        self.slots.lowest_free()
     }
 
     /// Keeps what is known of a connection. Returns when to look at it.

@@ -150,10 +150,50 @@ impl Chunk {
         waker
     }
 
-    /// Whom to wake from now on. Returns whom to wake no more, to be dropped without a
-    /// lock.
-    pub(super) fn register(&self, slot: usize, waker: Waker) -> Option<Waker> {
-        self.swap_waker(slot, Some(waker))
+    /// Whether the member has nothing to do, and this waker is the one that it
+    /// registered.
+    #[inline]
+    pub(super) fn is_quiet(&self, slot: usize, known: &Option<Waker>, waker: &Waker) -> bool {
+        !self.has(slot, flag::TO_DO) && is_known(known, waker)
+    }
+
+    /// Whether the member has something to do. What comes from here on wakes this waker.
+    pub(super) fn has_to_do(&self, slot: usize, known: &mut Option<Waker>, waker: &Waker) -> bool {
+        if !is_known(known, waker) || self.has(slot, flag::UNREGISTERED) {
+            *known = Some(waker.clone());
+            drop(self.swap_waker(slot, Some(waker.clone())));
+        }
+        self.has(slot, flag::TO_DO)
+    }
+
+    /// By the rules the member is dead. Whether to wake it: to be asked, or to be told.
+    pub(super) fn accuse(&self, slot: usize) -> bool {
+        let flags = self.flags(slot);
+        if flags & flag::VERDICT == 0 {
+            self.set(slot, flag::ASKED);
+            return true;
+        }
+        let was_polled = flags & flag::POLLED != 0;
+        if was_polled {
+            self.clear(slot, flag::POLLED);
+            self.set(slot, flag::SPOKEN);
+        }
+        was_polled
+    }
+
+    /// By the rules the member is not dead.
+    pub(super) fn acquit(&self, slot: usize) {
+        if self.has(slot, flag::VERDICT) {
+            self.clear(slot, flag::VERDICT);
+        }
+    }
+
+    /// The member is polled, so it has read what there was.
+    pub(super) fn note_polled(&self, slot: usize) {
+        if self.has(slot, flag::ASKED) {
+            self.clear(slot, flag::ASKED);
+            self.set(slot, flag::POLLED);
+        }
     }
 
     /// Whom to wake, once: without a lock.
@@ -172,6 +212,11 @@ impl Chunk {
         }
         core::mem::replace(wakers.get_mut(slot % LOCKED)?, waker)
     }
+}
+
+#[inline]
+fn is_known(known: &Option<Waker>, waker: &Waker) -> bool {
+    known.as_ref().is_some_and(|known| known.will_wake(waker))
 }
 
 /// A stamp that comes meanwhile is not lost: it is taken now or stays.

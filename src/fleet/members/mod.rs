@@ -398,9 +398,8 @@ impl Member {
     /// Polls for what [`next`](Self::next) returns.
     #[inline]
     pub fn poll_next(&mut self, context: &mut Context<'_>) -> Poll<Beat> {
-        let has_to_do = self.chunk.has(self.index(), flag::TO_DO);
-        let waker = self.waker.as_ref();
-        if !has_to_do && waker.is_some_and(|waker| waker.will_wake(context.waker())) {
+        let waker = context.waker();
+        if self.chunk.is_quiet(self.index(), &self.waker, waker) {
             return Poll::Pending;
         }
         self.poll_slowly(context)
@@ -410,15 +409,8 @@ impl Member {
         if let Some(reason) = self.ended {
             return Poll::Ready(Beat::Close(reason));
         }
-        let slot = self.index();
-        let waker = self.waker.as_ref();
-        let is_known = waker.is_some_and(|waker| waker.will_wake(context.waker()));
-        if !is_known || self.chunk.has(slot, flag::UNREGISTERED) {
-            self.waker = Some(context.waker().clone());
-            drop(self.chunk.register(slot, context.waker().clone()));
-        }
-        // What is set from here on wakes that one.
-        if !self.chunk.has(slot, flag::TO_DO) {
+        let (slot, waker) = (self.index(), context.waker());
+        if !self.chunk.has_to_do(slot, &mut self.waker, waker) {
             return Poll::Pending;
         }
         let beat = self.shared.lock().beat(&self.chunk, self.key());
@@ -550,13 +542,8 @@ impl State {
             chunk.clear(slot, flag::PING | flag::DOUBT);
             return Some(Beat::Ping(self.keep.take_ping(key, self.now)));
         }
-        if has(flag::ASKED) {
-            chunk.clear(slot, flag::ASKED);
-            chunk.set(slot, flag::POLLED);
-        }
-        if has(flag::VERDICT) {
-            self.keep.look_soon(key, self.now);
-        }
+        // The next tick looks at it again.
+        chunk.note_polled(slot);
         None
     }
 
@@ -648,23 +635,15 @@ impl Owners for Holders<'_> {
     }
 
     fn is_dead(&self, slot: usize) -> bool {
-        let Some(chunk) = self.chunk(slot) else {
-            return false;
-        };
-        if !chunk.has(slot, flag::VERDICT) {
-            self.tell(slot, flag::ASKED);
-        } else if chunk.has(slot, flag::POLLED) {
-            chunk.clear(slot, flag::POLLED);
-            self.tell(slot, flag::SPOKEN);
+        if self.chunk(slot).is_some_and(|chunk| chunk.accuse(slot)) {
+            self.to_wake.borrow_mut().push(slot as u32);
         }
         false
     }
 
     fn is_alive(&self, slot: usize) {
         if let Some(chunk) = self.chunk(slot) {
-            if chunk.has(slot, flag::VERDICT) {
-                chunk.clear(slot, flag::VERDICT);
-            }
+            chunk.acquit(slot);
         }
     }
 }

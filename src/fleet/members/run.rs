@@ -204,11 +204,14 @@ impl State {
     /// The period ends; another one begins now, whose end is returned.
     fn begin_period(&mut self, now: Now) -> Ms {
         if now.up > self.now.up {
+            let stamp = self.now.up.packed_with(true);
+            self.late.push(stamp, now.up);
             if self.late.is_full() {
                 self.take_in_all();
                 self.late.clear();
+                // Somebody may be about to note it.
+                self.late.push(stamp, now.up);
             }
-            self.late.push(self.now.up.packed_with(true), now.up);
         }
         self.keep.advance(now);
         for slot in core::mem::take(&mut self.joining) {
@@ -225,7 +228,7 @@ impl State {
         let end = Ms(now.down.0 + period + (period / 8).max(1));
         self.now = Now {
             down: now.down,
-            up: end.max(now.up),
+            up: end,
         };
         self.now.up
     }
