@@ -86,7 +86,7 @@ fn draw(file: &Path, title: &str, lines: &mut [Line]) -> Result<(), Box<dyn Erro
         .draw()?;
     for (index, line) in lines.iter().enumerate() {
         let style = line.style;
-        let y = 60 + 32 * index as i32;
+        let y = 40 + 28 * index as i32;
         chart.draw_series(LineSeries::new(line.points.iter().copied(), style))?;
         let points = line
             .points
