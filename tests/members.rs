@@ -498,6 +498,61 @@ fn settings_change_for_all() {
 }
 
 #[test]
+fn who_comes_and_goes_before_anybody_ticks_is_forgotten() {
+    let members = Members::new(exact().build().unwrap(), 7);
+    drop(members.join().unwrap());
+    let info = allocation_counter::measure(|| {
+        for _ in 0..if cfg!(miri) { 3_000 } else { 20_000 } {
+            drop(members.join().unwrap());
+        }
+    });
+    assert!(info.bytes_current < 10_000, "{}", info.bytes_current);
+}
+
+#[test]
+fn a_login_that_was_sent_hides_no_message_after_it() {
+    let config = exact()
+        .ping_interval(millis(60_000))
+        .healthy_within(Some(millis(5000)))
+        .confirm_within(Some(millis(1000)));
+    let members = Members::new(config.build().unwrap(), 7);
+    let members = members.with_granularity(millis(PERIOD)).unwrap();
+    let mut runs = Runs::of(members, Clock::default());
+    let mut member = runs.join();
+    runs.sleep(100, || {});
+    member.sent();
+    member.healthy();
+    runs.sleep(100, || {});
+    member.sent();
+    let (after, _) = beat(&mut runs, &mut member, 5000);
+    assert!(
+        (1000..=1000 + 3 * LONGEST_PERIOD).contains(&after),
+        "{after}"
+    );
+}
+
+#[test]
+fn what_was_sent_before_other_settings_hides_no_message_after_them() {
+    let config = exact().ping_interval(millis(60_000));
+    let confirming = config.confirm_within(Some(millis(1000))).build().unwrap();
+    let members = Members::new(confirming, 7);
+    let members = members.with_granularity(millis(PERIOD)).unwrap();
+    let mut runs = Runs::of(members, Clock::default());
+    let mut member = runs.join();
+    runs.sleep(100, || {});
+    member.sent();
+    runs.members.reconfigure(config.build().unwrap()).unwrap();
+    runs.sleep(100, || {});
+    runs.members.reconfigure(confirming).unwrap();
+    member.sent();
+    let (after, _) = beat(&mut runs, &mut member, 5000);
+    assert!(
+        (1000..=1000 + 3 * LONGEST_PERIOD).contains(&after),
+        "{after}"
+    );
+}
+
+#[test]
 fn until_somebody_runs_it_time_stands_still() {
     let members = Members::new(exact().build().unwrap(), 7);
     let mut first = members.join().unwrap();

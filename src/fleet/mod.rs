@@ -359,13 +359,7 @@ impl<I: Instant> At<'_, I> {
     /// If the [granularity](Fleet::with_granularity) that was asked for is longer than a
     /// tenth of the shortest watch; nothing has changed then.
     pub fn reconfigure(&mut self, config: Config) -> Result<(), ConfigError> {
-        let granularity = match self.fleet.granularity {
-            Some(asked) => {
-                check_granularity(asked, &config)?;
-                asked
-            }
-            None => default_granularity(&config),
-        };
+        let granularity = granularity_for(&config, self.fleet.granularity)?;
         self.fleet
             .keep
             .reconfigure(config, millis(granularity), self.now);
@@ -408,6 +402,14 @@ fn millis(granularity: Duration) -> u64 {
 
 fn default_granularity(config: &Config) -> Duration {
     (shortest_watch(config) / 20).clamp(MILLISECOND, SECOND)
+}
+
+/// The one that was asked for, if it fits these settings, or their own.
+fn granularity_for(config: &Config, asked: Option<Duration>) -> Result<Duration, ConfigError> {
+    match asked {
+        Some(asked) => check_granularity(asked, config).map(|()| asked),
+        None => Ok(default_granularity(config)),
+    }
 }
 
 fn check_granularity(value: Duration, config: &Config) -> Result<(), ConfigError> {

@@ -23,7 +23,9 @@ use super::clock::{Ms, Now};
 use super::columns::{BLOCK, Facts};
 use super::keep::{Keep, Owners};
 use super::slots::GROUP;
-use super::{Beat, Counters, Key, check, check_granularity, default_granularity, millis};
+use super::{
+    Beat, Counters, Key, check, check_granularity, default_granularity, granularity_for, millis,
+};
 use crate::action::CloseReason;
 use crate::config::Config;
 use crate::error::ConfigError;
@@ -255,14 +257,11 @@ impl Members {
     /// tenth of the shortest watch; nothing has changed then.
     pub fn reconfigure(&self, config: Config) -> Result<(), ConfigError> {
         let mut state = self.shared.lock();
-        let granularity = match state.granularity {
-            Some(asked) => {
-                check_granularity(asked, &config)?;
-                asked
-            }
-            None => default_granularity(&config),
-        };
+        let granularity = granularity_for(&config, state.granularity)?;
         state.take_in_all();
+        for chunk in &state.chunks {
+            (0..GROUP).for_each(|slot| chunk.clear(slot, flag::DOUBT));
+        }
         let now = state.now;
         state.keep.reconfigure(config, millis(granularity), now);
         if config.message_timeout().is_some() {
@@ -385,6 +384,8 @@ impl Member {
     /// The peer has logged in. See [`Event::Healthy`](crate::Event::Healthy).
     pub fn healthy(&self) {
         self.note(|keep, key, now| keep.healthy(key, now));
+        // What was sent to log in is not watched.
+        self.chunk.clear(self.index(), flag::DOUBT);
     }
 
     /// The next thing to do for this connection: a ping to send, or to close. After
@@ -496,6 +497,14 @@ impl State {
         }
         let chunk = Arc::clone(self.chunks.get(slot / GROUP)?);
         let left = chunk.reset(slot, flag::JOINING | flag::UNREGISTERED);
+        if self.joining.len() > 2 * self.keep.count() + GROUP {
+            // Who came and went before a tick is among them.
+            let keep = &self.keep;
+            self.joining
+                .retain(|slot| keep.key(*slot as usize).is_some());
+            self.joining.sort_unstable();
+            self.joining.dedup();
+        }
         self.joining.push(key.slot);
         let member = Member {
             shared: Arc::clone(shared),
