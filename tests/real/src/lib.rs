@@ -1,0 +1,14 @@
+//! What the suites share: a client on each adapter, with the same face.
+//!
+//! - `cargo run --bin peers`: real peers and proxies, kept alive, muted, detected, healed.
+//! - `cargo run --bin matrix`: peers x faults x adapters, as a table.
+//! - `cargo run --bin soak`: hundreds of connections under random faults.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+#![allow(clippy::indexing_slicing)]
+
+pub mod client;
+#[path = "../../../examples/mio_client.rs"]
+#[allow(dead_code, missing_docs, unreachable_pub)]
+mod mio_client;
+
+pub use client::{Adapter, Client, Event, Seen, Target};
