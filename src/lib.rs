@@ -133,8 +133,9 @@
 //!   [a million connections](guide::crowds), [logins](guide::logins),
 //!   [refused logins](guide::refusals), [lost messages](guide::lost_messages),
 //!   [tests](guide::testing), [your own event loop](guide::event_loop),
-//!   [metrics](guide::metrics), [costs](guide::costs), and
-//!   [moving from something else](guide::migrating).
+//!   [metrics](guide::metrics), [costs](guide::costs),
+//!   [moving from something else](guide::migrating), and
+//!   [what versions promise](guide::stability).
 //!
 //! # Features
 //!
