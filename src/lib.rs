@@ -141,7 +141,7 @@
 //!
 //! None is on by default; the core needs neither `std` nor an allocator.
 //!
-//! - `std`: [`Instant`] for `std::time::Instant`.
+//! - `std`: [`Instant`] for `std::time::Instant`, handles, and `Shutdown`; brings `alloc`.
 //! - `alloc`: the driver, and fleets; needs an allocator.
 //! - `blocking`: the adapter for blocking tungstenite 0.30; brings `std`.
 //! - `async`: the adapter for any async runtime; needs an allocator.
