@@ -6,7 +6,7 @@ use keepalive::{Cause, CloseCode, CloseReason, Config};
 use serde_json::{Value, json};
 use tungstenite::{Error, Message};
 
-use crate::text;
+use super::text;
 
 /// Something that the session told, and when.
 #[derive(Debug)]

@@ -4,7 +4,7 @@ use std::io::{self, IsTerminal, Write};
 
 use serde_json::{Map, Value, json};
 
-use crate::seen::Tone;
+use super::seen::Tone;
 
 pub(crate) struct Printer {
     style: Style,

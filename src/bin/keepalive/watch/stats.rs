@@ -4,8 +4,8 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-use crate::seen::{Seen, Sighting, is_verdict};
-use crate::text;
+use super::seen::{Seen, Sighting, is_verdict};
+use super::text;
 
 /// What a watch has come to so far.
 #[derive(Debug, Default)]
