@@ -7,7 +7,7 @@
 #[path = "../../src/bin/keepalive/watch/mod.rs"]
 mod watch;
 
-use std::io;
+use std::io::{self, Write};
 use std::process::ExitCode;
 
 use clap::error::ErrorKind;
@@ -35,11 +35,13 @@ const AFTER: &str = "\
 Durations are written as 500ms, 2s or 1m30s, from 1ms to 24h.
 
 Exit codes:
-  0  the watch came to its end (Ctrl-C, --count, --for); in the show, every
-     fault was noticed in time and healed
-  1  --fail-fast, and the server could not be reached; in the show, a fault was
-     not noticed in time or not healed
-  2  the arguments are wrong";
+  0  the watch came to its end (Ctrl-C, --count, --for), was connected at least
+     once, and no limit was exceeded; in the show, every fault was noticed in
+     time and healed
+  1  the watch was never connected, a limit was exceeded, or a dial failed with
+     --fail-fast; in the show, a fault was not noticed in time or not healed
+  2  the arguments are wrong
+  130  a second Ctrl-C came before the close handshake was over";
 
 const COMMAND: &str = "cargo run --features blocking,rustls --example watch -- wss://HOST/PATH";
 
@@ -69,7 +71,8 @@ fn main() -> ExitCode {
         // Whoever read this has seen enough.
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("error: {error}");
+            // There is no other place for it.
+            let _ = writeln!(io::stderr(), "error: {error}");
             ExitCode::FAILURE
         }
     }

@@ -10,13 +10,15 @@ use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 use rustls::{ClientConfig, RootCertStore};
 
+use crate::watch::text;
+
 /// Those that the system trusts, and those in this file.
 pub(crate) fn trusting(file: Option<&Path>) -> Result<Tls, String> {
     let Some(file) = file else {
         return Ok(Tls::platform());
     };
     let told = |why: &dyn std::fmt::Display| format!("--cacert {}: {why}", file.display());
-    let pem = fs::read(file).map_err(|error| told(&error))?;
+    let pem = fs::read(file).map_err(|error| told(&text::bare(&error)))?;
     // Where the system has none, those in the file are enough.
     let mut roots = RootCertStore::empty();
     roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);

@@ -8,6 +8,8 @@ use tungstenite::client::{IntoClientRequest, uri_mode};
 use tungstenite::handshake::client::Request;
 use tungstenite::http::{HeaderName, HeaderValue, Uri};
 
+use super::limits::Limits;
+
 /// What the handshake writes itself.
 const RESERVED: [&str; 5] = [
     "connection",
@@ -56,9 +58,12 @@ pub(crate) struct Settings {
     #[arg(requires = "url")]
     pub(crate) headers: Vec<Header>,
 
-    /// End with 1 when the server cannot be reached
+    /// Fail with the first dial that fails
     #[arg(long, requires = "url")]
     pub(crate) fail_fast: bool,
+
+    #[command(flatten)]
+    pub(crate) limits: Limits,
 }
 
 pub(crate) type Header = (HeaderName, HeaderValue);

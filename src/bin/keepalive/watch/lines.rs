@@ -6,9 +6,9 @@ use jiff::ZonedDateTime;
 use keepalive::Config;
 use serde_json::{Value, json};
 
-use super::output::{Head, Now, Output, Summary};
+use super::output::{Head, Now, Output, State, Summary};
 use super::print::Printer;
-use super::seen::{Sighting, Tone};
+use super::seen::{Sighting, Tone, connecting};
 use super::text;
 
 pub(crate) struct Lines {
@@ -46,15 +46,30 @@ impl Output for Lines {
             let object = sighting.seen.json(&self.config);
             return self.printer.object(local(), object);
         }
-        let time = ZonedDateTime::now().strftime("%H:%M:%S%.3f").to_string();
         for (tone, line) in sighting.seen.lines(&self.config) {
-            self.printer.say_at(&time, tone, &line)?;
+            self.printer.say_at(&clock(), tone, &line)?;
         }
         Ok(())
     }
 
-    fn tick(&mut self, _: &Now<'_>) -> io::Result<()> {
-        Ok(())
+    fn tick(&mut self, now: &Now<'_>) -> io::Result<()> {
+        let lasts = now.at.saturating_duration_since(now.standing.since);
+        match now.standing.state {
+            State::Connecting { attempt } => {
+                let line = match attempt {
+                    0 => format!("connecting, {} s", lasts.as_secs()),
+                    _ => format!("connecting, {} s (attempt {attempt})", lasts.as_secs()),
+                };
+                self.printer.object(local(), connecting(attempt, lasts))?;
+                self.printer.say_for_now(&clock(), Tone::Faint, &line)
+            }
+            State::Waiting(retry) if self.printer.is_terminal() => {
+                let left = text::whole(retry.after.saturating_sub(lasts));
+                let line = format!("reconnect {} in {left} s", retry.attempt);
+                self.printer.say_for_now(&clock(), Tone::Faint, &line)
+            }
+            State::Waiting(_) | State::Open | State::Over => Ok(()),
+        }
     }
 
     fn summary(&mut self, summary: &Summary<'_>) -> io::Result<()> {
@@ -68,9 +83,16 @@ impl Output for Lines {
         if let Value::Object(object) = &mut object {
             object.insert("event".to_owned(), json!("summary"));
             object.insert("lasted_s".to_owned(), json!(summary.lasted.as_secs_f64()));
+            object.insert("failures".to_owned(), json!(summary.failures));
         }
         self.printer.object(local(), object)
     }
+}
+
+/// For people.
+fn clock() -> String {
+    let now = ZonedDateTime::now();
+    now.strftime("%H:%M:%S%.3f").to_string()
 }
 
 /// For JSON.

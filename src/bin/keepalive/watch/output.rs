@@ -8,7 +8,7 @@ use keepalive::Config;
 use super::seen::{Retry, Seen, Sighting};
 use super::stats::Tally;
 
-/// One of the places. Errors end the watch.
+/// One of the places. Errors end the watch, `BrokenPipe` quietly.
 pub(crate) trait Output {
     /// Before the first dial.
     fn head(&mut self, head: &Head<'_>) -> io::Result<()>;
@@ -27,6 +27,7 @@ pub(crate) trait Output {
 pub(crate) struct Head<'a> {
     pub(crate) name: &'a str,
     pub(crate) config: &'a Config,
+    #[allow(dead_code, reason = "lines do not say it")]
     pub(crate) started: Instant,
 }
 
@@ -34,6 +35,7 @@ pub(crate) struct Head<'a> {
 pub(crate) struct Now<'a> {
     pub(crate) at: Instant,
     pub(crate) standing: &'a Standing,
+    #[allow(dead_code, reason = "lines do not say it")]
     pub(crate) tally: &'a Tally,
 }
 
@@ -42,6 +44,8 @@ pub(crate) struct Summary<'a> {
     pub(crate) name: &'a str,
     pub(crate) lasted: Duration,
     pub(crate) tally: &'a Tally,
+    /// Why it does not count as a success, in words.
+    pub(crate) failures: &'a [String],
 }
 
 /// The state of the connection, and since when it is in it.

@@ -1,6 +1,6 @@
 //! Watches a server of the user's.
 
-use std::io;
+use std::io::{self, Write};
 use std::process::ExitCode;
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
 use std::thread;
@@ -27,6 +27,20 @@ enum News {
     Seen(Box<Sighting>),
     Interrupt,
 }
+
+/// How a watch ends.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum End {
+    /// As it was asked to, or by Ctrl-C.
+    Done,
+    /// A dial failed, and no other is wanted.
+    Unreachable,
+    /// Ctrl-C while it said goodbye.
+    Hurried,
+}
+
+/// As shells report an interrupt.
+const INTERRUPTED: u8 = 130;
 
 /// Ends the watch from another thread, as Ctrl-C does.
 #[derive(Clone)]
@@ -68,14 +82,6 @@ impl Watch {
     ) -> io::Result<ExitCode> {
         let started = Instant::now();
         let config = *watcher.config();
-        let head = Head {
-            name,
-            config: &config,
-            started,
-        };
-        for output in &mut *outputs {
-            output.head(&head)?;
-        }
         let mut course = Course {
             settings,
             outputs,
@@ -88,19 +94,44 @@ impl Watch {
         thread::Builder::new()
             .name("session".to_owned())
             .spawn(move || observe(watcher, &sender))?;
-        let code = course.follow(&self.news)?;
-        if handle.stop().is_ok() {
-            wait_for_goodbye(&self.news);
+        let head = Head {
+            name,
+            config: &config,
+            started,
+        };
+        let begun = course.begin(&head);
+        let end = begun.and_then(|()| course.follow(&self.news));
+        let mut end = unread(end, End::Done)?;
+        if handle.stop().is_ok() && wait_for_goodbye(&self.news) {
+            end = End::Hurried;
         }
+        let failures = course.failures(end);
         let summary = Summary {
             name,
             lasted: started.elapsed(),
             tally: &course.tally,
+            failures: &failures,
         };
         for output in course.outputs {
-            output.summary(&summary)?;
+            unread(output.summary(&summary), ())?;
         }
-        Ok(code)
+        for failure in &failures {
+            // There is no other place for it.
+            let _ = writeln!(io::stderr(), "failed: {failure}");
+        }
+        Ok(match end {
+            End::Hurried => ExitCode::from(INTERRUPTED),
+            _ if failures.is_empty() => ExitCode::SUCCESS,
+            _ => ExitCode::FAILURE,
+        })
+    }
+}
+
+/// Who stops reading has seen enough, which is no error.
+fn unread<T>(result: io::Result<T>, enough: T) -> io::Result<T> {
+    match result {
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(enough),
+        result => result,
     }
 }
 
@@ -115,17 +146,19 @@ fn observe(mut watcher: Watcher, news: &Sender<News>) {
     }
 }
 
-/// Waits for the close handshake, but not for a dial that hangs.
-fn wait_for_goodbye(news: &Receiver<News>) {
+/// Waits for the close handshake, but not for a dial that hangs. Whether it was
+/// interrupted.
+fn wait_for_goodbye(news: &Receiver<News>) -> bool {
     let until = Instant::now() + CLOSE_TIMEOUT + LATE;
     while let Ok(news) = news.recv_timeout(until.saturating_duration_since(Instant::now())) {
         if matches!(news, News::Interrupt) {
-            return;
+            return true;
         }
         if matches!(news, News::Seen(sighting) if matches!(sighting.seen, Seen::Stopped(_))) {
-            return;
+            return false;
         }
     }
+    false
 }
 
 /// A watch that is under way.
@@ -138,7 +171,14 @@ struct Course<'a> {
 }
 
 impl Course<'_> {
-    fn follow(&mut self, news: &Receiver<News>) -> io::Result<ExitCode> {
+    fn begin(&mut self, head: &Head<'_>) -> io::Result<()> {
+        for output in &mut *self.outputs {
+            output.head(head)?;
+        }
+        Ok(())
+    }
+
+    fn follow(&mut self, news: &Receiver<News>) -> io::Result<End> {
         let lasts = self.settings.lasts;
         let ends = lasts.and_then(|lasts| self.started.checked_add(lasts));
         let mut tick = self.started + TICK;
@@ -149,22 +189,37 @@ impl Course<'_> {
                 Ok(News::Seen(sighting)) => sighting,
                 Err(RecvTimeoutError::Timeout) if ends.is_none_or(|ends| until < ends) => {
                     self.tick()?;
-                    tick = Instant::now() + TICK;
+                    tick = (tick + TICK).max(Instant::now());
                     continue;
                 }
-                _ => return Ok(ExitCode::SUCCESS),
+                _ => return Ok(End::Done),
             };
+            if matches!(sighting.seen, Seen::Connecting { .. }) {
+                // What is said of a dial is said after whole seconds.
+                tick = sighting.at + TICK;
+            }
             let is_fatal = self.settings.fail_fast && give_up(&mut sighting.seen);
             self.note(&sighting)?;
             if is_fatal {
-                return Ok(ExitCode::FAILURE);
+                return Ok(End::Unreachable);
             }
             let count = self.settings.count;
             let is_enough = count.is_some_and(|count| self.tally.pongs >= count);
-            if is_enough || matches!(sighting.seen, Seen::Stopped(_)) {
-                return Ok(ExitCode::SUCCESS);
+            let is_exceeded = !self.settings.limits.exceeded(&self.tally).is_empty();
+            if is_enough || is_exceeded || matches!(sighting.seen, Seen::Stopped(_)) {
+                return Ok(End::Done);
             }
         }
+    }
+
+    fn failures(&self, end: End) -> Vec<String> {
+        let mut failures = self.settings.limits.exceeded(&self.tally);
+        if end == End::Unreachable {
+            failures.push("a dial failed, and --fail-fast was given".to_owned());
+        } else if self.tally.opened == 0 {
+            failures.push("it was never connected".to_owned());
+        }
+        failures
     }
 
     fn note(&mut self, sighting: &Sighting) -> io::Result<()> {
