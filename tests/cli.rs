@@ -170,8 +170,12 @@ fn completions_and_the_man_page_know_every_command_and_flag() {
 fn flag_of(line: &str) -> Option<&str> {
     let rest = line.trim_start();
     let rest = rest.strip_prefix("-h, ").unwrap_or(rest);
-    let is_flag = rest.starts_with("--");
-    is_flag.then(|| rest.split([' ', '[']).next().unwrap())
+    let flag = rest.split(' ').next().unwrap();
+    let is_flag = flag.strip_prefix("--").is_some_and(|name| {
+        name.chars()
+            .all(|char| char.is_ascii_lowercase() || char == '-')
+    });
+    is_flag.then_some(flag)
 }
 
 #[test]
@@ -215,8 +219,8 @@ fn what_was_never_connected_fails() {
     signal("INT", watch.id());
     assert_eq!(watch.end(), Some(1));
 
-    let mut watch = Watch::start(&[&url]);
-    watch.until("watching ");
+    let mut watch = Watch::start(&[&url, "--json"]);
+    watch.until("watching");
     watch.stdout = None;
     assert_eq!(watch.end(), Some(1), "whoever reads it leaves");
     assert_eq!(

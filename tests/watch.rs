@@ -174,6 +174,11 @@ fn wrong_arguments_are_told_with_a_reason() {
         (&["--text", "ping"], "<URL>"),
         (&["--header", "Origin: here"], "<URL>"),
         (&["--fail-fast"], "<URL>"),
+        (&["--max-rtt", "2s"], "<URL>"),
+        (&["--max-downs", "2"], "<URL>"),
+        (&["--max-lost", "2"], "<URL>"),
+        #[cfg(not(feature = "rustls"))]
+        (&["wss://localhost"], "--features blocking,rustls"),
     ];
     for (arguments, reason) in table {
         let output = run(arguments);

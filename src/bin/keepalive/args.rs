@@ -74,7 +74,7 @@ pub(crate) enum Command {
     /// Watches a server with a heartbeat
     #[command(long_about = WATCH)]
     #[command(after_help = DURATIONS, after_long_help = format!("{DURATIONS}\n\n{EXIT}\n\n{JSON}"))]
-    Watch(Watch),
+    Watch(Box<Watch>),
 
     /// Measures how long the path to a server lets a silent connection live
     Probe(probe::Args),

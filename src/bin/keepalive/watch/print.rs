@@ -70,7 +70,9 @@ impl Printer {
             Style::Colour => format!("{FAINT}{time}{RESET}  {}", colour(tone, text)),
             _ => format!("{time}  {text}"),
         };
-        self.replaced.set(time.len() + 2 + text.len());
+        // The terminal shows a Ctrl-C behind it.
+        let width = time.len() + 2 + text.len() + "^C".len();
+        self.replaced.set(width);
         let mut out = io::stdout();
         write!(out, "{line}")?;
         out.flush()
