@@ -403,6 +403,29 @@ fn a_ping_that_a_close_answers_is_not_lost() {
 }
 
 #[test]
+fn a_flood_holds_up_neither_the_end_nor_an_interrupt() {
+    let flood = |listener: TcpListener| {
+        for _ in 0..2 {
+            let mut socket = accept_raw(&listener);
+            let frames = [0x81, 1, b'x'].repeat(1000);
+            while socket.write_all(&frames).is_ok() {}
+        }
+    };
+    let (url, server) = peer(flood);
+    let output = run(&[&url, "--for", "500ms"]);
+    let summary = text(&output).lines().nth_back(0).unwrap().to_owned();
+    assert_eq!(output.status.code(), Some(0), "{summary}");
+    assert!(summary.starts_with("0 pings, "), "{summary}");
+
+    let mut watch = Watch::start(&[&url]);
+    watch.until("message, text of 1 byte");
+    signal("INT", watch.id());
+    watch.until("0 pings, ");
+    assert_eq!(watch.end(), Some(0));
+    server.join().unwrap();
+}
+
+#[test]
 fn it_ends_well_when_it_is_terminated() {
     let (url, server) = peer(|listener| serve(&mut accept(&listener)));
     let mut watch = Watch::start(&[&url, FAST[0], FAST[1]]);

@@ -20,6 +20,7 @@ use crate::watch::args::{self, Settings};
 use crate::watch::lines::Lines;
 use crate::watch::run::Watch;
 use crate::watch::show;
+use crate::watch::text;
 use crate::watch::watcher::Watcher;
 
 const ABOUT: &str = "\
@@ -72,7 +73,7 @@ fn main() -> ExitCode {
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => ExitCode::SUCCESS,
         Err(error) => {
             // There is no other place for it.
-            let _ = writeln!(io::stderr(), "error: {error}");
+            let _ = writeln!(io::stderr(), "error: {}", text::bare(&error));
             ExitCode::FAILURE
         }
     }

@@ -2,7 +2,7 @@
 
 use std::io::{self, Write};
 use std::process::ExitCode;
-use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError, SyncSender};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -17,6 +17,9 @@ const LONG: Duration = Duration::from_secs(3600);
 
 /// What a goodbye may take beyond its time.
 const LATE: Duration = Duration::from_millis(100);
+
+/// How much may wait to be printed. When there is no room, the session waits.
+const QUEUE: usize = 1000;
 
 /// How often the outputs are told how it stands.
 const TICK: Duration = Duration::from_secs(1);
@@ -44,7 +47,7 @@ const INTERRUPTED: u8 = 130;
 
 /// Ends the watch from another thread, as Ctrl-C does.
 #[derive(Clone)]
-pub(crate) struct Interrupt(Sender<News>);
+pub(crate) struct Interrupt(SyncSender<News>);
 
 impl Interrupt {
     pub(crate) fn send(&self) {
@@ -55,14 +58,14 @@ impl Interrupt {
 
 /// A watch that has not begun.
 pub(crate) struct Watch {
-    sender: Sender<News>,
+    sender: SyncSender<News>,
     news: Receiver<News>,
 }
 
 impl Watch {
     /// From here on Ctrl-C ends it.
     pub(crate) fn new() -> io::Result<Self> {
-        let (sender, news) = mpsc::channel();
+        let (sender, news) = mpsc::sync_channel(QUEUE);
         let watch = Self { sender, news };
         let interrupt = watch.interrupt();
         ctrlc::set_handler(move || interrupt.send()).map_err(io::Error::other)?;
@@ -135,7 +138,7 @@ fn unread<T>(result: io::Result<T>, enough: T) -> io::Result<T> {
     }
 }
 
-fn observe(mut watcher: Watcher, news: &Sender<News>) {
+fn observe(mut watcher: Watcher, news: &SyncSender<News>) {
     loop {
         if let Some(sighting) = watcher.next_before(Instant::now() + LONG) {
             let is_last = matches!(sighting.seen, Seen::Stopped(_));
@@ -150,15 +153,21 @@ fn observe(mut watcher: Watcher, news: &Sender<News>) {
 /// interrupted.
 fn wait_for_goodbye(news: &Receiver<News>) -> bool {
     let until = Instant::now() + CLOSE_TIMEOUT + LATE;
-    while let Ok(news) = news.recv_timeout(until.saturating_duration_since(Instant::now())) {
-        if matches!(news, News::Interrupt) {
-            return true;
-        }
-        if matches!(news, News::Seen(sighting) if matches!(sighting.seen, Seen::Stopped(_))) {
-            return false;
+    loop {
+        match next_before(until, news) {
+            Ok(News::Interrupt) => return true,
+            Ok(News::Seen(sighting)) if !matches!(sighting.seen, Seen::Stopped(_)) => {}
+            _ => return false,
         }
     }
-    false
+}
+
+/// However much there is, it is over at `until`.
+fn next_before(until: Instant, news: &Receiver<News>) -> Result<News, RecvTimeoutError> {
+    match until.saturating_duration_since(Instant::now()) {
+        Duration::ZERO => Err(RecvTimeoutError::Timeout),
+        left => news.recv_timeout(left),
+    }
 }
 
 /// A watch that is under way.
@@ -184,8 +193,7 @@ impl Course<'_> {
         let mut tick = self.started + TICK;
         loop {
             let until = ends.map_or(tick, |ends| ends.min(tick));
-            let wait = until.saturating_duration_since(Instant::now());
-            let mut sighting = match news.recv_timeout(wait) {
+            let mut sighting = match next_before(until, news) {
                 Ok(News::Seen(sighting)) => sighting,
                 Err(RecvTimeoutError::Timeout) if ends.is_none_or(|ends| until < ends) => {
                     self.tick()?;
