@@ -18,6 +18,7 @@ use std::process::{Command, Output, Stdio};
 use std::sync::Arc;
 use std::sync::mpsc::Receiver;
 use std::thread;
+use std::time::Instant;
 
 use built::{Killed, Running, lines, next_line, output};
 use peer::{
@@ -669,7 +670,9 @@ impl Watch {
 
     /// The next line with this in it, from there on.
     fn until(&mut self, part: &str) -> String {
+        let end = Instant::now() + PATIENCE;
         loop {
+            assert!(Instant::now() < end, "{part:?} did not come");
             let line = next_line(self.stdout.as_ref().unwrap());
             let line = line.unwrap_or_else(|| panic!("{part:?} never came"));
             if let Some(at) = line.find(part) {
