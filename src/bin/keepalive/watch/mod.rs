@@ -2,7 +2,7 @@
 //! common.
 
 pub(crate) mod args;
-pub(crate) mod limits;
+mod limits;
 pub(crate) mod lines;
 pub(crate) mod output;
 mod print;
