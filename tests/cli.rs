@@ -165,6 +165,12 @@ fn completions_and_the_man_page_know_every_command_and_flag() {
         assert!(page.contains(&format!(".SH {heading}\n")), "{heading}");
     }
     assert!(page.contains(" 130  a second Ctrl-C"), "{page}");
+    assert!(page.contains("Durations are written as 500ms"), "{page}");
+    assert_eq!(
+        page.matches("\n.SS OPTIONS\n").count(),
+        commands.len(),
+        "{page}"
+    );
 }
 
 /// `--json` of a line that explains it.

@@ -26,7 +26,6 @@ stderr, everything else on stdout.";
 
 const DURATIONS: &str = "Durations are written as 500ms, 2s or 1m30s, from 1ms to 24h.";
 
-/// The first line is its heading.
 pub(crate) const EXIT: &str = "\
 Exit codes:
     0  a watch came to its end (Ctrl-C, --count, --for), was connected at least
@@ -38,7 +37,6 @@ Exit codes:
        used
   130  a second Ctrl-C came before the close handshake was over";
 
-/// The first line is its heading.
 pub(crate) const JSON: &str = "\
 With --json each line is an object with `time` (RFC 3339), `event`, and for a watch:
   watching    url, interval_s, timeout_s
@@ -125,7 +123,7 @@ pub(crate) struct Watch {
 #[derive(Debug, clap::Args)]
 pub(crate) struct Trust {
     /// Trust the certificates in this PEM file, besides the system's
-    #[arg(long, value_name = "FILE", help_heading = "Options")]
+    #[arg(long, value_name = "FILE")]
     pub(crate) cacert: Option<PathBuf>,
 }
 

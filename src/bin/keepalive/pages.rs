@@ -35,8 +35,10 @@ pub(crate) fn man() -> io::Result<ExitCode> {
         section(&command.get_name().to_uppercase(), &mut out)?;
         out.extend(described(command)?);
     }
-    preformatted("EXIT STATUS", EXIT, &mut out)?;
-    preformatted("JSON", JSON, &mut out)?;
+    section("EXIT STATUS", &mut out)?;
+    preformatted(EXIT, &mut out)?;
+    section("JSON", &mut out)?;
+    preformatted(JSON, &mut out)?;
     page.render_version_section(&mut out)?;
     print(&out)
 }
@@ -58,21 +60,25 @@ fn described(command: &clap::Command) -> io::Result<Vec<u8>> {
         }
         out.push('\n');
     }
-    Ok(out.into_bytes())
+    let mut out = out.into_bytes();
+    if let Some(after) = command.get_after_help() {
+        writeln!(out, ".SS NOTES")?;
+        preformatted(&after.to_string(), &mut out)?;
+    }
+    Ok(out)
 }
 
 fn section(heading: &str, out: &mut Vec<u8>) -> io::Result<()> {
     writeln!(out, ".SH \"{heading}\"")
 }
 
-/// Lines as they are, but without their first one, which is a heading as well.
-fn preformatted(heading: &str, text: &str, out: &mut Vec<u8>) -> io::Result<()> {
-    section(heading, out)?;
+/// Lines as they are.
+fn preformatted(text: &str, out: &mut Vec<u8>) -> io::Result<()> {
     writeln!(out, ".nf")?;
-    for line in text.lines().skip(1) {
+    for line in text.lines() {
+        // Nothing in it is a request.
         let line = line.replace('\\', "\\e").replace('-', "\\-");
-        // No line of a text of ours begins a request.
-        writeln!(out, "{line}")?;
+        writeln!(out, "\\&{line}")?;
     }
     writeln!(out, ".fi")
 }

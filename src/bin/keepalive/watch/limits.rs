@@ -6,20 +6,22 @@ use super::args::duration;
 use super::stats::Tally;
 use super::text;
 
+const HEADING: &str = "Limits";
+
 /// The watch ends as soon as one of them is exceeded, since none can be met again.
 #[derive(Debug, clap::Args)]
-#[command(next_help_heading = "Limits")]
 pub(crate) struct Limits {
     /// Fail when a round trip takes longer
     #[arg(long, value_name = "DURATION", value_parser = duration, requires = "url")]
+    #[arg(help_heading = HEADING)]
     max_rtt: Option<Duration>,
 
     /// Fail when more connections are lost, for whatever reason
-    #[arg(long, value_name = "N", requires = "url")]
+    #[arg(long, value_name = "N", requires = "url", help_heading = HEADING)]
     max_downs: Option<u64>,
 
     /// Fail when more pings are lost: their connection was lost before any answer
-    #[arg(long, value_name = "N", requires = "url")]
+    #[arg(long, value_name = "N", requires = "url", help_heading = HEADING)]
     max_lost: Option<u64>,
 }
 
