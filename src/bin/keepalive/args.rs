@@ -75,7 +75,7 @@ pub(crate) enum Command {
     Watch(Box<Watch>),
 
     /// Measures how long the path to a server lets a silent connection live
-    Probe(probe::Args),
+    Probe(Box<probe::Args>),
 
     /// Shows what a heartbeat does, on a server that misbehaves on cue, in 20 s
     Show(Show),

@@ -5,7 +5,7 @@ pub(crate) mod args;
 mod limits;
 pub(crate) mod lines;
 pub(crate) mod output;
-mod print;
+pub(crate) mod print;
 pub(crate) mod run;
 pub(crate) mod seen;
 mod server;
