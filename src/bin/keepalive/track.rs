@@ -1,0 +1,378 @@
+//! What a watch has been through, in a bounded space: which phase it is in, which
+//! pings were lost, and how long answers took.
+
+use std::collections::VecDeque;
+use std::time::{Duration, Instant};
+
+use crate::watch::seen::{Seen, Sighting};
+use crate::watch::text;
+
+/// What the connection is doing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Phase {
+    Connecting,
+    Open,
+    /// For the time of the next dial.
+    Waiting,
+    /// No dial is planned any more.
+    Over,
+}
+
+impl Phase {
+    pub(crate) const ALL: [Self; 4] = [Self::Open, Self::Connecting, Self::Waiting, Self::Over];
+
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Self::Connecting => "connecting",
+            Self::Open => "open",
+            Self::Waiting => "waiting for the next dial",
+            Self::Over => "stopped",
+        }
+    }
+}
+
+/// Follows the sightings.
+#[derive(Debug)]
+pub(crate) struct Track {
+    phase: Phase,
+    since: Instant,
+    unanswered: Option<(u32, Instant)>,
+}
+
+/// What a sighting brought to its end.
+#[derive(Debug, Default, PartialEq)]
+pub(crate) struct Step {
+    pub(crate) left: Option<Span>,
+    /// When a ping was sent that no pong has answered.
+    pub(crate) lost: Option<Instant>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct Span {
+    pub(crate) phase: Phase,
+    pub(crate) from: Instant,
+    pub(crate) to: Instant,
+}
+
+impl Track {
+    pub(crate) const fn new(started: Instant) -> Self {
+        Self {
+            phase: Phase::Connecting,
+            since: started,
+            unanswered: None,
+        }
+    }
+
+    /// The phase that lasts.
+    pub(crate) const fn span(&self, to: Instant) -> Span {
+        Span {
+            phase: self.phase,
+            from: self.since,
+            to,
+        }
+    }
+
+    pub(crate) fn note(&mut self, sighting: &Sighting) -> Step {
+        let at = sighting.at;
+        match &sighting.seen {
+            Seen::Connecting { .. } => self.enter(Phase::Connecting, at),
+            Seen::Opened => self.enter(Phase::Open, at),
+            Seen::Ping { seq } => Step {
+                left: None,
+                lost: self.unanswered.replace((*seq, at)).map(|(_, sent)| sent),
+            },
+            Seen::Pong { seq, .. } => {
+                self.unanswered.take_if(|(sent, _)| sent == seq);
+                Step::default()
+            }
+            Seen::Down(down) if down.retry.is_some() => self.enter(Phase::Waiting, at),
+            Seen::Down(_) | Seen::Stopped(_) => self.enter(Phase::Over, at),
+            Seen::Message(_) | Seen::Moved(_) => Step::default(),
+        }
+    }
+
+    fn enter(&mut self, phase: Phase, at: Instant) -> Step {
+        // Whoever stops the watch waits for no pong.
+        let lost = self.unanswered.take().filter(|_| phase == Phase::Waiting);
+        let left = (phase != self.phase).then(|| self.span(at));
+        if left.is_some() {
+            (self.phase, self.since) = (phase, at);
+        }
+        Step {
+            left,
+            lost: lost.map(|(_, sent)| sent),
+        }
+    }
+}
+
+/// What happened in a slice of time.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Slice {
+    /// The least and the greatest.
+    pub(crate) round_trip: Option<(Duration, Duration)>,
+    pub(crate) pongs: u32,
+    pub(crate) lost: u32,
+    pub(crate) downs: u32,
+    spent: [Duration; Phase::ALL.len()],
+}
+
+impl Slice {
+    pub(crate) fn answer(&mut self, took: Duration) {
+        self.pongs = self.pongs.saturating_add(1);
+        self.round_trip = Some(self.round_trip.map_or((took, took), |(least, greatest)| {
+            (least.min(took), greatest.max(took))
+        }));
+    }
+
+    pub(crate) fn spend(&mut self, phase: Phase, time: Duration) {
+        if let Some(spent) = self.spent.get_mut(phase as usize) {
+            *spent += time;
+        }
+    }
+
+    pub(crate) fn spent(&self, phase: Phase) -> Duration {
+        self.spent.get(phase as usize).copied().unwrap_or_default()
+    }
+
+    /// The one that took most of the time.
+    pub(crate) fn phase(&self) -> Phase {
+        let longest = Phase::ALL
+            .into_iter()
+            .max_by_key(|phase| self.spent(*phase));
+        longest.unwrap_or(Phase::Over)
+    }
+
+    pub(crate) fn join(mut self, other: &Self) -> Self {
+        if let Some((least, greatest)) = other.round_trip {
+            self.answer(least);
+            self.answer(greatest);
+            self.pongs = self.pongs.saturating_sub(2).saturating_add(other.pongs);
+        }
+        self.lost = self.lost.saturating_add(other.lost);
+        self.downs = self.downs.saturating_add(other.downs);
+        for phase in Phase::ALL {
+            self.spend(phase, other.spent(phase));
+        }
+        self
+    }
+}
+
+/// What happened in each slice of time.
+#[derive(Clone, Debug)]
+pub(crate) struct Slices {
+    started: Instant,
+    width: Duration,
+    /// The place of the first, counted from the start.
+    first: usize,
+    slices: VecDeque<Slice>,
+    most: usize,
+    /// What to do when there are more.
+    surplus: Surplus,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Surplus {
+    Join,
+    Forget,
+}
+
+impl Slices {
+    /// All from the start; where there were too many, each takes twice as long.
+    pub(crate) const fn of_all(started: Instant, most: usize) -> Self {
+        Self::new(started, Duration::from_millis(1), most, Surplus::Join)
+    }
+
+    /// The last ones.
+    pub(crate) const fn of_late(started: Instant, width: Duration, most: usize) -> Self {
+        Self::new(started, width, most, Surplus::Forget)
+    }
+
+    const fn new(started: Instant, width: Duration, most: usize, surplus: Surplus) -> Self {
+        Self {
+            started,
+            width,
+            first: 0,
+            slices: VecDeque::new(),
+            most,
+            surplus,
+        }
+    }
+
+    pub(crate) const fn width(&self) -> Duration {
+        self.width
+    }
+
+    /// With the time at which each begins, from the start.
+    pub(crate) fn iter(
+        &self,
+    ) -> impl DoubleEndedIterator<Item = (Duration, &Slice)> + ExactSizeIterator {
+        let begin = move |index| self.width.saturating_mul((self.first + index) as u32);
+        let slices = self.slices.iter().enumerate();
+        slices.map(move |(index, slice)| (begin(index), slice))
+    }
+
+    pub(crate) fn change(&mut self, at: Instant, change: impl FnOnce(&mut Slice)) {
+        let time = self.since_start(at);
+        self.make_room(time);
+        let index = self.place(time).checked_sub(self.first);
+        if let Some(slice) = index.and_then(|index| self.slices.get_mut(index)) {
+            change(slice);
+        }
+    }
+
+    pub(crate) fn spend(&mut self, span: Span) {
+        let (start, end) = (self.since_start(span.from), self.since_start(span.to));
+        self.make_room(end);
+        let begin = self.place(start).max(self.first);
+        for place in begin..=self.place(end) {
+            let opens = self.width.saturating_mul(place as u32);
+            let time = end.min(opens + self.width).saturating_sub(start.max(opens));
+            if let Some(slice) = self.slices.get_mut(place - self.first) {
+                slice.spend(span.phase, time);
+            }
+        }
+    }
+
+    /// Slices up to this time.
+    fn make_room(&mut self, time: Duration) {
+        if self.surplus == Surplus::Join {
+            while self.place(time) >= self.most {
+                self.join();
+            }
+        }
+        let needed = self.place(time) + 1;
+        let first = needed.saturating_sub(self.most).max(self.first);
+        self.slices
+            .drain(..self.slices.len().min(first - self.first));
+        self.first = first;
+        if self.slices.len() < needed - first {
+            self.slices.resize(needed - first, Slice::default());
+        }
+    }
+
+    fn join(&mut self) {
+        self.width *= 2;
+        let old = std::mem::take(&mut self.slices);
+        for (index, slice) in old.iter().enumerate() {
+            match self.slices.back_mut() {
+                Some(last) if index % 2 == 1 => *last = last.join(slice),
+                _ => self.slices.push_back(*slice),
+            }
+        }
+    }
+
+    fn place(&self, time: Duration) -> usize {
+        let place = time.as_nanos() / self.width.as_nanos().max(1);
+        usize::try_from(place).unwrap_or(usize::MAX)
+    }
+
+    fn since_start(&self, at: Instant) -> Duration {
+        at.saturating_duration_since(self.started)
+    }
+}
+
+/// Quantiles within 1 %, however many samples there are.
+#[derive(Debug, Default)]
+pub(crate) struct Quantiles {
+    /// The samples up to each power of [`GROWTH`], in microseconds.
+    counts: Vec<u64>,
+    total: u64,
+    least: Duration,
+    greatest: Duration,
+}
+
+const GROWTH: f64 = 1.02;
+
+impl Quantiles {
+    pub(crate) fn add(&mut self, sample: Duration) {
+        let micros = (sample.as_secs_f64() * 1e6).max(1.0);
+        // A day is the 1272nd.
+        let place = (micros.ln() / GROWTH.ln()) as usize;
+        if self.counts.len() <= place {
+            self.counts.resize(place + 1, 0);
+        }
+        if let Some(count) = self.counts.get_mut(place) {
+            *count += 1;
+        }
+        self.least = if self.total == 0 {
+            sample
+        } else {
+            self.least.min(sample)
+        };
+        self.greatest = self.greatest.max(sample);
+        self.total += 1;
+    }
+
+    pub(crate) const fn count(&self) -> u64 {
+        self.total
+    }
+
+    /// `None` without a sample.
+    pub(crate) fn at(&self, share: f64) -> Option<Duration> {
+        let rank = ((share * self.total as f64).ceil() as u64).max(1);
+        let mut seen = 0;
+        let place = self.counts.iter().position(|count| {
+            seen += count;
+            seen >= rank
+        })?;
+        let micros = GROWTH.powf(place as f64 + 0.5);
+        Some(Duration::from_secs_f64(micros / 1e6).clamp(self.least, self.greatest))
+    }
+
+    /// Minimum, median, 95th percentile and maximum.
+    pub(crate) fn four(&self) -> Option<[Duration; 4]> {
+        Some([self.least, self.at(0.5)?, self.at(0.95)?, self.greatest])
+    }
+}
+
+/// Without the query, which may hold a secret, and short.
+pub(crate) fn short_name(url: &str) -> String {
+    const LONGEST: usize = 80;
+    let (bare, end) = match url.split_once('?') {
+        Some((bare, _)) => (bare, "?\u{2026}"),
+        None => (url, ""),
+    };
+    let mut name = shorten(bare, LONGEST);
+    name.push_str(end);
+    name
+}
+
+/// As one line without control characters, of so many characters at most.
+pub(crate) fn shorten(text: &str, longest: usize) -> String {
+    let mut short: String = text
+        .chars()
+        .map(|char| if is_hidden(char) { '\u{fffd}' } else { char })
+        .take(longest)
+        .collect();
+    if text.chars().nth(longest).is_some() {
+        short.pop();
+        short.push('\u{2026}');
+    }
+    short
+}
+
+/// Control characters, those that change the direction of text, and what XML forbids.
+fn is_hidden(char: char) -> bool {
+    char.is_control()
+        || matches!(char, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fffe}' | '\u{ffff}')
+}
+
+/// With the two units that matter: 0.34 ms, 20.0 s, 12 min 5 s, 24 h 0 min, 3 d 2 h.
+pub(crate) fn lasted(time: Duration) -> String {
+    let seconds = time.as_secs();
+    match seconds {
+        ..120 => text::took(time),
+        120..7200 => format!("{} min {} s", seconds / 60, seconds % 60),
+        7200..172_800 => format!("{} h {} min", seconds / 3600, seconds / 60 % 60),
+        _ => format!("{} d {} h", seconds / 86_400, seconds / 3600 % 24),
+    }
+}
+
+/// 100 is said of the whole only.
+pub(crate) fn percent(part: Duration, whole: Duration) -> String {
+    if part >= whole {
+        return "100".to_owned();
+    }
+    let share = part.as_secs_f64() / whole.as_secs_f64();
+    format!("{:.1}", (share * 1000.0).floor() / 10.0)
+}
