@@ -1,5 +1,7 @@
 //! The tool `keepalive`: `cargo install keepalive --features cli`.
 
+#[cfg(test)]
+mod acted;
 mod args;
 mod metrics;
 mod pages;

@@ -88,13 +88,16 @@ fn label(millis: f64) -> String {
     } else {
         (millis, "ms")
     };
-    // Four digits at most, without the noise of binary fractions.
-    let text = format!("{value:.3}");
-    let text = text.trim_end_matches('0').trim_end_matches('.');
-    if text == "0" {
-        return text.to_owned();
+    match plain(value) {
+        zero if zero == "0" => zero,
+        number => format!("{number} {unit}"),
     }
-    format!("{text} {unit}")
+}
+
+/// Without the noise of binary fractions.
+fn plain(value: f64) -> String {
+    let text = format!("{value:.3}");
+    text.trim_end_matches('0').trim_end_matches('.').to_owned()
 }
 
 /// Where on an axis of time the ticks are, ten at most, and what they say.
@@ -117,19 +120,91 @@ pub(crate) fn time_ticks(total: Duration) -> Vec<(Duration, String)> {
     (0..=count)
         .map(|tick| {
             let seconds = f64::from(tick) * step;
-            let label = if step < 1.0 {
-                let places = (-step.log10()).ceil() as usize;
-                format!("{seconds:.places$} s")
-            } else if step < 60.0 {
-                format!("{seconds} s")
-            } else if step < 3600.0 {
-                format!("{} min", seconds / 60.0)
-            } else if step < DAY {
-                format!("{} h", seconds / 3600.0)
-            } else {
-                format!("{} d", seconds / DAY)
+            let (unit, name) = match step {
+                ..60.0 => (1.0, "s"),
+                ..3600.0 => (60.0, "min"),
+                ..DAY => (3600.0, "h"),
+                _ => (DAY, "d"),
             };
+            let label = format!("{} {name}", plain(seconds / unit));
             (Duration::from_secs_f64(seconds), label)
         })
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn labels(least: f64, greatest: f64) -> Vec<String> {
+        let duration = |millis: f64| Duration::from_secs_f64(millis / 1000.0);
+        let ticks = Scale::over(duration(least), duration(greatest)).ticks();
+        ticks.into_iter().map(|(_, label)| label).collect()
+    }
+
+    #[test]
+    fn numbers_on_an_axis_are_round() {
+        assert_eq!(
+            labels(0.2, 0.31),
+            ["0", "0.1 ms", "0.2 ms", "0.3 ms", "0.4 ms"]
+        );
+        assert_eq!(labels(30.0, 1200.0), ["0", "500 ms", "1 s", "1.5 s"]);
+        assert_eq!(labels(0.4, 51.0), ["0.1 ms", "1 ms", "10 ms", "100 ms"]);
+        assert_eq!(
+            labels(0.0, 0.0).last().map(String::as_str),
+            Some("0.001 ms")
+        );
+    }
+
+    #[test]
+    fn an_axis_holds_what_it_is_for() {
+        for least in [0, 1, 30, 999, 1_000, 123_456] {
+            for ratio in [1, 2, 3, 7, 99, 100, 101, 5_000, 1_000_000] {
+                let least = Duration::from_micros(least);
+                let greatest = least * ratio;
+                let scale = Scale::over(least, greatest);
+                let ticks = scale.ticks();
+                assert!((2..=14).contains(&ticks.len()), "{ticks:?}");
+                assert!(scale.share(least) <= scale.share(greatest));
+                let shares = ticks.iter().map(|(share, _)| *share);
+                assert!(shares.clone().is_sorted_by(|a, b| a < b), "{ticks:?}");
+                assert!(shares.clone().all(|share| (0.0..=1.0).contains(&share)));
+                let top = ticks.last().map(|(share, _)| *share);
+                assert!(top.is_some_and(|top| top > 0.999));
+                assert!(
+                    scale.share(greatest) > 0.4 || greatest.is_zero(),
+                    "{scale:?} {greatest:?}"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn there_is_room_for_the_ticks_of_any_time() {
+        let mut total = Duration::from_millis(1);
+        while total < Duration::from_secs(400 * 86_400) {
+            let ticks = time_ticks(total);
+            assert!((2..=11).contains(&ticks.len()), "{total:?}: {ticks:?}");
+            assert!(ticks.iter().all(|(at, _)| *at <= total));
+            total = total * 13 / 10;
+        }
+        let labels = |seconds| -> Vec<String> {
+            let ticks = time_ticks(Duration::from_secs(seconds));
+            ticks.into_iter().map(|(_, label)| label).collect()
+        };
+        assert_eq!(
+            labels(4),
+            [
+                "0 s", "0.5 s", "1 s", "1.5 s", "2 s", "2.5 s", "3 s", "3.5 s", "4 s"
+            ]
+        );
+        assert_eq!(
+            labels(45),
+            [
+                "0 s", "5 s", "10 s", "15 s", "20 s", "25 s", "30 s", "35 s", "40 s", "45 s"
+            ]
+        );
+        assert_eq!(labels(3700).last().map(String::as_str), Some("60 min"));
+        assert_eq!(labels(86_400).last().map(String::as_str), Some("24 h"));
+    }
 }

@@ -56,3 +56,6 @@ impl Output for Timeline {
         self.target.write(&svg)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -134,12 +134,15 @@ impl Slice {
         self.spent.get(phase as usize).copied().unwrap_or_default()
     }
 
-    /// The one that took most of the time.
-    pub(crate) fn phase(&self) -> Phase {
-        let longest = Phase::ALL
-            .into_iter()
-            .max_by_key(|phase| self.spent(*phase));
-        longest.unwrap_or(Phase::Over)
+    /// The one that took most of the time, if any took some.
+    pub(crate) fn phase(&self) -> Option<Phase> {
+        let phases = Phase::ALL.into_iter();
+        let spent = phases.filter(|phase| !self.spent(*phase).is_zero());
+        spent.max_by_key(|phase| self.spent(*phase))
+    }
+
+    pub(crate) fn is_open(&self) -> bool {
+        self.phase().is_none_or(|phase| phase == Phase::Open)
     }
 
     pub(crate) fn join(mut self, other: &Self) -> Self {
@@ -241,6 +244,9 @@ impl Slices {
             }
         }
         let needed = self.place(time) + 1;
+        if needed <= self.first {
+            return;
+        }
         let first = needed.saturating_sub(self.most).max(self.first);
         self.slices
             .drain(..self.slices.len().min(first - self.first));
@@ -271,14 +277,20 @@ impl Slices {
     }
 }
 
-/// Quantiles within 1 %, however many samples there are.
+/// Quantiles, at most 2 % off, however many samples there are.
 #[derive(Debug, Default)]
 pub(crate) struct Quantiles {
-    /// The samples up to each power of [`GROWTH`], in microseconds.
-    counts: Vec<u64>,
+    /// Those from each power of [`GROWTH`] to the next, in microseconds.
+    ranges: Vec<Range>,
     total: u64,
     least: Duration,
     greatest: Duration,
+}
+
+#[derive(Clone, Copy, Debug, Default)]
+struct Range {
+    count: u64,
+    sum: f64,
 }
 
 const GROWTH: f64 = 1.02;
@@ -288,11 +300,12 @@ impl Quantiles {
         let micros = (sample.as_secs_f64() * 1e6).max(1.0);
         // A day is the 1272nd.
         let place = (micros.ln() / GROWTH.ln()) as usize;
-        if self.counts.len() <= place {
-            self.counts.resize(place + 1, 0);
+        if self.ranges.len() <= place {
+            self.ranges.resize(place + 1, Range::default());
         }
-        if let Some(count) = self.counts.get_mut(place) {
-            *count += 1;
+        if let Some(range) = self.ranges.get_mut(place) {
+            range.count += 1;
+            range.sum += micros;
         }
         self.least = if self.total == 0 {
             sample
@@ -311,11 +324,11 @@ impl Quantiles {
     pub(crate) fn at(&self, share: f64) -> Option<Duration> {
         let rank = ((share * self.total as f64).ceil() as u64).max(1);
         let mut seen = 0;
-        let place = self.counts.iter().position(|count| {
-            seen += count;
+        let range = self.ranges.iter().find(|range| {
+            seen += range.count;
             seen >= rank
         })?;
-        let micros = GROWTH.powf(place as f64 + 0.5);
+        let micros = range.sum / range.count as f64;
         Some(Duration::from_secs_f64(micros / 1e6).clamp(self.least, self.greatest))
     }
 
@@ -375,4 +388,195 @@ pub(crate) fn percent(part: Duration, whole: Duration) -> String {
     }
     let share = part.as_secs_f64() / whole.as_secs_f64();
     format!("{:.1}", (share * 1000.0).floor() / 10.0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::acted::{Act, SECOND, millis};
+
+    fn lost(
+        act: impl FnOnce(&mut Act<&mut dyn FnMut(&Sighting, &crate::watch::output::Now<'_>)>),
+    ) -> Vec<Duration> {
+        let started = Instant::now();
+        let mut track = Track::new(started);
+        let mut lost = Vec::new();
+        let mut audience = |sighting: &Sighting, _: &crate::watch::output::Now<'_>| {
+            lost.extend(track.note(sighting).lost.map(|sent| sent - started));
+        };
+        act(&mut Act::new(started, &mut audience));
+        lost
+    }
+
+    #[test]
+    fn a_ping_is_lost_when_the_next_one_goes_or_the_connection_is_down() {
+        assert_eq!(
+            lost(|act| _ = act.open().answered(SECOND).answered(SECOND).closed(SECOND)),
+            []
+        );
+        assert_eq!(
+            lost(|act| _ = act.open().ping().wait(SECOND).answered(SECOND)),
+            [Duration::ZERO]
+        );
+        let down = lost(|act| {
+            _ = act
+                .open()
+                .answered(SECOND)
+                .ping()
+                .wait(SECOND)
+                .convicted(SECOND)
+        });
+        assert_eq!(down, [SECOND]);
+    }
+
+    #[test]
+    fn who_stops_waits_for_no_pong() {
+        assert_eq!(lost(|act| _ = act.open().ping().stopped()), []);
+    }
+
+    #[test]
+    fn a_phase_lasts_until_the_next() {
+        let started = Instant::now();
+        let mut track = Track::new(started);
+        let mut left = Vec::new();
+        let mut act = Act::new(
+            started,
+            |sighting: &Sighting, _: &crate::watch::output::Now<'_>| {
+                left.extend(track.note(sighting).left);
+            },
+        );
+        act.wait(SECOND)
+            .open()
+            .wait(2 * SECOND)
+            .answered(SECOND)
+            .closed(SECOND);
+        act.wait(SECOND).dial(1).wait(SECOND).stopped();
+        let spans: Vec<(Phase, Duration)> = left
+            .iter()
+            .map(|span| (span.phase, span.to - span.from))
+            .collect();
+        assert_eq!(
+            spans,
+            [
+                (Phase::Connecting, SECOND),
+                (Phase::Open, 3 * SECOND),
+                (Phase::Waiting, SECOND),
+                (Phase::Connecting, SECOND),
+            ]
+        );
+    }
+
+    #[test]
+    fn slices_of_all_are_joined_and_lose_nothing() {
+        let started = Instant::now();
+        let mut slices = Slices::of_all(started, 50);
+        for second in 0..10_000 {
+            let at = started + SECOND * second;
+            slices.change(at, |slice| {
+                slice.answer(millis(u64::from(second % 100)));
+                slice.lost += 1;
+                slice.downs += 2;
+            });
+            slices.spend(Span {
+                phase: Phase::Open,
+                from: at,
+                to: at + SECOND,
+            });
+            assert!(slices.iter().len() <= 50);
+        }
+        let all = slices
+            .iter()
+            .fold(Slice::default(), |all, (_, slice)| all.join(slice));
+        assert_eq!((all.pongs, all.lost, all.downs), (10_000, 10_000, 20_000));
+        assert_eq!(all.round_trip, Some((Duration::ZERO, millis(99))));
+        assert_eq!(all.spent(Phase::Open), SECOND * 10_000);
+        assert!(slices.iter().len() > 25);
+    }
+
+    #[test]
+    fn late_slices_are_those_up_to_now() {
+        let started = Instant::now();
+        let mut slices = Slices::of_late(started, SECOND, 10);
+        slices.change(started, |slice| slice.lost += 1);
+        let week = SECOND * 7 * 86_400;
+        slices.spend(Span {
+            phase: Phase::Open,
+            from: started,
+            to: started + week,
+        });
+        let begins: Vec<Duration> = slices.iter().map(|(begins, _)| begins).collect();
+        assert_eq!(begins.len(), 10);
+        assert_eq!(begins.last(), Some(&week));
+        assert!(slices.iter().all(|(_, slice)| slice.lost == 0));
+        let spent: Duration = slices
+            .iter()
+            .map(|(_, slice)| slice.spent(Phase::Open))
+            .sum();
+        assert_eq!(spent, SECOND * 9);
+        // What is too old is nowhere.
+        slices.change(started, |slice| slice.lost += 1);
+        assert!(slices.iter().all(|(_, slice)| slice.lost == 0));
+    }
+
+    #[test]
+    fn quantiles_are_right_within_two_per_cent() {
+        let mut quantiles = Quantiles::default();
+        assert_eq!(quantiles.four(), None);
+        let mut samples: Vec<Duration> = (1..=10_000_u64)
+            .map(|n| Duration::from_micros(n * n % 99_991 + 1))
+            .collect();
+        samples.iter().for_each(|sample| quantiles.add(*sample));
+        samples.sort();
+        let exact = |share: f64| samples.get((share * 1e4) as usize - 1).copied();
+        for share in [0.01, 0.25, 0.5, 0.95, 0.99] {
+            let (near, exact) = quantiles.at(share).zip(exact(share)).unwrap_or_default();
+            let ratio = near.as_secs_f64() / exact.as_secs_f64();
+            assert!(
+                (0.98..=1.02).contains(&ratio),
+                "{share}: {near:?} for {exact:?}"
+            );
+        }
+        let four = quantiles.four().unwrap_or_default();
+        assert_eq!(Some(&four[0]), samples.first());
+        assert_eq!(Some(&four[3]), samples.last());
+    }
+
+    #[test]
+    fn a_single_sample_is_every_quantile() {
+        for sample in [Duration::ZERO, Duration::from_nanos(10), SECOND * 86_400] {
+            let mut quantiles = Quantiles::default();
+            quantiles.add(sample);
+            assert_eq!(quantiles.four(), Some([sample; 4]));
+        }
+    }
+
+    #[test]
+    fn what_a_terminal_would_obey_is_not_shown() {
+        assert_eq!(
+            shorten("a\u{1b}[31mb\r\n\u{7}\u{9b}\u{202e}c\u{feff}", 99),
+            "a\u{fffd}[31mb\u{fffd}\u{fffd}\u{fffd}\u{fffd}\u{fffd}c\u{fffd}"
+        );
+        assert_eq!(shorten("abcdef", 6), "abcdef");
+        assert_eq!(shorten("abcdefg", 6), "abcde\u{2026}");
+        assert_eq!(
+            short_name("ws://host/path?token=secret"),
+            "ws://host/path?\u{2026}"
+        );
+    }
+
+    #[test]
+    fn only_the_whole_is_100_per_cent() {
+        assert_eq!(percent(SECOND, SECOND), "100");
+        assert_eq!(percent(SECOND * 99_999, SECOND * 100_000), "99.9");
+        assert_eq!(percent(Duration::ZERO, SECOND), "0.0");
+        assert_eq!(percent(Duration::ZERO, Duration::ZERO), "100");
+    }
+
+    #[test]
+    fn long_times_have_two_units() {
+        assert_eq!(lasted(millis(1500)), "1.50 s");
+        assert_eq!(lasted(SECOND * 725), "12 min 5 s");
+        assert_eq!(lasted(SECOND * 86_460), "24 h 1 min");
+        assert_eq!(lasted(SECOND * 266_400), "3 d 2 h");
+    }
 }

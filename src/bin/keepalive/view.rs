@@ -217,3 +217,6 @@ impl Command {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

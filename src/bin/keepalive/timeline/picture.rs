@@ -101,7 +101,9 @@ impl<'a> Picture<'a> {
             Some(last) if last.x.floor() == x.floor() => last.slice = last.slice.join(slice),
             _ => self.columns.push(Column { x, slice: *slice }),
         }
-        let phase = slice.phase();
+        let Some(phase) = slice.phase() else {
+            return;
+        };
         match self.runs.last_mut() {
             Some(last) if last.phase == phase => last.to = to,
             _ => self.runs.push(Run { phase, from, to }),
@@ -243,7 +245,7 @@ impl<'a> Picture<'a> {
                     write!(bars, "M{x:.1} {low:.1}V{high:.1}")?;
                 }
             }
-            is_new |= slice.downs > 0 || slice.phase() != Phase::Open;
+            is_new |= slice.downs > 0 || !slice.is_open();
         }
         let common = format!(r#"fill="none" stroke="{TRIPS}""#);
         writeln!(svg, r#"<path {common} stroke-opacity="0.4" d="{bars}"/>"#)?;

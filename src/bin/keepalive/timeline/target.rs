@@ -13,16 +13,20 @@ pub(super) struct Target {
 impl Target {
     /// Fails where nothing can be written to.
     pub(super) fn new(path: &Path) -> io::Result<Self> {
-        let target = match fs::canonicalize(path) {
-            Ok(path) => {
-                let is_special = !path.is_file();
-                OpenOptions::new().append(true).open(&path)?;
-                Self { path, is_special }
+        let target = match fs::metadata(path) {
+            Ok(found) if found.is_dir() => return Err(io::ErrorKind::IsADirectory.into()),
+            Ok(found) if found.is_file() => {
+                OpenOptions::new().append(true).open(path)?;
+                // What a link leads to is replaced, not the link.
+                let path = fs::canonicalize(path)?;
+                Self::file(path)
             }
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Self {
+            // To open a pipe would wait for its reader.
+            Ok(_) => Self {
                 path: path.to_owned(),
-                is_special: false,
+                is_special: true,
             },
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Self::file(path.to_owned()),
             Err(error) => return Err(error),
         };
         if !target.is_special {
@@ -34,6 +38,11 @@ impl Target {
             fs::remove_file(draft)?;
         }
         Ok(target)
+    }
+
+    const fn file(path: PathBuf) -> Self {
+        let is_special = false;
+        Self { path, is_special }
     }
 
     /// The whole picture or none: whoever looks meanwhile sees the old one.

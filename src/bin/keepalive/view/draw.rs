@@ -11,7 +11,7 @@ use ratatui::widgets::{Block, Borders, Widget};
 
 use super::model::Model;
 use crate::scale::Scale;
-use crate::track::{Phase, Slice, lasted, percent};
+use crate::track::{Slice, lasted, percent};
 use crate::watch::output::State;
 use crate::watch::seen::Tone;
 use crate::watch::text;
@@ -36,9 +36,10 @@ impl View<'_> {
         const HEAD: u16 = 4;
         let title = u16::from(area.height >= 8);
         let keys = u16::from(area.height >= 12);
-        let rest = area.height.saturating_sub(title + HEAD + keys);
+        let head = HEAD.min(area.height);
+        let rest = area.height - title - head - keys;
         let plot = if rest < 5 { 0 } else { (rest * 3 / 5).min(18) };
-        let rows = [title, HEAD, plot, rest - plot, keys].map(Constraint::Length);
+        let rows = [title, head, plot, rest - plot, keys].map(Constraint::Length);
         let [title, head, plot, log, keys] = Layout::vertical(rows).areas(area);
 
         self.title().render(title, buffer);
@@ -179,15 +180,14 @@ impl View<'_> {
             self.labels(labels, &scale, buffer);
         }
         let span = slices.width() * u32::from(bars.width);
-        let middle = lasted(span / 2);
+
         let axis = Rect {
             x: bars.x,
             width: bars.width,
             ..axis
         };
-        self.faint(format!("-{}", lasted(span)))
-            .render(axis, buffer);
-        Line::from(self.faint(format!("-{middle}")))
+        self.faint(ago(span)).render(axis, buffer);
+        Line::from(self.faint(ago(span / 2)))
             .centered()
             .render(axis, buffer);
         Line::from(self.faint("now".to_owned()))
@@ -200,11 +200,13 @@ impl View<'_> {
             " ", "\u{2581}", "\u{2582}", "\u{2583}", "\u{2584}", "\u{2585}", "\u{2586}",
             "\u{2587}", "\u{2588}",
         ];
-        let is_open = slice.phase() == Phase::Open;
+        let is_open = slice.is_open();
         // What was answered is seen, however fast.
         let height = share.map(|share| ((share * f64::from(area.height) * 8.0) as usize).max(1));
         for (row, cell) in (0_usize..).zip(area.rows().rev()) {
-            let cell = &mut buffer[(cell.x, cell.y)];
+            let Some(cell) = buffer.cell_mut((cell.x, cell.y)) else {
+                continue;
+            };
             if let Some(height) = height {
                 let eighths = height.saturating_sub(row * 8).min(8);
                 cell.set_symbol(EIGHTHS.get(eighths).unwrap_or(&" "));
@@ -215,15 +217,16 @@ impl View<'_> {
             }
         }
         let bad = self.style(Tone::Bad).add_modifier(Modifier::BOLD);
+        let mut mark = |y, symbol| {
+            if let Some(cell) = buffer.cell_mut((area.x, y)) {
+                cell.set_symbol(symbol).set_style(bad);
+            }
+        };
         if slice.lost > 0 {
-            buffer[(area.x, area.bottom() - 1)]
-                .set_symbol("x")
-                .set_style(bad);
+            mark(area.bottom().saturating_sub(1), "x");
         }
         if slice.downs > 0 {
-            buffer[(area.x, area.y)]
-                .set_symbol("\u{25bc}")
-                .set_style(bad);
+            mark(area.y, "\u{25bc}");
         }
     }
 
@@ -313,13 +316,22 @@ impl View<'_> {
     }
 }
 
+/// On the plot's axis: -28.4 s, -2 min 5 s.
+fn ago(time: Duration) -> String {
+    if time < Duration::from_secs(120) {
+        format!("-{}", text::setting(time))
+    } else {
+        format!("-{}", lasted(time))
+    }
+}
+
 /// The latest first, each with the greatest round trip in it, or in the one before it:
 /// pings are a little further apart than a slice is wide.
 fn held(latest: &[Slice]) -> Vec<(Slice, Option<Duration>)> {
     let greatest = |slice: &Slice| slice.round_trip.map(|(_, greatest)| greatest);
     let before = latest.iter().skip(1).map(greatest).chain([None]);
     let held = |(slice, before): (&Slice, Option<Duration>)| {
-        let is_calm = slice.lost == 0 && slice.phase() == Phase::Open;
+        let is_calm = slice.lost == 0 && slice.is_open();
         (*slice, greatest(slice).or(before.filter(|_| is_calm)))
     };
     latest.iter().zip(before).map(held).collect()
