@@ -18,7 +18,6 @@ pub(crate) const fn millis(millis: u64) -> Duration {
 
 /// Passes on what is seen, with how it stands.
 pub(crate) struct Act<F> {
-    pub(crate) started: Instant,
     pub(crate) now: Instant,
     standing: Standing,
     tally: Tally,
@@ -29,7 +28,6 @@ pub(crate) struct Act<F> {
 impl<F: FnMut(&Sighting, &Now<'_>)> Act<F> {
     pub(crate) fn new(started: Instant, audience: F) -> Self {
         let mut act = Self {
-            started,
             now: started,
             standing: Standing::new(started),
             tally: Tally::default(),

@@ -158,9 +158,15 @@ impl Painter {
     fn run(self, terminal: DefaultTerminal) -> io::Result<()> {
         let result = self.paint(terminal);
         if result.is_err() {
-            self.controls.interrupt.send();
+            self.interrupt();
         }
         result
+    }
+
+    /// Waits neither for room nor for whoever waits for this thread.
+    fn interrupt(&self) {
+        let interrupt = self.controls.interrupt.clone();
+        thread::spawn(move || interrupt.send());
     }
 
     fn paint(&self, mut terminal: DefaultTerminal) -> io::Result<()> {
@@ -184,7 +190,7 @@ impl Painter {
                 Event::Key(key) if key.kind != KeyEventKind::Release => match Command::of(key) {
                     Some(Command::End) => {
                         self.shared.lock().is_closing = true;
-                        self.controls.interrupt.send();
+                        self.interrupt();
                         return Ok(());
                     }
                     Some(Command::Reconnect) => {

@@ -251,7 +251,7 @@ impl View<'_> {
             let y = (area.bottom() - 1).saturating_sub(up.saturating_sub(1));
             if y < free && y > area.y + 1 {
                 put(y, label);
-                free = y.saturating_sub(1);
+                free = y;
             }
         }
         if let Some((_, label)) = top {

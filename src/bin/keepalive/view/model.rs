@@ -100,7 +100,6 @@ impl Model {
             }
         }
         if let Some(sent) = step.lost {
-            self.counts.lost += 1;
             self.slices
                 .change(sent, |slice| slice.lost = slice.lost.saturating_add(1));
         }
@@ -126,7 +125,7 @@ impl Model {
             messages: now.tally.messages,
             downs: now.tally.downs,
             failed_dials: now.tally.failed_dials,
-            lost: self.counts.lost,
+            lost: now.tally.lost,
         };
     }
 
