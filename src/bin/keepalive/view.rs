@@ -4,7 +4,7 @@ mod draw;
 mod model;
 
 use std::env;
-use std::io::{self, IsTerminal};
+use std::io::{self, BufWriter, IsTerminal};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
@@ -12,7 +12,8 @@ use std::time::{Duration, Instant};
 
 use jiff::ZonedDateTime;
 use keepalive::{Config, Handle};
-use ratatui::DefaultTerminal;
+use ratatui::Terminal;
+use ratatui::backend::CrosstermBackend;
 use ratatui::crossterm::event::{self, Event, KeyCode, KeyEvent, KeyEventKind, KeyModifiers};
 use tungstenite::Message;
 
@@ -25,6 +26,9 @@ use crate::watch::seen::Sighting;
 
 /// How often it is drawn, besides when the terminal changes.
 const TICK: Duration = Duration::from_millis(250);
+
+/// The bytes that a picture of it takes at most, mostly.
+const FRAME: usize = 1 << 16;
 
 pub(crate) struct View {
     config: Config,
@@ -112,14 +116,18 @@ impl Screen {
             thread: None,
         };
         // A panic gives the terminal back, too.
-        let terminal = ratatui::try_init()?;
+        drop(ratatui::try_init().inspect_err(|_| ratatui::restore())?);
         let painter = Painter {
             shared,
             controls,
             is_coloured: env::var_os("NO_COLOR").is_none_or(|value| value.is_empty()),
         };
         let thread = thread::Builder::new().name("view".to_owned());
-        screen.thread = Some(thread.spawn(move || painter.run(terminal))?);
+        screen.thread = Some(
+            thread
+                .spawn(move || painter.run())
+                .inspect_err(|_| ratatui::restore())?,
+        );
         Ok(screen)
     }
 
@@ -129,12 +137,12 @@ impl Screen {
 
     fn give_back(&mut self) -> io::Result<()> {
         self.shared.is_over.store(true, Ordering::Relaxed);
-        let painted = match self.thread.take().map(JoinHandle::join) {
-            Some(Ok(result)) => result,
-            // A panic there was printed when it happened.
-            Some(Err(_)) => Err(io::Error::other("the view has failed")),
-            None => return Ok(()),
+        let Some(thread) = self.thread.take() else {
+            return Ok(());
         };
+        // A panic there was printed when it happened.
+        let failed = |_| Err(io::Error::other("the view has failed"));
+        let painted = thread.join().unwrap_or_else(failed);
         ratatui::try_restore()?;
         painted
     }
@@ -155,8 +163,8 @@ struct Painter {
 }
 
 impl Painter {
-    fn run(self, terminal: DefaultTerminal) -> io::Result<()> {
-        let result = self.paint(terminal);
+    fn run(self) -> io::Result<()> {
+        let result = self.paint();
         if result.is_err() {
             self.interrupt();
         }
@@ -169,7 +177,10 @@ impl Painter {
         thread::spawn(move || interrupt.send());
     }
 
-    fn paint(&self, mut terminal: DefaultTerminal) -> io::Result<()> {
+    fn paint(&self) -> io::Result<()> {
+        // In one piece, which `Stdout` by itself would not write.
+        let stdout = BufWriter::with_capacity(FRAME, io::stdout());
+        let mut terminal = Terminal::new(CrosstermBackend::new(stdout))?;
         while !self.shared.is_over.load(Ordering::Relaxed) {
             let now = Instant::now();
             terminal.draw(|frame| draw(frame, &self.shared.lock(), now, self.is_coloured))?;
