@@ -1,6 +1,8 @@
 //! The live view of the tool `keepalive`, on a terminal that `script` lends.
 
 #![cfg(target_os = "linux")]
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+#![allow(clippy::indexing_slicing)]
 
 use std::fs;
 use std::io::{Read, Write};
