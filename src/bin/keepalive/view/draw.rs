@@ -319,7 +319,7 @@ impl View<'_> {
 /// On the plot's axis: -28.4 s, -2 min 5 s.
 fn ago(time: Duration) -> String {
     if time < Duration::from_secs(120) {
-        format!("-{}", text::setting(time))
+        format!("-{:.1} s", time.as_secs_f64())
     } else {
         format!("-{}", lasted(time))
     }
