@@ -1,16 +1,20 @@
 //! The tool `keepalive`: `cargo install keepalive --features cli`.
 
+#[cfg(test)]
+mod acted;
 mod args;
 mod metrics;
 mod pages;
 mod probe;
+mod scale;
 mod timeline;
 mod tls;
+mod track;
 mod view;
 mod watch;
 
 use std::ffi::OsString;
-use std::io::{self, IsTerminal, Write};
+use std::io::{self, Write};
 use std::process::{self, ExitCode};
 
 use clap::Parser;
@@ -71,7 +75,7 @@ fn watch(args: &args::Watch) -> io::Result<ExitCode> {
         .unwrap_or_else(|error| refuse(&error.to_string()));
     let request = watch::args::request(&args.url, &settings.headers).map_err(io::Error::other)?;
     let dialer = Dialer::new(request).tls(tls(&args.trust));
-    let watcher = Watcher::new(config, dialer, settings.text.as_deref());
+    let mut watcher = Watcher::new(config, dialer, settings.text.as_deref());
     let mut outputs: Vec<Box<dyn Output>> = Vec::new();
     if let Some(address) = args.metrics {
         let metrics = Metrics::serve(address).unwrap_or_else(|error| {
@@ -82,13 +86,18 @@ fn watch(args: &args::Watch) -> io::Result<ExitCode> {
         outputs.push(Box::new(metrics));
     }
     let watch = Watch::new()?;
-    if let Some(file) = &args.svg {
-        outputs.push(Box::new(Timeline::new(file.clone())));
-    }
-    if view::IS_THERE && !args.json && !args.plain && io::stdout().is_terminal() {
-        outputs.push(Box::new(View::new(watch.interrupt())?));
+    if !args.json && !args.plain && View::is_possible() {
+        let view = View::new(config, watch.interrupt(), watcher.handle());
+        outputs.push(Box::new(view));
     } else {
         outputs.push(Box::new(Lines::new(args.json, config)));
+    }
+    // The last one, so that the summary is seen even where it fails.
+    if let Some(file) = &args.svg {
+        let timeline = Timeline::new(file).unwrap_or_else(|error| {
+            refuse(&format!("--svg {}: {}", file.display(), text::bare(&error)))
+        });
+        outputs.push(Box::new(timeline));
     }
     watch.run(watcher, settings, &args.url.to_string(), &mut outputs)
 }

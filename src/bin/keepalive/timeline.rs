@@ -1,28 +1,46 @@
-//! The watch as a picture: `--svg FILE`.
+//! The whole watch as a picture: round trips, phases and outages over time, as an SVG.
+//! By hand: `plotters` would bring more than it takes over, as bands, marks and lists
+//! are no charts of its.
+
+mod picture;
+mod record;
+mod target;
 
 use std::io;
-use std::path::PathBuf;
+use std::path::Path;
 
+use self::record::Record;
+use self::target::Target;
 use crate::watch::output::{Head, Now, Output, Summary};
 use crate::watch::seen::Sighting;
 
 /// Keeps what is drawn at the end.
 pub(crate) struct Timeline {
-    file: PathBuf,
+    target: Target,
+    record: Option<Record>,
 }
 
 impl Timeline {
-    pub(crate) fn new(file: PathBuf) -> Self {
-        Self { file }
+    /// Fails where the file cannot be written.
+    pub(crate) fn new(file: &Path) -> io::Result<Self> {
+        let target = Target::new(file)?;
+        Ok(Self {
+            target,
+            record: None,
+        })
     }
 }
 
 impl Output for Timeline {
-    fn head(&mut self, _: &Head<'_>) -> io::Result<()> {
+    fn head(&mut self, head: &Head<'_>) -> io::Result<()> {
+        self.record = Some(Record::new(head.name, *head.config, head.started));
         Ok(())
     }
 
-    fn sighting(&mut self, _: &Sighting, _: &Now<'_>) -> io::Result<()> {
+    fn sighting(&mut self, sighting: &Sighting, _: &Now<'_>) -> io::Result<()> {
+        if let Some(record) = &mut self.record {
+            record.note(sighting);
+        }
         Ok(())
     }
 
@@ -30,8 +48,14 @@ impl Output for Timeline {
         Ok(())
     }
 
-    fn summary(&mut self, _: &Summary<'_>) -> io::Result<()> {
-        let why = format!("{} is not drawn yet", self.file.display());
-        Err(io::Error::other(why))
+    fn summary(&mut self, summary: &Summary<'_>) -> io::Result<()> {
+        let Some(record) = self.record.take() else {
+            return Ok(());
+        };
+        let svg = record.svg(summary.lasted).map_err(io::Error::other)?;
+        self.target.write(&svg)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -175,6 +175,11 @@ impl Down {
         }
     }
 
+    /// A close frame says as much as a pong does.
+    pub(crate) const fn is_answer(&self) -> bool {
+        matches!(self.cause, Cause::Closed { code: Some(_), .. })
+    }
+
     fn status(&self) -> Option<u16> {
         match self.cause {
             Cause::Refused { status, .. } => Some(status),

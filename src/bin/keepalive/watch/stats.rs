@@ -2,7 +2,6 @@
 
 use std::time::{Duration, Instant};
 
-use keepalive::Cause;
 use serde_json::{Value, json};
 
 use super::seen::{Down, Seen, Sighting, is_verdict};
@@ -62,10 +61,8 @@ impl Tally {
     fn note_down(&mut self, down: &Down, at: Instant) {
         self.downs += 1;
         self.down = Some(at);
-        // A close frame is an answer too.
-        let is_answered = matches!(down.cause, Cause::Closed { code: Some(_), .. });
         let awaits = std::mem::take(&mut self.awaits);
-        self.lost += u64::from(awaits && !is_answered);
+        self.lost += u64::from(awaits && !down.is_answer());
         if is_verdict(&down.cause) {
             self.to_detect.add(at - down.alive);
         }
