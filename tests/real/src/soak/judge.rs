@@ -317,7 +317,10 @@ impl Judge {
         let counts = self.report.of(member.adapter);
         match ledger.map(|ledger| ledger.arrived(number)) {
             Some(Arrival::First) => counts.received += 1,
-            Some(Arrival::InDoubt) => counts.arrived_in_doubt += 1,
+            Some(Arrival::InDoubt) => {
+                counts.lost -= 1;
+                counts.received += 1;
+            }
             Some(Arrival::Wrong) | None => {
                 counts.unaccounted += 1;
                 let text = format!(
@@ -494,8 +497,9 @@ impl Judge {
 
     fn account(&mut self, id: usize, down: &Down) {
         let member = &mut self.members[id];
-        let in_doubt = member.ledger.doubt(&down.kept);
-        self.report.of(member.adapter).in_doubt += in_doubt;
+        let counts = self.report.of(member.adapter);
+        counts.in_doubt += down.in_doubt;
+        counts.lost += member.ledger.doubt(&down.kept);
         let keeps = self.config_of(id).confirm_within().is_some();
         if keeps && down.in_doubt != down.kept.len() as u64 {
             let text = format!("{} in doubt, but {} kept", down.in_doubt, down.kept.len());

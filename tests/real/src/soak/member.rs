@@ -163,7 +163,7 @@ impl Ledger {
         count
     }
 
-    /// How many were given back as unsent; the second of those that have arrived.
+    /// How many of these were given back as unsent, and how many of them had arrived.
     pub(super) fn give_back(&mut self, messages: &[Message]) -> (u64, u64) {
         let (mut count, mut wrong) = (0, 0);
         for number in messages.iter().filter_map(number) {

@@ -65,7 +65,8 @@ pub(super) struct Counts {
     pub(super) sent: u64,
     pub(super) received: u64,
     pub(super) in_doubt: u64,
-    pub(super) arrived_in_doubt: u64,
+    /// Of those in doubt, what did not arrive.
+    pub(super) lost: u64,
     pub(super) unsent: u64,
     pub(super) unaccounted: u64,
     pub(super) wrong: u64,
@@ -117,14 +118,15 @@ impl Report {
             text,
             "times in s: median and worst. Silent faults are to be detected within {bound:.1} s of\n\
              their beginning, and a client is to be open again {heals:.1} s after the fault and its\n\
-             detection are over; to both, what the machine was late is added.\n\n\
+             detection are over; to both, what the machine was late is added. Sent = received + lost +\n\
+             unsent + unaccounted.\n\n\
              adapter   clients  faults   downs   detected in     open again in       sent   \
-             received  in doubt  (arrived)  unsent  unaccounted  wrong  missed  not healed"
+             received  in doubt  of it lost  unsent  unaccounted  wrong  missed  not healed"
         );
         for (adapter, counts) in &self.adapters {
             let _ = writeln!(
                 text,
-                "{adapter:<10}{:7}  {:6}  {:6}  {}  {}  {:9}  {:9}  {:8}  {:9}  {:6}  {:11}  {:5}  {:6}  {:10}",
+                "{adapter:<10}{:7}  {:6}  {:6}  {}  {}  {:9}  {:9}  {:8}  {:10}  {:6}  {:11}  {:5}  {:6}  {:10}",
                 counts.connections,
                 counts.faults,
                 counts.downs,
@@ -133,7 +135,7 @@ impl Report {
                 counts.sent,
                 counts.received,
                 counts.in_doubt,
-                counts.arrived_in_doubt,
+                counts.lost,
                 counts.unsent,
                 counts.unaccounted,
                 counts.wrong,

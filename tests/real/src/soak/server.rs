@@ -3,7 +3,7 @@
 
 use std::collections::HashMap;
 use std::io::{BufRead, BufWriter, Write};
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, mpsc as channel};
 use std::thread;
 use std::time::Duration;
@@ -38,6 +38,8 @@ struct Server {
     dials: Mutex<HashMap<usize, (DialFault, Instant)>>,
     groups: Mutex<Vec<mpsc::UnboundedSender<Duration>>>,
     sockets: AtomicUsize,
+    /// For how many milliseconds it stood still on purpose.
+    stalled: AtomicU64,
     plant: Mutex<Option<Plant>>,
 }
 
@@ -64,6 +66,7 @@ pub fn run(plant: Option<Plant>) {
         dials: Mutex::default(),
         groups: Mutex::default(),
         sockets: AtomicUsize::new(0),
+        stalled: AtomicU64::new(0),
         plant: Mutex::new(plant),
     });
     let mut runtime = tokio::runtime::Builder::new_current_thread();
@@ -106,7 +109,9 @@ async fn watch_the_clock(server: Arc<Server>) {
     loop {
         let due = Instant::now() + Duration::from_millis(10);
         sleep_until(due).await;
-        let late = due.elapsed();
+        // What it was told to be is known.
+        let told = Duration::from_millis(server.stalled.swap(0, Ordering::Relaxed));
+        let late = due.elapsed().saturating_sub(told);
         if late > Duration::from_millis(50) {
             server.report(format!("late {}", late.as_millis()));
         }
@@ -150,7 +155,12 @@ impl Server {
                 }
                 return;
             }
-            "stall" => return thread::sleep(millis(1)),
+            "stall" => {
+                thread::sleep(millis(1));
+                let stalled = millis(1).as_millis() as u64;
+                self.stalled.fetch_add(stalled, Ordering::Relaxed);
+                return;
+            }
             "count" => {
                 let sockets = self.sockets.load(Ordering::Relaxed);
                 return self.report(format!("count {sockets}"));
