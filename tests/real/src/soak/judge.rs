@@ -49,8 +49,10 @@ pub fn run(settings: &Settings) -> bool {
     let before = Instant::now();
     let mut rounds = 0;
     while rounds < 3 || before.elapsed() < settings.lasts {
-        judge.round(rounds);
         rounds += 1;
+        if !judge.round(rounds - 1) {
+            break;
+        }
     }
     judge.end(rounds)
 }
@@ -139,8 +141,8 @@ impl Judge {
         }
     }
 
-    /// Faults, and then quiet until all are open; one sample then.
-    fn round(&mut self, number: u64) {
+    /// Faults, and then quiet until all are open; one sample then. Whether it came to that.
+    fn round(&mut self, number: u64) -> bool {
         let Settings {
             seed,
             connections,
@@ -175,8 +177,9 @@ impl Judge {
             self.look();
         }
         // The longest way: to be convicted, then to be refused, and the backoff.
-        let limit = Instant::now() + Duration::from_secs(20) + self.heals_in() + self.slack() * 2;
-        if !self.settle(limit) {
+        let limit = Instant::now() + Duration::from_secs(12) + self.heals_in() + self.slack() * 2;
+        let is_settled = self.settle(limit);
+        if !is_settled {
             let stuck = self
                 .members
                 .iter()
@@ -187,6 +190,7 @@ impl Judge {
         }
         self.judge_suspects();
         self.take_sample();
+        is_settled
     }
 
     fn settle(&mut self, limit: Instant) -> bool {
@@ -708,7 +712,7 @@ impl Judge {
             Plant::Thread => drop(thread::spawn(move || thread::sleep(hour))),
             Plant::Task => {
                 if let Some(runtime) = flat::RUNTIME.get() {
-                    runtime.spawn(tokio::time::sleep(hour));
+                    runtime.spawn(async move { tokio::time::sleep(hour).await });
                 }
             }
             _ => {}
