@@ -188,3 +188,29 @@ fn remember(numbers: &mut VecDeque<u64>, number: u64) {
 fn number(message: &Message) -> Option<u64> {
     message.to_text().ok()?.rsplit(' ').next()?.parse().ok()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn texts(numbers: &[u64]) -> Vec<Message> {
+        let text = |number| Message::text(format!("3 0 {number}"));
+        numbers.iter().map(text).collect()
+    }
+
+    #[test]
+    fn a_message_is_accounted_for_once() {
+        let mut ledger = Ledger::default();
+        ledger.open.extend(1..=5);
+        assert_eq!(ledger.arrived(1), Arrival::First);
+        assert_eq!(ledger.arrived(1), Arrival::Wrong);
+        // The first has arrived before, the second never, the third later.
+        assert_eq!(ledger.doubt(&texts(&[1, 2, 3])), 2);
+        assert_eq!(ledger.arrived(3), Arrival::InDoubt);
+        assert_eq!(ledger.arrived(3), Arrival::Wrong);
+        assert_eq!(ledger.give_back(&texts(&[4])), (1, 0));
+        assert_eq!(ledger.arrived(4), Arrival::Wrong);
+        assert_eq!(ledger.give_back(&texts(&[1])), (0, 1));
+        assert_eq!(ledger.open.into_iter().collect::<Vec<_>>(), [5]);
+    }
+}

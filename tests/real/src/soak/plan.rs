@@ -242,3 +242,33 @@ pub(super) fn round(
     acts.sort_by_key(|act| act.at);
     Round { acts, stall }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_seed_is_a_schedule() {
+        let minute = Duration::from_secs(60);
+        let acts = |seed, number| {
+            let round = round(seed, number, 500, None, minute);
+            let acts = round.acts.iter();
+            let acts: Vec<_> = acts.map(|act| (act.at, act.client, act.kind)).collect();
+            (acts, round.stall)
+        };
+        assert_eq!(acts(1, 0), acts(1, 0));
+        assert_ne!(acts(1, 0).0, acts(1, 1).0);
+        assert_ne!(acts(1, 0).0, acts(2, 0).0);
+    }
+
+    #[test]
+    fn every_kind_is_drawn() {
+        let mut seen = [false; Kind::NAMES.len()];
+        for number in 0..10 {
+            for act in round(3, number, 500, None, Duration::from_secs(60)).acts {
+                seen[act.kind.index()] = true;
+            }
+        }
+        assert_eq!(seen, [true; Kind::NAMES.len()]);
+    }
+}
