@@ -154,7 +154,7 @@ impl Judge {
         let start = Instant::now();
         let mut acts = round.acts.into_iter().peekable();
         let mut stall = round.stall;
-        let mut closed = false;
+        let mut closes = None;
         loop {
             let at = start.elapsed();
             if stall.is_some_and(|due| due <= at) {
@@ -163,13 +163,15 @@ impl Judge {
                 self.server.tell(&format!("stall {}", STALL.as_millis()));
             }
             while let Some(act) = acts.next_if(|act| act.at <= at) {
-                if let (Kind::Group(lasts), false) = (act.kind, closed) {
-                    closed = true;
-                    let group = act.client % GROUPS;
-                    self.server
-                        .tell(&format!("group {group} {}", lasts.as_millis()));
+                if let Kind::Group(lasts) = act.kind {
+                    closes = Some((act.client % GROUPS, lasts));
                 }
                 self.act(act.client, act.kind);
+            }
+            // After all of its clients have their case.
+            if let Some((group, lasts)) = closes.take() {
+                self.server
+                    .tell(&format!("group {group} {}", lasts.as_millis()));
             }
             if acts.peek().is_none() && stall.is_none() {
                 break;
@@ -463,8 +465,8 @@ impl Judge {
     /// A loss without a fault. If it may have been the machine, it is judged later, when
     /// it is known how late the server was.
     fn unplanned(&mut self, id: usize, at: Instant, text: &str, by_time: bool, silent: Duration) {
-        let text = format!("{text}{}", self.members[id].story(self.began));
         if by_time {
+            let text = format!("{text}{}", self.members[id].story(self.began));
             self.suspects.push(Suspect {
                 at,
                 member: id,
@@ -474,7 +476,7 @@ impl Judge {
             return;
         }
         self.report.of(self.members[id].adapter).wrong += 1;
-        self.fail(&text, None);
+        self.fail(text, Some(id));
     }
 
     fn judge_suspects(&mut self) {
