@@ -35,7 +35,7 @@ fn main() -> ExitCode {
                 .map(|number| settings.connections = number),
             "--seed" => value.parse().ok().map(|seed| settings.seed = seed),
             "--plant" => Plant::parse(&value).map(|plant| settings.plant = Some(plant)),
-            "--write" => Some(settings.write = Some(value.clone().into())),
+            "--write" => Some(value.clone().into()).map(|path| settings.write = Some(path)),
             _ => None,
         };
         if is_taken.is_none() {
