@@ -272,6 +272,7 @@ impl Judge {
             Kind::GiveUp => drop(handle.give_up(epoch, Closed::with_code(CloseCode::NORMAL))),
             Kind::Stop => member.stop_at = Some(now),
             Kind::StopMute => member.stop_at = Some(now + Duration::from_millis(300)),
+            Kind::StopRefused => member.stop_at = Some(now + Duration::from_millis(700)),
             _ => {}
         }
         self.report.of(adapter).faults += 1;
@@ -400,7 +401,10 @@ impl Judge {
         member.dialling = None;
         self.report.of(member.adapter).downs += 1;
         let planned = member.case.as_ref().and_then(|case| {
-            (case.detected.is_none() && at >= case.at).then_some((case.kind?, case.at))
+            let kind = case.kind?;
+            // What is stopped may be lost before.
+            let is_after = at >= case.at || kind.duty() == Duty::Stop;
+            (case.detected.is_none() && is_after).then_some((kind, case.at))
         });
         let is_missed = member.case.as_ref().is_some_and(|case| case.is_missed);
         let explained = planned.filter(|(kind, _)| explains(*kind, &down.why));
@@ -451,10 +455,12 @@ impl Judge {
         let slack = self.slack() + self.config.connect_timeout();
         let member = &mut self.members[id];
         member.dialling = None;
-        let is_planned = member.case.as_ref().is_some_and(|case| {
-            case.kind.is_some_and(Kind::fails_dials) && at <= case.until() + slack
-        });
         let is_stopped = member.is_stopping;
+        // A server that stands still is told late of its fault.
+        let is_planned = self.members[id].case.as_ref().is_some_and(|case| {
+            let limit = case.until() + slack + self.stall_since(case.at);
+            case.kind.is_some_and(Kind::fails_dials) && at <= limit
+        });
         if !is_planned && !is_stopped {
             let timed_out = down.why == Why::TimedOut(CloseReason::ConnectTimeout);
             let text = format!("a dial failed without a fault: {}", down.cause);
@@ -623,7 +629,7 @@ impl Judge {
         };
         let from = until.max(detected);
         let is_stopping = self.members[id].is_stopping;
-        if now > from + self.heals_in() + slack + self.stall_since(from) && !is_stopping {
+        if now > from + self.heals_in() + slack + self.stall_since(at) && !is_stopping {
             if let Some(case) = &mut self.members[id].case {
                 // Told once.
                 case.detected = Some(now + Duration::from_secs(24 * 3600));

@@ -29,6 +29,8 @@ pub(super) enum Kind {
     Stop,
     /// Stopped while the server is mute.
     StopMute,
+    /// Stopped while dials are refused, with messages that wait.
+    StopRefused,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -54,7 +56,7 @@ pub(super) enum Duty {
 }
 
 impl Kind {
-    pub(super) const NAMES: [&'static str; 17] = [
+    pub(super) const NAMES: [&'static str; 18] = [
         "mute",
         "black hole",
         "black hole inward",
@@ -72,6 +74,7 @@ impl Kind {
         "reconnect, give up",
         "stop and start",
         "stop while mute",
+        "stop while refused",
     ];
 
     /// Its place in `NAMES`.
@@ -94,6 +97,7 @@ impl Kind {
             Self::Reconnect | Self::GiveUp => 14,
             Self::Stop => 15,
             Self::StopMute => 16,
+            Self::StopRefused => 17,
         }
     }
 
@@ -105,7 +109,7 @@ impl Kind {
             }
             Self::Pause(_) | Self::Slow(_) => Duty::Bear,
             Self::Reconnect | Self::GiveUp => Duty::Obey,
-            Self::Stop | Self::StopMute => Duty::Stop,
+            Self::Stop | Self::StopMute | Self::StopRefused => Duty::Stop,
         }
     }
 
@@ -115,6 +119,7 @@ impl Kind {
             Self::Pause(lasts) | Self::Slow(lasts) | Self::Dial(_, lasts) | Self::Group(lasts) => {
                 lasts
             }
+            Self::StopRefused => REFUSED,
             _ => Duration::ZERO,
         }
     }
@@ -122,7 +127,11 @@ impl Kind {
     /// Whether dials may fail meanwhile.
     pub(super) fn fails_dials(self) -> bool {
         use DialFault::Late;
-        matches!(self, Self::Dial(fault, _) if fault != Late) || matches!(self, Self::Group(_))
+        match self {
+            Self::Dial(fault, _) => fault != Late,
+            Self::Group(_) | Self::StopRefused => true,
+            _ => false,
+        }
     }
 
     /// Within which time it has to be detected, by the settings. What the system or the
@@ -151,6 +160,7 @@ impl Kind {
             Self::Dial(fault, lasts) => {
                 format!("dial {client} {} {}", fault.name(), lasts.as_millis())
             }
+            Self::StopRefused => format!("dial {client} 503 {}", REFUSED.as_millis()),
             // Told once for all of them.
             Self::Group(_) => return None,
             Self::Reconnect | Self::GiveUp | Self::Stop => return None,
@@ -162,7 +172,7 @@ impl Kind {
         let (dials, pause, slow) = (millis(500..3000), millis(500..1500), millis(1000..4000));
         let codes = [1000, 1001, 1011, 1012, 1013];
         let ways = [Way::Both, Way::In, Way::Out];
-        match random.u8(..24) {
+        match random.u8(..25) {
             0..3 => Self::Mute,
             3..7 => Self::Hole(ways[random.usize(..3)]),
             7..9 => Self::Reset,
@@ -177,7 +187,8 @@ impl Kind {
             20 => Self::Reconnect,
             21 => Self::GiveUp,
             22 => Self::Stop,
-            _ => Self::StopMute,
+            23 => Self::StopMute,
+            _ => Self::StopRefused,
         }
     }
 }
@@ -202,6 +213,9 @@ pub(super) struct Act {
     pub(super) client: usize,
     pub(super) kind: Kind,
 }
+
+/// Longer than until the stop.
+const REFUSED: Duration = Duration::from_millis(1500);
 
 pub(super) const STALL: Duration = Duration::from_secs(1);
 
