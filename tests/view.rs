@@ -175,6 +175,27 @@ fn sigterm_ends_it() {
     summary_of(&terminal.end(0));
 }
 
+/// As when its window is closed: nobody reads what it writes, and no key comes any more.
+#[test]
+fn a_terminal_that_is_gone_ends_it() {
+    let (url, _) = server();
+    let mut terminal = Terminal::new(
+        "gone",
+        &[],
+        &format!("{url} --interval 50ms --svg watch.svg"),
+    );
+    terminal.wait_for(OPEN);
+    let process = PathBuf::from(format!("/proc/{}", terminal.read("pid").trim()));
+    assert!(process.exists());
+    terminal.script.kill().unwrap();
+    terminal.wait_until("the end", || {
+        // Nobody may be there to wait for it.
+        let stat = fs::read_to_string(process.join("stat")).unwrap_or_default();
+        stat.is_empty() || stat.contains(") Z ")
+    });
+    assert!(terminal.read("watch.svg").starts_with("<svg"));
+}
+
 #[test]
 fn an_r_reconnects() {
     let (url, opened) = server();

@@ -6,8 +6,9 @@ mod model;
 use std::env;
 use std::io::{self, BufWriter, IsTerminal};
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::thread::{self, JoinHandle};
+use std::thread;
 use std::time::{Duration, Instant};
 
 use jiff::ZonedDateTime;
@@ -26,6 +27,10 @@ use crate::watch::seen::Sighting;
 
 /// How often it is drawn, besides when the terminal changes.
 const TICK: Duration = Duration::from_millis(250);
+
+/// How long the painter has to end. Where the terminal is gone, it never does: crossterm
+/// goes on reading there.
+const PATIENCE: Duration = Duration::from_secs(2);
 
 /// The bytes that a picture of it takes at most, mostly.
 const FRAME: usize = 1 << 16;
@@ -91,7 +96,8 @@ impl Output for View {
 /// The terminal and the thread that draws on it, until it is closed or dropped.
 struct Screen {
     shared: Arc<Shared>,
-    thread: Option<JoinHandle<io::Result<()>>>,
+    /// What its thread came to, until that was heard.
+    painted: Option<Receiver<io::Result<()>>>,
 }
 
 struct Shared {
@@ -113,7 +119,7 @@ impl Screen {
         });
         let mut screen = Self {
             shared: shared.clone(),
-            thread: None,
+            painted: None,
         };
         // A panic gives the terminal back, too.
         drop(ratatui::try_init().inspect_err(|_| ratatui::restore())?);
@@ -122,12 +128,12 @@ impl Screen {
             controls,
             is_coloured: env::var_os("NO_COLOR").is_none_or(|value| value.is_empty()),
         };
-        let thread = thread::Builder::new().name("view".to_owned());
-        screen.thread = Some(
-            thread
-                .spawn(move || painter.run())
-                .inspect_err(|_| ratatui::restore())?,
-        );
+        let (sender, painted) = mpsc::sync_channel(1);
+        thread::Builder::new()
+            .name("view".to_owned())
+            .spawn(move || sender.send(painter.run()))
+            .inspect_err(|_| ratatui::restore())?;
+        screen.painted = Some(painted);
         Ok(screen)
     }
 
@@ -137,12 +143,16 @@ impl Screen {
 
     fn give_back(&mut self) -> io::Result<()> {
         self.shared.is_over.store(true, Ordering::Relaxed);
-        let Some(thread) = self.thread.take() else {
+        let Some(painted) = self.painted.take() else {
             return Ok(());
         };
-        // A panic there was printed when it happened.
-        let failed = |_| Err(io::Error::other("the view has failed"));
-        let painted = thread.join().unwrap_or_else(failed);
+        let painted = painted.recv_timeout(PATIENCE).unwrap_or_else(|error| {
+            Err(io::Error::other(match error {
+                RecvTimeoutError::Timeout => "the terminal is gone",
+                // A panic, which was printed when it happened.
+                RecvTimeoutError::Disconnected => "the view has failed",
+            }))
+        });
         ratatui::try_restore()?;
         painted
     }

@@ -115,13 +115,16 @@ impl Watch {
             tally: &course.tally,
             failures: &failures,
         };
+        // What one cannot write is no reason for the others not to.
+        let mut written = Ok(());
         for output in course.outputs {
-            unread(output.summary(&summary), ())?;
+            written = written.and(unread(output.summary(&summary), ()));
         }
         for failure in &failures {
             // There is no other place for it.
             let _ = writeln!(io::stderr(), "failed: {failure}");
         }
+        written?;
         Ok(match end {
             End::Hurried => ExitCode::from(INTERRUPTED),
             _ if failures.is_empty() => ExitCode::SUCCESS,
