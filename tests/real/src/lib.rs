@@ -10,5 +10,6 @@ pub mod client;
 #[path = "../../../examples/mio_client.rs"]
 #[allow(dead_code, missing_docs, unreachable_pub)]
 mod mio_client;
+pub mod peers;
 
 pub use client::{Adapter, Client, Event, Seen, Target};
