@@ -1,8 +1,7 @@
-"""A client of Python's websockets: URL NUMBER.
+"""A client of Python's websockets: URL.
 
-It sends `client NUMBER`, answers pings by itself, and prints `open NUMBER`,
-`heard NUMBER TEXT` and `end NUMBER CODE`. Its own pings are off: whether the connection
-lives is the server's business.
+It sends `hello`, answers pings by itself, and prints `ready`, `heard 0 TEXT` and `end 0
+CODE`. Its own pings are off: whether the connection lives is the server's business.
 """
 
 import asyncio
@@ -11,7 +10,7 @@ import sys
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed
 
-url, number = sys.argv[1:]
+[url] = sys.argv[1:]
 
 
 def say(*words):
@@ -20,14 +19,14 @@ def say(*words):
 
 async def main():
     async with connect(url, ping_interval=None, compression=None) as socket:
-        say("open", number)
+        say("ready")
         try:
-            await socket.send(f"client {number}")
+            await socket.send("hello")
             async for message in socket:
-                say("heard", number, message)
+                say("heard", 0, message)
         except ConnectionClosed:
             pass
-        say("end", number, socket.close_code)
+        say("end", 0, socket.close_code)
 
 
 asyncio.run(main())

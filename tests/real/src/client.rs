@@ -260,7 +260,7 @@ const KEPT: usize = 64 << 20;
 type Told<I> = driver::Notice<Message, Message, Error, I>;
 
 /// Whether it goes on.
-fn report<I: keepalive::Instant>(
+pub(crate) fn report<I: keepalive::Instant>(
     notice: Told<I>,
     now: impl FnOnce() -> I,
     sender: &Sender<Event>,
@@ -393,6 +393,15 @@ macro_rules! polled {
     };
 }
 
+/// The one that all of it runs on.
+pub(crate) fn runtime() -> &'static tokio::runtime::Runtime {
+    static RUNTIME: OnceLock<tokio::runtime::Runtime> = OnceLock::new();
+    RUNTIME.get_or_init(|| {
+        let mut builder = tokio::runtime::Builder::new_multi_thread();
+        builder.worker_threads(1).enable_all().build().unwrap()
+    })
+}
+
 fn on_tokio<K>(
     config: Config,
     codec: K,
@@ -404,11 +413,6 @@ fn on_tokio<K>(
 where
     K: Codec<Message, Message = Message> + Send + 'static,
 {
-    static RUNTIME: OnceLock<tokio::runtime::Runtime> = OnceLock::new();
-    let runtime = RUNTIME.get_or_init(|| {
-        let mut builder = tokio::runtime::Builder::new_multi_thread();
-        builder.worker_threads(1).enable_all().build().unwrap()
-    });
     let dialer = session::boxed(dialer!(tokio, target));
     let mut session = keepalive::tokio::client_with(config, codec, dialer);
     if config.confirm_within().is_some() {
@@ -416,7 +420,7 @@ where
     }
     let handle = session.handle();
     let now = || tokio::time::Instant::now().into_std();
-    runtime.spawn(polled!(session, now, opened, welcomes, sender));
+    runtime().spawn(polled!(session, now, opened, welcomes, sender));
     handle
 }
 

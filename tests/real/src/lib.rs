@@ -11,5 +11,7 @@ pub mod client;
 #[allow(dead_code, missing_docs, unreachable_pub)]
 mod mio_client;
 pub mod peers;
+mod server;
 
-pub use client::{Adapter, Client, Event, Seen, Target};
+pub use client::{Adapter, Client, Down, Event, Seen, Target, Why};
+pub use server::Server;

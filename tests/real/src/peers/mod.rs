@@ -54,9 +54,13 @@ pub enum Kind {
     Nginx,
     /// In front of another peer.
     Haproxy,
+    /// A client of Python's `websockets`, of a server of ours that listens on
+    /// [`Options::port`].
+    WebsocketsClient,
 }
 
 impl Kind {
+    /// The servers.
     pub const ALL: [Self; 13] = [
         Self::Ours,
         Self::Websockets,
@@ -95,6 +99,7 @@ impl fmt::Display for Kind {
             Self::ExchangeId => "exchange, id",
             Self::Nginx => "nginx",
             Self::Haproxy => "haproxy",
+            Self::WebsocketsClient => "websockets' client",
         })
     }
 }
@@ -127,6 +132,8 @@ pub struct Options {
     pub limit: Option<Duration>,
     /// Of a proxy: after how much silence it cuts.
     pub idle: Duration,
+    /// Of haproxy: whether the limit is for each direction alone.
+    pub each_direction: bool,
     /// Of a proxy: what it is in front of.
     pub behind: Kind,
     /// TLS, for `Websockets` and `Nginx`: the files of the certificate and its key.
@@ -139,6 +146,7 @@ impl Default for Options {
             port: None,
             limit: None,
             idle: Duration::from_secs(60),
+            each_direction: false,
             behind: Kind::Ours,
             tls: None,
         }
@@ -413,6 +421,11 @@ impl Peer {
                 }
                 command
             }
+            Kind::WebsocketsClient => {
+                let python = path(&installed().join("venv/bin/python"));
+                let script = path(&scripts.join("websockets_client.py"));
+                vec![python, script, format!("ws://{}/", self.address)]
+            }
             Kind::Ws => node("ws.js"),
             Kind::WsMute => {
                 let mut command = node("ws.js");
@@ -454,11 +467,17 @@ impl Peer {
             None => ("", String::new()),
         };
         let upstream = self.behind.as_ref().unwrap().address.to_string();
+        let idle = format!("{}ms", self.options.idle.as_millis());
+        let tunnel = match self.options.each_direction {
+            true => "option independent-streams".to_owned(),
+            false => format!("timeout tunnel {idle}"),
+        };
         let text = fs::read_to_string(scripts.join(name))
             .unwrap()
+            .replace("@TUNNEL@", &tunnel)
             .replace("@LISTEN@", &self.address.to_string())
             .replace("@UPSTREAM@", &upstream)
-            .replace("@IDLE@", &format!("{}ms", self.options.idle.as_millis()))
+            .replace("@IDLE@", &idle)
             .replace("@TLS@", tls)
             .replace("@CERTIFICATE@", &certificate);
         let config = self.folder.join(name);
