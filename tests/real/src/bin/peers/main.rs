@@ -97,7 +97,7 @@ fn main() -> ExitCode {
             .for_each(|(name, _)| eprintln!("  {name}"));
         return ExitCode::from(2);
     }
-    installed();
+    let _ = installed();
     watch::measure_lateness();
 
     let (begun, count) = (Instant::now(), chosen.len());
