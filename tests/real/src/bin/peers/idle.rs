@@ -117,7 +117,10 @@ fn cut(client: &mut Watched) -> Outcome {
     let late = lateness_since(opened);
     let most = IDLE + Duration::from_millis(700) + 2 * late;
     let text = format!("after {} ({})", seconds(lived), down.cause);
-    match lived + Duration::from_millis(150) >= IDLE && lived <= most && !down.why.is_conviction() {
+    match lived + Duration::from_millis(150) + 2 * late >= IDLE
+        && lived <= most
+        && !down.why.is_conviction()
+    {
         true => Ok(text),
         false => Err(format!("{text}; {}", client.story())),
     }

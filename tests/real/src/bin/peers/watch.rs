@@ -106,23 +106,32 @@ impl Watched {
         Row::new(&self.name, self.adapter, check, outcome)
     }
 
-    /// Sends a text, and waits for its echo.
+    /// Sends a text, and again each two seconds, until it is echoed: a peer that comes back
+    /// from being mute may have read it and said nothing.
     pub fn echo(&mut self, text: &str) -> Result<Instant, String> {
-        let data = self.speech.data(text);
-        self.client
-            .handle()
-            .try_send(data)
-            .map_err(|error| error.to_string())?;
         let speech = self.speech;
-        let echoed = self
-            .client
-            .find(PATIENCE, &mut self.log, |event| match &event.seen {
-                Seen::Message(message) if speech.text(message).as_deref() == Some(text) => {
-                    Some(event.at)
-                }
-                _ => None,
-            });
-        echoed.ok_or_else(|| format!("no echo within {}: {}", seconds(PATIENCE), self.story()))
+        let end = Instant::now() + PATIENCE;
+        while Instant::now() < end {
+            let sent = self.client.handle().try_send(speech.data(text));
+            sent.map_err(|error| error.to_string())?;
+            let wait = Duration::from_secs(2);
+            let echoed = self
+                .client
+                .find(wait, &mut self.log, |event| match &event.seen {
+                    Seen::Message(message) if speech.text(message).as_deref() == Some(text) => {
+                        Some(event.at)
+                    }
+                    _ => None,
+                });
+            if let Some(at) = echoed {
+                return Ok(at);
+            }
+        }
+        Err(format!(
+            "no echo within {}: {}",
+            seconds(PATIENCE),
+            self.story()
+        ))
     }
 
     /// When it opened first.
