@@ -1,5 +1,5 @@
 // A SignalR hub, by the JSON protocol: the handshake, records that end with 0x1E, pings of
-// type 6 on both sides that nobody answers. With a limit it pings at a third of it
+// type 6 on both sides that nobody answers. With a limit it pings six times in it
 // (SignalR's own KeepAliveInterval is 15 s), and closes who sent nothing for all of it
 // (ClientTimeoutInterval, 30 s). Anything ahead of the handshake is an error.
 "use strict";
@@ -13,7 +13,7 @@ server.on("connection", (socket) => {
   const alive = peer.watch(socket, peer.limit, connection);
   const send = (record) => { if (!peer.isMuted()) socket.send(JSON.stringify(record) + END); };
   let isShaken = false;
-  const timer = setInterval(() => { if (isShaken) send({ type: 6 }); }, peer.limit ? peer.limit / 3 : 15000);
+  const timer = setInterval(() => { if (isShaken) send({ type: 6 }); }, peer.limit ? peer.limit / 6 : 15000);
   socket.on("close", () => clearInterval(timer));
   socket.on("message", (data) => {
     alive();

@@ -18,7 +18,6 @@ pub struct Speech(pub Kind);
 
 impl Speech {
     /// The settings with what the protocol asks for.
-    #[must_use]
     pub fn settings(self, settings: ConfigBuilder) -> ConfigBuilder {
         let login = Some(Duration::from_secs(10));
         match self.0 {
@@ -216,4 +215,58 @@ impl Speech {
 
 fn record(value: &Value) -> String {
     format!("{value}\u{1e}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_said_has_its_text_and_is_data_to_the_codec() {
+        for kind in Kind::ALL {
+            let mut speech = Speech(kind);
+            let said = speech.data("\"7\" of 10");
+            assert_eq!(speech.text(&said).as_deref(), Some("\"7\" of 10"), "{kind}");
+            assert_eq!(speech.read(said.clone()), Incoming::Message(said), "{kind}");
+        }
+    }
+
+    #[test]
+    fn logins_and_pings_are_not_taken_for_data() {
+        let id = PingId::from_bytes([1, 2, 3, 4, 5, 6, 7, 8]);
+        for kind in Kind::ALL {
+            let mut speech = Speech(kind);
+            for own in speech.login().into_iter().chain(speech.ping(id)) {
+                let is_plain = matches!(kind, Kind::EngineIo | Kind::SocketIo);
+                assert!(is_plain || speech.text(&own).is_none(), "{kind}: {own}");
+                assert!(
+                    !speech.is_welcome(&own) || kind == Kind::SocketIo,
+                    "{kind}: {own}"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn answers_carry_the_id_where_the_protocol_has_a_place_for_it() {
+        let id = PingId::from_bytes([1, 2, 3, 4, 5, 6, 7, 8]);
+        let number = u64::from_be_bytes(id.to_bytes());
+        for (kind, answer) in [
+            (
+                Kind::GraphqlWs,
+                json!({ "type": "pong", "payload": { "id": number.to_string() } }),
+            ),
+            (
+                Kind::Phoenix,
+                json!([null, number.to_string(), "phoenix", "phx_reply", {}]),
+            ),
+            (
+                Kind::ExchangeId,
+                json!({ "id": number.to_string(), "result": "pong" }),
+            ),
+        ] {
+            let read = Speech(kind).read(Message::text(answer.to_string()));
+            assert_eq!(read, Incoming::Pong(id), "{kind}");
+        }
+    }
 }

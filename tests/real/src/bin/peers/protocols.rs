@@ -12,7 +12,6 @@ use crate::Row;
 use crate::tls::Certificate;
 use crate::watch::{LIFE, Watched, detection_bound, seconds};
 
-/// The limit of the proxies, and of most of the peers.
 const SECOND: Duration = Duration::from_secs(1);
 
 /// Pings each second, and no long waits.
@@ -55,7 +54,9 @@ fn limit(kind: Kind) -> Option<Duration> {
         Kind::Ours | Kind::WsMute | Kind::Nginx | Kind::Haproxy => None,
         Kind::Websockets => Some(4 * SECOND),
         Kind::EngineIo | Kind::SocketIo => Some(2 * SECOND),
-        _ => Some(3 * SECOND),
+        Kind::Ws | Kind::GraphqlWs => Some(3 * SECOND),
+        // Longer than a client that is not answered takes to give up: it hears all the time.
+        _ => Some(6 * SECOND),
     }
 }
 
@@ -124,7 +125,7 @@ pub fn run(kind: Kind, tls: Option<(&Certificate, Tls)>) -> Vec<Row> {
     clients.retain(|_| alive.next() == Some(true));
     thread::sleep(LIFE);
     for client in &mut clients {
-        let outcome = client.calm();
+        let outcome = client.calm(SECOND);
         rows.push(client.row("alive 30 s", outcome));
     }
     if let Some(careless) = &mut careless {
@@ -161,7 +162,7 @@ fn careless(kind: Kind, peer: &Peer) -> Option<Watched> {
     let name = kind.to_string();
     match kind {
         // It does not answer `2`.
-        Kind::EngineIo => {
+        Kind::EngineIo | Kind::SocketIo => {
             let client = Client::start(adapter, config, speech.target(peer));
             Some(Watched::of(&name, config, speech, client))
         }

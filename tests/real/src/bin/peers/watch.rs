@@ -144,16 +144,27 @@ impl Watched {
         found.ok_or_else(|| format!("not opened within {}: {}", seconds(PATIENCE), self.story()))
     }
 
-    /// Whether it was open, and never down, until now.
-    pub fn calm(&mut self) -> Outcome {
+    /// Whether it was open, and never down, until now. A peer that cuts is excused where this
+    /// machine was late by what the heartbeat has in hand; a conviction never is.
+    pub fn calm(&mut self, in_hand: Duration) -> Outcome {
         self.client.drain(&mut self.log);
         let opened = self.opened()?;
-        match self.downs().is_empty() {
-            true => Ok(format!(
-                "no down in {:.0} s",
-                opened.elapsed().as_secs_f64()
+        let late = lateness_since(opened);
+        let downs = self.downs();
+        let is_convicted = downs.iter().any(|(_, down)| down.why.is_conviction());
+        let count = |is: fn(&Seen) -> bool| self.log.iter().filter(|one| is(&one.seen)).count();
+        match downs.len() {
+            0 => Ok(format!(
+                "no down in {:.0} s, {} pings, {} pongs",
+                opened.elapsed().as_secs_f64(),
+                count(|seen| matches!(seen, Seen::Ping)),
+                count(|seen| matches!(seen, Seen::Pong { .. })),
             )),
-            false => Err(self.story()),
+            count if late >= in_hand && !is_convicted => Ok(format!(
+                "{count} downs, but this machine was late by {}",
+                seconds(late)
+            )),
+            _ => Err(self.story()),
         }
     }
 
