@@ -18,6 +18,8 @@ const SECOND: Duration = Duration::from_secs(1);
 const BETWEEN: Duration = Duration::from_secs(5);
 const INTERVAL: Duration = Duration::from_millis(10);
 
+type Fault = (&'static str, fn(&mut Peer));
+
 pub fn run(kind: Kind) -> Vec<Row> {
     let mut peer = Peer::start_with(kind, &Place::default(), Options::default());
     let speech = peer.speech();
@@ -30,7 +32,7 @@ pub fn run(kind: Kind) -> Vec<Row> {
     let mut rows = Vec::new();
 
     send(&mut clients, 2 * SECOND);
-    let faults: [(&str, fn(&mut Peer)); 3] = [
+    let faults: [Fault; 3] = [
         ("reload", |peer| peer.reload()),
         ("stop and start", |peer| {
             peer.stop();
