@@ -18,7 +18,7 @@ const SECOND: Duration = Duration::from_secs(1);
 const BETWEEN: Duration = Duration::from_secs(5);
 const INTERVAL: Duration = Duration::from_millis(10);
 
-type Fault = (&'static str, fn(&mut Peer));
+type Fault = (&'static str, fn(&mut Peer), fn(&mut Peer));
 
 pub fn run(kind: Kind) -> Vec<Row> {
     let mut peer = Peer::start_with(kind, &Place::default(), Options::default());
@@ -32,17 +32,22 @@ pub fn run(kind: Kind) -> Vec<Row> {
     let mut rows = Vec::new();
 
     send(&mut clients, 2 * SECOND);
+    let nothing = |_: &mut Peer| {};
+    let stop_and_start = |peer: &mut Peer| {
+        peer.stop();
+        peer.restart();
+    };
     let faults: [Fault; 3] = [
-        ("reload", |peer| peer.reload()),
-        ("stop and start", |peer| {
-            peer.stop();
-            peer.restart();
-        }),
-        ("kill and start", |peer| peer.restart()),
+        ("reload", nothing, |peer| peer.reload()),
+        ("stop and start", nothing, stop_and_start),
+        // What it was sent meanwhile is lost with it.
+        ("freeze, kill, start", |peer| peer.freeze(), Peer::restart),
     ];
-    for (fault, begin) in faults {
+    for (fault, begin, go_on) in faults {
         let from = Instant::now();
         begin(&mut peer);
+        send(&mut clients, SECOND / 2);
+        go_on(&mut peer);
         send(&mut clients, BETWEEN);
         for (client, _) in &mut clients {
             let outcome = healed(client, from);
@@ -150,7 +155,8 @@ fn account(mut client: Watched, sent: &[String], peer: &Peer) -> Vec<Row> {
         unsent.len(),
         lost.len()
     );
-    let outcome = match is_stopped && lost.is_empty() && in_doubt == kept.len() as u64 {
+    let is_told_right = in_doubt == kept.len() as u64 && heard.is_disjoint(&unsent);
+    let outcome = match is_stopped && lost.is_empty() && is_told_right {
         true => Ok(text),
         false => Err(format!("{text}: {lost:?}")),
     };
