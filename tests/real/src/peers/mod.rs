@@ -586,10 +586,22 @@ pub fn installed() -> &'static Path {
         let own = std::env::current_exe().unwrap();
         let places = own.ancestors().map(|folder| folder.join("real-peers"));
         let mut there = places.filter(|place| place.join("package-lock.json").exists());
-        there
-            .next()
-            .expect("the peers are missing: run tests/real/install")
+        let place = there.next();
+        let place = place.expect("the peers are missing: run tests/real/install");
+        forget_the_killed(&place.join("run"));
+        place
     })
+}
+
+/// Removes the folders of processes that are no more.
+fn forget_the_killed(run: &Path) {
+    for folder in fs::read_dir(run).into_iter().flatten().flatten() {
+        let name = folder.file_name();
+        let id = name.to_str().and_then(|name| name.split('-').next());
+        if id.is_some_and(|id| !Path::new("/proc").join(id).exists()) {
+            let _ = fs::remove_dir_all(folder.path());
+        }
+    }
 }
 
 /// One that nobody has, and that no client gets by chance: so it can be listened on again.
