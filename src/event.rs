@@ -6,6 +6,7 @@ use core::time::Duration;
 /// The table in [`Heartbeat`](crate::Heartbeat) says what each event does in each
 /// state. An event that has no meaning in the current state changes nothing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Event {
     /// Begin: dial, but no sooner than 1 s after the last dial began.
     Start,

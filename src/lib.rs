@@ -133,14 +133,15 @@
 //!   [a million connections](guide::crowds), [logins](guide::logins),
 //!   [refused logins](guide::refusals), [lost messages](guide::lost_messages),
 //!   [tests](guide::testing), [your own event loop](guide::event_loop),
-//!   [metrics](guide::metrics), [costs](guide::costs), and
-//!   [moving from something else](guide::migrating).
+//!   [metrics](guide::metrics), [costs](guide::costs),
+//!   [moving from something else](guide::migrating), and
+//!   [what versions promise](guide::stability).
 //!
 //! # Features
 //!
 //! None is on by default; the core needs neither `std` nor an allocator.
 //!
-//! - `std`: [`Instant`] for `std::time::Instant`.
+//! - `std`: [`Instant`] for `std::time::Instant`, handles, and `Shutdown`; brings `alloc`.
 //! - `alloc`: the driver, and fleets; needs an allocator.
 //! - `blocking`: the adapter for blocking tungstenite 0.30; brings `std`.
 //! - `async`: the adapter for any async runtime; needs an allocator.

@@ -1,51 +1,93 @@
 //! Watches a WebSocket server with a heartbeat; without arguments it brings its own
 //! server and shows what a heartbeat does:
 //! `cargo run --features blocking --example watch`, then `-- --help`.
+//!
+//! It is the small front of the tool `keepalive`, whose source it shares.
 
-mod args;
-mod dial;
-mod print;
-mod seen;
-mod server;
-mod show;
-mod stats;
-mod text;
+#[path = "../../src/bin/keepalive/watch/mod.rs"]
 mod watch;
-mod watcher;
 
-use std::io;
+use std::io::{self, Write};
 use std::process::ExitCode;
 
 use clap::error::ErrorKind;
 use clap::{CommandFactory, Parser};
+use keepalive::blocking::Dialer;
 use keepalive::{Config, ConfigError};
+use tungstenite::http::Uri;
 
-use crate::args::Args;
-use crate::watcher::Watcher;
+use crate::watch::args::{self, Settings};
+use crate::watch::lines::Lines;
+use crate::watch::run::Watch;
+use crate::watch::show;
+use crate::watch::text;
+use crate::watch::watcher::Watcher;
+
+const ABOUT: &str = "\
+Watches a WebSocket server with a heartbeat.
+
+Without a URL it shows what a heartbeat does: a server in the same process
+misbehaves on cue, which takes about 20 s.
+
+With a URL it watches that server, one line an event, until Ctrl-C, --count or
+--for. A connection that is lost is dialled again, whatever the reason.";
+
+const AFTER: &str = "\
+Durations are written as 500ms, 2s or 1m30s, from 1ms to 24h.
+
+Exit codes:
+  0  the watch came to its end (Ctrl-C, --count, --for), was connected at least
+     once, and no limit was exceeded; in the show, every fault was noticed in
+     time and healed
+  1  the watch was never connected, a limit was exceeded, or a dial failed with
+     --fail-fast; in the show, a fault was not noticed in time or not healed
+  2  the arguments are wrong
+  130  a second Ctrl-C came before the close handshake was over";
+
+const COMMAND: &str = "cargo run --features blocking,rustls --example watch -- wss://HOST/PATH";
+
+#[derive(Debug, Parser)]
+#[command(name = "watch", about = ABOUT, after_help = AFTER)]
+struct Args {
+    /// The server to watch, ws://... or wss://...
+    #[arg(value_name = "URL", value_parser = args::url)]
+    url: Option<Uri>,
+
+    #[command(flatten)]
+    settings: Settings,
+
+    /// Print one JSON object a line
+    #[arg(long)]
+    json: bool,
+}
 
 fn main() -> ExitCode {
     let args = Args::parse();
-    let config = args.config().unwrap_or_else(|error| refuse(&error));
+    let config = args
+        .settings
+        .config()
+        .unwrap_or_else(|error| refuse(&error));
     match run(&args, config) {
         Ok(code) => code,
         // Whoever read this has seen enough.
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("error: {error}");
+            // There is no other place for it.
+            let _ = writeln!(io::stderr(), "error: {}", text::bare(&error));
             ExitCode::FAILURE
         }
     }
 }
 
 fn run(args: &Args, config: Config) -> io::Result<ExitCode> {
-    let tls = dial::tls().map_err(io::Error::other)?;
+    let settings = &args.settings;
     let Some(url) = &args.url else {
-        return show::run(args.json, tls);
+        return show::run(args.json, COMMAND);
     };
-    let request = args.request(url).map_err(io::Error::other)?;
-    let text = args.text.as_deref();
-    let watcher = Watcher::new(config, request, tls, text);
-    watch::run(watcher, args, &url.to_string())
+    let request = args::request(url, &settings.headers).map_err(io::Error::other)?;
+    let watcher = Watcher::new(config, Dialer::new(request), settings.text.as_deref());
+    let lines = Lines::new(args.json, config);
+    Watch::new()?.run(watcher, settings, &url.to_string(), &mut [Box::new(lines)])
 }
 
 fn refuse(error: &ConfigError) -> ! {

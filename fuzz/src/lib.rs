@@ -4,10 +4,9 @@
 //! - `operations`: the invariants of the contract, under the oracle of the tests.
 //! - `reference`: the heartbeat against the slow machine of the tests.
 //! - `driver`: the driver in virtual time, under the oracle of its tests.
+//! - `fleet`: a fleet against as many single heartbeats.
 //! - `config`: settings as text and from the builder.
 //! - `codecs`: ids, messages, close codes and errors of tungstenite.
-//!
-//! There is no fleet yet, so there is no target for it.
 //!
 //! `cargo +nightly fuzz run -s none operations` runs one until it finds something,
 //! `.ci/run fuzz` each for a minute, `FUZZ_SECONDS=3600 .ci/run fuzz` for an hour.

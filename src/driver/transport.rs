@@ -140,6 +140,7 @@ impl<W, E, I> Read<W, E, I> {
 
 /// How a dial or a connection ended.
 #[derive(Debug)]
+#[non_exhaustive]
 pub enum End<E> {
     /// In an orderly way, without a close code.
     Plain,

@@ -19,6 +19,7 @@
 //! | What can I watch in production? | [`metrics`] |
 //! | What does a message cost? | [`costs`] |
 //! | I have something else already: what changes? | [`migrating`] |
+//! | What stays as it is, and what may change? | [`stability`] |
 
 #[doc = include_str!("browsers.md")]
 pub mod browsers {}
@@ -48,5 +49,7 @@ pub mod refusals {}
 pub mod servers {}
 #[doc = include_str!("settings.md")]
 pub mod settings {}
+#[doc = include_str!("stability.md")]
+pub mod stability {}
 #[doc = include_str!("testing.md")]
 pub mod testing {}

@@ -4,19 +4,14 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use keepalive::blocking::{self, Dial, Notice, Session};
-use keepalive::{Cause, Codec, Config, Handle, Incoming, Lost, PingId, Planned};
-use rustls::ClientConfig;
-use tungstenite::handshake::client::Request;
-use tungstenite::{Error, Message, Utf8Bytes, WebSocket};
+use keepalive::blocking::{self, Boxed, Connect, Dial, Dialer, Notice, Session, Stream};
+use keepalive::{Cause, Codec, Config, Handle, Incoming, Lost, MaybeTls, PingId, Planned};
+use tungstenite::{Message, Utf8Bytes};
 
-use crate::dial::{Stream, dial};
-use crate::seen::{Down, Late, Retry, Seen, Sighting};
-
-type Connector = Box<dyn FnMut(&Dial) -> Result<WebSocket<Stream>, Error> + Send>;
+use super::seen::{Down, Late, Retry, Seen, Sighting};
 
 pub(crate) struct Watcher {
-    session: Session<Stream, Pings, Connector>,
+    session: Session<MaybeTls<Stream>, Pings, Boxed<MaybeTls<Stream>>>,
     /// The last sign of life, or the beginning of the dial.
     alive: Instant,
     late: Late,
@@ -24,20 +19,15 @@ pub(crate) struct Watcher {
 
 impl Watcher {
     /// Watches with pings of the protocol's, or with this text.
-    pub(crate) fn new(
-        config: Config,
-        request: Request,
-        tls: Arc<ClientConfig>,
-        text: Option<&str>,
-    ) -> Self {
+    pub(crate) fn new(config: Config, mut dialer: Dialer, text: Option<&str>) -> Self {
         let awaits = Arc::new(AtomicBool::new(false));
         let pings = Pings {
             text: text.map(Utf8Bytes::from),
             awaits: awaits.clone(),
         };
-        let connect: Connector = Box::new(move |budget| {
+        let connect = blocking::boxed(move |dial: &Dial| {
             awaits.store(false, Ordering::Relaxed);
-            dial(budget, &request, &tls)
+            Connect::connect(&mut dialer, dial)
         });
         Self {
             session: blocking::client_with(config, pings, connect),

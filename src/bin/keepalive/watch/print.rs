@@ -1,13 +1,17 @@
 //! Lines for people, coloured on a terminal only, or JSON.
 
+use std::cell::Cell;
 use std::io::{self, IsTerminal, Write};
 
 use serde_json::{Map, Value, json};
 
-use crate::seen::Tone;
+use super::seen::Tone;
 
 pub(crate) struct Printer {
     style: Style,
+    is_terminal: bool,
+    /// How long the line is that the next one replaces.
+    replaced: Cell<usize>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -19,14 +23,19 @@ enum Style {
 
 impl Printer {
     pub(crate) fn new(json: bool) -> Self {
+        let is_terminal = io::stdout().is_terminal();
         let style = if json {
             Style::Json
-        } else if io::stdout().is_terminal() && wants_colour() {
+        } else if is_terminal && wants_colour() {
             Style::Colour
         } else {
             Style::Plain
         };
-        Self { style }
+        Self {
+            style,
+            is_terminal,
+            replaced: Cell::new(0),
+        }
     }
 
     pub(crate) fn is_json(&self) -> bool {
@@ -37,8 +46,8 @@ impl Printer {
     pub(crate) fn say(&self, tone: Tone, text: &str) -> io::Result<()> {
         match self.style {
             Style::Json => Ok(()),
-            Style::Plain => put(text),
-            Style::Colour => put(&colour(tone, text)),
+            Style::Plain => self.put(text),
+            Style::Colour => self.put(&colour(tone, text)),
         }
     }
 
@@ -46,9 +55,45 @@ impl Printer {
     pub(crate) fn say_at(&self, time: &str, tone: Tone, text: &str) -> io::Result<()> {
         match self.style {
             Style::Json => Ok(()),
-            Style::Plain => put(&format!("{time}  {text}")),
-            Style::Colour => put(&format!("{FAINT}{time}{RESET}  {}", colour(tone, text))),
+            Style::Plain => self.put(&format!("{time}  {text}")),
+            Style::Colour => self.put(&format!("{FAINT}{time}{RESET}  {}", colour(tone, text))),
         }
+    }
+
+    /// What is true for a second: on a terminal the next line replaces it.
+    pub(crate) fn say_for_now(&self, time: &str, tone: Tone, text: &str) -> io::Result<()> {
+        if !self.is_terminal || self.is_json() {
+            return self.say_at(time, tone, text);
+        }
+        self.clear()?;
+        let line = match self.style {
+            Style::Colour => format!("{FAINT}{time}{RESET}  {}", colour(tone, text)),
+            _ => format!("{time}  {text}"),
+        };
+        // The terminal shows a Ctrl-C behind it.
+        let width = time.len() + 2 + text.len() + "^C".len();
+        self.replaced.set(width);
+        let mut out = io::stdout();
+        write!(out, "{line}")?;
+        out.flush()
+    }
+
+    /// Whether a line can be replaced.
+    pub(crate) fn is_terminal(&self) -> bool {
+        self.is_terminal
+    }
+
+    /// Without escape sequences, which not every terminal knows.
+    fn clear(&self) -> io::Result<()> {
+        match self.replaced.take() {
+            0 => Ok(()),
+            width => write!(io::stdout(), "\r{:width$}\r", ""),
+        }
+    }
+
+    fn put(&self, line: &str) -> io::Result<()> {
+        self.clear()?;
+        writeln!(io::stdout(), "{line}")
     }
 
     /// An object, with its time; nothing for people.
@@ -61,7 +106,7 @@ impl Printer {
         if let Value::Object(rest) = value {
             object.extend(rest);
         }
-        put(&json!(object).to_string())
+        self.put(&json!(object).to_string())
     }
 }
 
@@ -85,8 +130,4 @@ fn wants_colour() -> bool {
     let is_set = |name| std::env::var_os(name).is_some_and(|value| !value.is_empty());
     let is_dumb = std::env::var_os("TERM").is_some_and(|term| term == "dumb");
     !is_set("NO_COLOR") && !is_dumb
-}
-
-fn put(line: &str) -> io::Result<()> {
-    writeln!(io::stdout(), "{line}")
 }

@@ -6,7 +6,7 @@ use keepalive::{Cause, CloseCode, CloseReason, Config};
 use serde_json::{Value, json};
 use tungstenite::{Error, Message};
 
-use crate::text;
+use super::text;
 
 /// Something that the session told, and when.
 #[derive(Debug)]
@@ -107,7 +107,7 @@ impl Seen {
 
     pub(crate) fn json(&self, config: &Config) -> Value {
         match self {
-            Self::Connecting { attempt } => json!({"event": "connecting", "attempt": attempt}),
+            Self::Connecting { attempt } => connecting(*attempt, Duration::ZERO),
             Self::Opened => json!({"event": "open"}),
             Self::Message(message) => {
                 json!({"event": "message", "kind": kind(message), "bytes": message.len()})
@@ -154,17 +154,36 @@ impl Down {
 
     fn plan(&self, retry: Retry) -> String {
         let after = brief(retry.after);
-        format!("reconnect {} in {after} s ({})", retry.attempt, self.code())
+        let why = match (&self.cause, self.code()) {
+            (_, Some(code)) => code.to_string(),
+            (Cause::Refused { status, .. }, None) => format!("status {status}"),
+            (_, None) => "no answer".to_owned(),
+        };
+        format!("reconnect {} in {after} s ({why})", retry.attempt)
     }
 
-    /// 1006 is what the browsers call an end without a close code.
-    fn code(&self) -> u16 {
+    /// 1006 is what the browsers call an end without a close code. `None` where there
+    /// was no connection that could have ended.
+    fn code(&self) -> Option<u16> {
         match self.cause {
             Cause::Closed {
                 code: Some(CloseCode(code)),
                 ..
-            } => code,
-            _ => 1006,
+            } => Some(code),
+            _ if self.is_dial => None,
+            _ => Some(1006),
+        }
+    }
+
+    /// A close frame says as much as a pong does.
+    pub(crate) const fn is_answer(&self) -> bool {
+        matches!(self.cause, Cause::Closed { code: Some(_), .. })
+    }
+
+    fn status(&self) -> Option<u16> {
+        match self.cause {
+            Cause::Refused { status, .. } => Some(status),
+            _ => None,
         }
     }
 
@@ -186,10 +205,16 @@ impl Down {
             "reason": self.reason(config),
             "dial": self.is_dial,
             "code": self.code(),
+            "status": self.status(),
             "attempt": self.retry.map(|retry| retry.attempt),
             "in_s": self.retry.map(|retry| retry.after.as_secs_f64()),
         })
     }
+}
+
+/// A dial that is under way, for this long.
+pub(crate) fn connecting(attempt: u32, lasts: Duration) -> Value {
+    json!({"event": "connecting", "attempt": attempt, "for_s": lasts.as_secs_f64()})
 }
 
 /// To a tenth, or to a hundredth where that matters.
@@ -209,15 +234,11 @@ fn kind(message: &Message) -> &'static str {
     if message.is_text() { "text" } else { "binary" }
 }
 
-/// Without tungstenite's "IO error: " and the system's "(os error 111)".
+/// Without tungstenite's "IO error: " and the system's number.
 fn bare(error: &Error) -> String {
-    let text = match error {
-        Error::Io(error) => error.to_string(),
-        other => other.to_string(),
-    };
-    match text.split_once(" (os error") {
-        Some((words, _)) => words.to_owned(),
-        None => text,
+    match error {
+        Error::Io(error) => text::bare(error),
+        other => text::bare(other),
     }
 }
 

@@ -4,15 +4,19 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-use crate::seen::{Seen, Sighting, is_verdict};
-use crate::text;
+use super::seen::{Down, Seen, Sighting, is_verdict};
+use super::text;
 
 /// What a watch has come to so far.
 #[derive(Debug, Default)]
 pub(crate) struct Tally {
     pub(crate) pings: u64,
     pub(crate) pongs: u64,
+    /// Pings that nothing came after before their connection was lost.
+    pub(crate) lost: u64,
     pub(crate) messages: u64,
+    /// Connections that opened.
+    pub(crate) opened: u64,
     /// Connections that were lost.
     pub(crate) downs: u64,
     pub(crate) failed_dials: u64,
@@ -21,32 +25,46 @@ pub(crate) struct Tally {
     pub(crate) to_detect: Spread,
     /// From the loss of a connection to the next one.
     pub(crate) to_recover: Spread,
-    lost: Option<Instant>,
+    /// Nothing came since the last ping.
+    awaits: bool,
+    down: Option<Instant>,
 }
 
 impl Tally {
     pub(crate) fn note(&mut self, sighting: &Sighting) {
         match &sighting.seen {
-            Seen::Ping { .. } => self.pings += 1,
+            Seen::Ping { .. } => {
+                self.pings += 1;
+                self.awaits = true;
+            }
             Seen::Pong { round_trip, .. } => {
                 self.pongs += 1;
+                self.awaits = false;
                 self.round_trip.add(*round_trip);
             }
-            Seen::Message(_) => self.messages += 1,
+            Seen::Message(_) => {
+                self.messages += 1;
+                self.awaits = false;
+            }
             Seen::Opened => {
-                if let Some(lost) = self.lost.take() {
-                    self.to_recover.add(sighting.at - lost);
+                self.opened += 1;
+                if let Some(down) = self.down.take() {
+                    self.to_recover.add(sighting.at - down);
                 }
             }
             Seen::Down(down) if down.is_dial => self.failed_dials += 1,
-            Seen::Down(down) => {
-                self.downs += 1;
-                self.lost = Some(sighting.at);
-                if is_verdict(&down.cause) {
-                    self.to_detect.add(sighting.at - down.alive);
-                }
-            }
+            Seen::Down(down) => self.note_down(down, sighting.at),
             Seen::Connecting { .. } | Seen::Moved(_) | Seen::Stopped(_) => {}
+        }
+    }
+
+    fn note_down(&mut self, down: &Down, at: Instant) {
+        self.downs += 1;
+        self.down = Some(at);
+        let awaits = std::mem::take(&mut self.awaits);
+        self.lost += u64::from(awaits && !down.is_answer());
+        if is_verdict(&down.cause) {
+            self.to_detect.add(at - down.alive);
         }
     }
 
@@ -61,9 +79,10 @@ impl Tally {
     /// The same without the times that a connection was lost.
     pub(crate) fn counts(&self) -> Vec<String> {
         let mut lines = vec![format!(
-            "{}, {}, {}, {}, {}",
+            "{}, {}, {} lost, {}, {}, {}",
             text::count(self.pings, "ping"),
             text::count(self.pongs, "pong"),
+            self.lost,
             text::count(self.messages, "message"),
             text::count(self.downs, "down"),
             text::count(self.failed_dials, "failed dial"),
@@ -76,7 +95,9 @@ impl Tally {
         json!({
             "pings": self.pings,
             "pongs": self.pongs,
+            "lost": self.lost,
             "messages": self.messages,
+            "connections": self.opened,
             "downs": self.downs,
             "failed_dials": self.failed_dials,
             "round_trip_s": self.round_trip.json(),
@@ -122,6 +143,11 @@ impl Spread {
         let duration = |seconds| Duration::try_from_secs_f64(seconds).unwrap_or_default();
         let (mean, deviation) = (duration(self.mean), duration(deviation));
         Some([self.least, mean, self.greatest, deviation])
+    }
+
+    /// Zero without a sample.
+    pub(crate) const fn greatest(&self) -> Duration {
+        self.greatest
     }
 
     fn line(&self, name: &str, show: fn(Duration) -> String, unit: &str) -> Option<String> {

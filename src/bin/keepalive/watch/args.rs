@@ -1,30 +1,14 @@
+//! What can be asked of a watch.
+
 use std::time::Duration;
 
-use clap::Parser;
 use jiff::SignedDuration;
 use keepalive::{Config, ConfigError};
 use tungstenite::client::{IntoClientRequest, uri_mode};
 use tungstenite::handshake::client::Request;
 use tungstenite::http::{HeaderName, HeaderValue, Uri};
 
-const ABOUT: &str = "\
-Watches a WebSocket server with a heartbeat.
-
-Without a URL it shows what a heartbeat does: a server in the same process
-misbehaves on cue, which takes about 20 s.
-
-With a URL it watches that server, one line an event, until Ctrl-C, --count or
---for. A connection that is lost is dialled again, whatever the reason.";
-
-const AFTER: &str = "\
-Durations are written as 500ms, 2s or 1m30s, from 1ms to 24h.
-
-Exit codes:
-  0  the watch came to its end (Ctrl-C, --count, --for); in the show, every
-     fault was noticed in time and healed
-  1  --fail-fast, and the server could not be reached; in the show, a fault was
-     not noticed in time or not healed
-  2  the arguments are wrong";
+use super::limits::Limits;
 
 /// What the handshake writes itself.
 const RESERVED: [&str; 5] = [
@@ -42,13 +26,9 @@ const LONGEST: Duration = Duration::from_secs(24 * 60 * 60);
 /// How long the server has to answer the close handshake at the end.
 pub(crate) const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
 
-#[derive(Debug, Parser)]
-#[command(name = "watch", about = ABOUT, after_help = AFTER)]
-pub(crate) struct Args {
-    /// The server to watch, ws://... or wss://...
-    #[arg(value_name = "URL", value_parser = url)]
-    pub(crate) url: Option<Uri>,
-
+/// All but the URL, and how it is printed.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Settings {
     /// A ping goes out after this long without a message
     #[arg(long, value_name = "DURATION", default_value = "2s", value_parser = duration)]
     #[arg(requires = "url")]
@@ -76,18 +56,19 @@ pub(crate) struct Args {
     /// 'Name: value' for the handshake; may be repeated
     #[arg(long = "header", value_name = "HEADER", value_parser = header)]
     #[arg(requires = "url")]
-    pub(crate) headers: Vec<(HeaderName, HeaderValue)>,
+    pub(crate) headers: Vec<Header>,
 
-    /// End with 1 when the server cannot be reached
+    /// Fail with the first dial that fails
     #[arg(long, requires = "url")]
     pub(crate) fail_fast: bool,
 
-    /// Print one JSON object a line
-    #[arg(long)]
-    pub(crate) json: bool,
+    #[command(flatten)]
+    pub(crate) limits: Limits,
 }
 
-impl Args {
+pub(crate) type Header = (HeaderName, HeaderValue);
+
+impl Settings {
     /// The article's settings, with the times asked for.
     pub(crate) fn config(&self) -> Result<Config, ConfigError> {
         Config::article()
@@ -97,27 +78,31 @@ impl Args {
             .close_timeout(CLOSE_TIMEOUT)
             .build()
     }
-
-    pub(crate) fn request(&self, url: &Uri) -> Result<Request, tungstenite::Error> {
-        let mut request = url.into_client_request()?;
-        for (name, value) in &self.headers {
-            if *name == "host" {
-                request.headers_mut().insert(name, value.clone());
-            } else {
-                request.headers_mut().append(name, value.clone());
-            }
-        }
-        Ok(request)
-    }
 }
 
-fn url(text: &str) -> Result<Uri, String> {
+/// The handshake with this URL's server.
+pub(crate) fn request(url: &Uri, headers: &[Header]) -> Result<Request, tungstenite::Error> {
+    let mut request = url.into_client_request()?;
+    for (name, value) in headers {
+        if *name == "host" {
+            request.headers_mut().insert(name, value.clone());
+        } else {
+            request.headers_mut().append(name, value.clone());
+        }
+    }
+    Ok(request)
+}
+
+pub(crate) fn url(text: &str) -> Result<Uri, String> {
     if matches!(text, "ws://" | "wss://") {
         return Err("it names no host".to_owned());
     }
     let url: Uri = text.parse().map_err(|error| format!("{error}"))?;
     if uri_mode(&url).is_err() {
         return Err("a WebSocket URL begins with ws:// or wss://".to_owned());
+    }
+    if url.scheme_str() == Some("wss") && !cfg!(feature = "rustls") {
+        return Err("wss:// takes one feature more: --features blocking,rustls".to_owned());
     }
     let authority = url.authority().map_or("", |authority| authority.as_str());
     let host = url.host().unwrap_or_default();
@@ -138,7 +123,7 @@ fn url(text: &str) -> Result<Uri, String> {
         .map_err(|error| error.to_string())
 }
 
-fn duration(text: &str) -> Result<Duration, String> {
+pub(crate) fn duration(text: &str) -> Result<Duration, String> {
     let parsed = text.parse::<SignedDuration>().ok();
     let duration = parsed
         .and_then(|duration| Duration::try_from(duration).ok())
@@ -150,7 +135,7 @@ fn duration(text: &str) -> Result<Duration, String> {
     }
 }
 
-fn header(text: &str) -> Result<(HeaderName, HeaderValue), String> {
+pub(crate) fn header(text: &str) -> Result<Header, String> {
     let (name, value) = text
         .split_once(':')
         .ok_or("a header is written as 'Name: value'")?;

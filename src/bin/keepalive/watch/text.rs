@@ -1,5 +1,6 @@
 //! How numbers are written.
 
+use std::error::Error;
 use std::time::Duration;
 
 /// In milliseconds, without the unit: 0.21, 12.5, 340.
@@ -38,8 +39,22 @@ pub(crate) fn setting(duration: Duration) -> String {
     }
 }
 
+/// In whole seconds, without the unit, and never less than it is.
+pub(crate) fn whole(duration: Duration) -> u64 {
+    duration.as_secs() + u64::from(duration.subsec_nanos() > 0)
+}
+
 /// 1 ping, 2 pings.
 pub(crate) fn count(number: u64, noun: &str) -> String {
     let plural = if number == 1 { "" } else { "s" };
     format!("{number} {noun}{plural}")
+}
+
+/// Without the system's number: "(os error 111)".
+pub(crate) fn bare(error: &dyn Error) -> String {
+    let text = error.to_string();
+    match text.split_once(" (os error") {
+        Some((words, _)) => words.to_owned(),
+        None => text,
+    }
 }

@@ -2,21 +2,19 @@
 
 use std::io;
 use std::process::ExitCode;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use keepalive::blocking::Dialer;
 use keepalive::{Config, ConfigError};
-use rustls::ClientConfig;
 use serde_json::{Value, json};
-use tungstenite::client::IntoClientRequest;
 
-use crate::print::Printer;
-use crate::seen::{Down, Seen, Sighting, Tone, is_verdict};
-use crate::server::{CHAT, Mood, Server};
-use crate::stats::Tally;
-use crate::text;
-use crate::watch::local;
-use crate::watcher::Watcher;
+use super::lines::local;
+use super::print::Printer;
+use super::seen::{Down, Seen, Sighting, Tone, is_verdict};
+use super::server::{CHAT, Mood, Server};
+use super::stats::Tally;
+use super::text;
+use super::watcher::Watcher;
 
 /// The article's settings run so many times as fast.
 const SPEED: u32 = 5;
@@ -31,8 +29,9 @@ const PATIENCE: Duration = Duration::from_secs(8);
 /// How often a server refuses, or drops.
 const TIMES: u32 = 3;
 
-pub(crate) fn run(json: bool, tls: Arc<ClientConfig>) -> io::Result<ExitCode> {
-    let mut show = Show::new(json, tls)?;
+/// With the command that watches another server, for the last line.
+pub(crate) fn run(json: bool, command: &'static str) -> io::Result<ExitCode> {
+    let mut show = Show::new(json, command)?;
     show.introduce()?;
     show.behaves()?;
     show.goes_mute()?;
@@ -61,6 +60,7 @@ fn settings() -> Result<Config, ConfigError> {
 }
 
 struct Show {
+    command: &'static str,
     printer: Printer,
     // Before the server, which waits for its connections to end.
     watcher: Watcher,
@@ -110,15 +110,14 @@ impl Fault {
 }
 
 impl Show {
-    fn new(json: bool, tls: Arc<ClientConfig>) -> io::Result<Self> {
+    fn new(json: bool, command: &'static str) -> io::Result<Self> {
         let config = settings().map_err(io::Error::other)?;
         let server = Server::start()?;
-        let request = format!("ws://{}", server.address())
-            .into_client_request()
-            .map_err(io::Error::other)?;
+        let dialer = Dialer::new(format!("ws://{}", server.address()));
         Ok(Self {
+            command,
             printer: Printer::new(json),
-            watcher: Watcher::new(config, request, tls, None),
+            watcher: Watcher::new(config, dialer, None),
             server,
             config,
             tally: Tally::default(),
@@ -320,10 +319,8 @@ It closes with 1013, try again later. So the next dial comes at a random moment 
         let lasted = text::seconds(lasted);
         let line = format!("Every fault was noticed in time and healed, in {lasted} s.");
         self.printer.say(Tone::Good, &line)?;
-        self.tell(
-            "\nWatch a server of yours:\n  \
-             cargo run --features blocking --example watch -- wss://HOST/PATH",
-        )
+        let command = self.command;
+        self.tell(&format!("\nWatch a server of yours:\n  {command}"))
     }
 
     fn print_json_summary(&self, is_good: bool, lasted: Duration) -> io::Result<()> {

@@ -1,0 +1,403 @@
+//! One connection, held for a time.
+
+use std::io::ErrorKind;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use keepalive::Ending;
+use keepalive::blocking::{Connect, Dial, Dialer, Link, Message, Socket, Wait};
+use keepalive::tungstenite::ending;
+use tungstenite::error::ProtocolError;
+use tungstenite::protocol::CloseFrame;
+use tungstenite::protocol::frame::coding::CloseCode;
+use tungstenite::{Bytes, Error};
+
+use super::limit::{How, Outcome};
+use super::traffic::Kind;
+use crate::watch::text;
+
+/// What a server says as a greeting is no traffic: so long it may take, or a tenth of the
+/// time that the connection is held.
+const GREETING: Duration = Duration::from_secs(1);
+
+/// What a server says this shortly before an end belongs to it.
+const FAREWELL: Duration = Duration::from_millis(50);
+
+/// How long a close handshake may take.
+const GOODBYE: Duration = Duration::from_millis(300);
+
+/// A server, and what is said to it.
+#[derive(Debug)]
+pub(crate) struct Target {
+    pub(crate) dialer: Dialer,
+    /// For a dial, and for an answer.
+    pub(crate) timeout: Duration,
+    /// What is sent first, such as a login.
+    pub(crate) first: Option<String>,
+    pub(crate) text: Option<String>,
+    pub(crate) subscribe: Option<String>,
+}
+
+/// How a connection is held.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Plan {
+    pub(crate) kind: Kind,
+    pub(crate) lasts: Duration,
+    /// How often something is sent, where the kind sends.
+    pub(crate) every: Duration,
+}
+
+/// What a connection showed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Held {
+    pub(crate) outcome: Outcome,
+    /// How many frames the server sent that were no answer to a ping.
+    pub(crate) heard: u32,
+    /// And how many of them were pings, which are answered: the client is not silent then.
+    pub(crate) pinged: u32,
+}
+
+/// Why there was nothing to hold.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Failure {
+    pub(crate) why: String,
+    /// How long the server asks to stay away.
+    pub(crate) retry_after: Option<Duration>,
+}
+
+/// What a first connection showed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Hello {
+    /// None where the server does not answer pings.
+    pub(crate) round_trip: Option<Duration>,
+}
+
+/// Ends connections before their time, and dials.
+#[derive(Debug, Default)]
+pub(crate) struct Stop {
+    is_set: AtomicBool,
+    links: Mutex<Vec<Link>>,
+}
+
+impl Stop {
+    pub(crate) fn set(&self) {
+        self.is_set.store(true, Ordering::SeqCst);
+        let links = self.links.lock().unwrap_or_else(PoisonError::into_inner);
+        links.iter().for_each(Link::give_up);
+    }
+
+    pub(crate) fn is_set(&self) -> bool {
+        self.is_set.load(Ordering::SeqCst)
+    }
+
+    fn stops(&self, link: &Link) {
+        let mut links = self.links.lock().unwrap_or_else(PoisonError::into_inner);
+        links.push(link.clone());
+        drop(links);
+        if self.is_set() {
+            link.give_up();
+        }
+    }
+}
+
+impl Target {
+    /// Connects, and asks whether pings are answered.
+    pub(crate) fn greet(&self, stop: &Stop) -> Result<Hello, Failure> {
+        let mut line = self.open(stop)?;
+        let settled = line.settle(self, stop);
+        line.close();
+        let round_trip = settled.map_err(ended_at_once)?;
+        Ok(Hello { round_trip })
+    }
+
+    /// Connects and holds the connection as planned.
+    pub(crate) fn hold(&self, plan: Plan, stop: &Stop) -> Result<Held, Failure> {
+        let mut line = self.open(stop)?;
+        let round_trip = line.settle(self, stop).map_err(ended_at_once)?;
+        let held = line.hold(self, plan, round_trip.is_some(), stop);
+        if !matches!(held.outcome, Outcome::Cut(..) | Outcome::Dead(_)) {
+            line.close();
+        }
+        Ok(held)
+    }
+
+    fn open(&self, stop: &Stop) -> Result<Line, Failure> {
+        let wait = Wait::new().map_err(|error| failure(&Error::Io(error)))?;
+        let dial = Dial::new(wait, Instant::now() + self.timeout, 0);
+        let link = dial.link().clone();
+        stop.stops(&link);
+        let socket = Connect::connect(&mut self.dialer.clone(), &dial);
+        let socket = socket.map_err(|error| failure(&error))?;
+        link.open();
+        Ok(Line {
+            socket,
+            link,
+            opened: Instant::now(),
+            pings: 0,
+        })
+    }
+}
+
+/// An open connection.
+struct Line {
+    socket: Socket,
+    link: Link,
+    opened: Instant,
+    pings: u64,
+}
+
+enum Frame {
+    Pong(Bytes),
+    Ping,
+    Data,
+}
+
+impl Line {
+    /// Says what comes first, and asks for a pong: the silence begins with it.
+    fn settle(&mut self, target: &Target, stop: &Stop) -> Result<Option<Duration>, How> {
+        if let Some(first) = &target.first {
+            self.send(Message::text(first))?;
+        }
+        let asked = Instant::now();
+        let id = self.ping()?;
+        let is_answered = self.answers(&id, asked + target.timeout, stop)?;
+        Ok(is_answered.then(|| asked.elapsed()))
+    }
+
+    fn hold(&mut self, target: &Target, plan: Plan, answers: bool, stop: &Stop) -> Held {
+        let greeted_by = self.opened + GREETING.min(plan.lasts / 10);
+        let mut course = Course {
+            begun: Instant::now(),
+            heard: 0,
+            pinged: 0,
+            last: None,
+            quiet: Duration::ZERO,
+            unanswered: None,
+        };
+        let how = self.keep(target, plan, answers, stop, greeted_by, &mut course);
+        let outcome = match how {
+            _ if stop.is_set() => Outcome::Left,
+            Ok(outcome) => outcome,
+            Err(how) => {
+                if course.heard == 1 && course.last.is_some_and(|at| at.elapsed() < FAREWELL) {
+                    course.heard = 0;
+                }
+                Outcome::Cut(course.begun.elapsed(), how)
+            }
+        };
+        Held {
+            outcome,
+            heard: course.heard,
+            pinged: course.pinged,
+        }
+    }
+
+    fn keep(
+        &mut self,
+        target: &Target,
+        plan: Plan,
+        answers: bool,
+        stop: &Stop,
+        greeted_by: Instant,
+        course: &mut Course,
+    ) -> Result<Outcome, How> {
+        if let (Kind::Inbound, Some(text)) = (plan.kind, &target.subscribe) {
+            self.send(Message::text(text))?;
+        }
+        let mut due = plan.kind.sends().then(|| course.begun + plan.every);
+        loop {
+            let end = course.begun + plan.lasts;
+            let frame = self.next(due.map_or(end, |due| due.min(end)))?;
+            if stop.is_set() {
+                return Ok(Outcome::Left);
+            }
+            let now = Instant::now();
+            match frame {
+                Some(Frame::Pong(_)) => course.unanswered = None,
+                Some(_) if plan.kind == Kind::Silent && now < greeted_by => course.begun = now,
+                Some(frame) => {
+                    course.is_quiet_until(now);
+                    course.heard += 1;
+                    course.pinged += u32::from(matches!(frame, Frame::Ping));
+                    course.last = Some(now);
+                }
+                None => {}
+            }
+            if now >= end {
+                break;
+            }
+            let Some(time) = due.filter(|due| *due <= now) else {
+                continue;
+            };
+            match course.unanswered {
+                Some(asked) if answers && now >= asked + target.timeout => {
+                    return Ok(Outcome::Dead(asked - course.begun));
+                }
+                _ => self.speak(plan.kind, target, course)?,
+            }
+            due = Some((time + plan.every).max(now));
+        }
+        course.is_quiet_until(Instant::now());
+        let outcome = self.check(target, answers, stop, course)?;
+        Ok(match outcome {
+            // It shows no more than the longest silence that there was.
+            Outcome::Alive(_) if plan.kind == Kind::Silent => Outcome::Alive(course.quiet),
+            outcome => outcome,
+        })
+    }
+
+    fn speak(&mut self, kind: Kind, target: &Target, course: &mut Course) -> Result<(), How> {
+        match kind {
+            Kind::Pings => {
+                self.ping()?;
+                course.unanswered.get_or_insert_with(Instant::now);
+                Ok(())
+            }
+            Kind::Pongs => self.send(Message::Pong(Bytes::new())),
+            Kind::Text => match &target.text {
+                Some(text) => self.send(Message::text(text)),
+                None => Ok(()),
+            },
+            Kind::Silent | Kind::Inbound => Ok(()),
+        }
+    }
+
+    /// Whether it is still alive at the end of its time.
+    fn check(
+        &mut self,
+        target: &Target,
+        answers: bool,
+        stop: &Stop,
+        course: &Course,
+    ) -> Result<Outcome, How> {
+        let lasted = course.begun.elapsed();
+        if !answers {
+            return Ok(Outcome::Alive(lasted));
+        }
+        let id = self.ping()?;
+        match self.answers(&id, Instant::now() + target.timeout, stop) {
+            Ok(true) => Ok(Outcome::Alive(lasted)),
+            // A reset is the answer of who no longer knows the connection.
+            Ok(false) | Err(How::Reset) => Ok(Outcome::Dead(lasted)),
+            Err(how) => Err(how),
+        }
+    }
+
+    fn answers(&mut self, id: &Bytes, until: Instant, stop: &Stop) -> Result<bool, How> {
+        while Instant::now() < until && !stop.is_set() {
+            if matches!(self.next(until)?, Some(Frame::Pong(pong)) if pong == *id) {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    fn ping(&mut self) -> Result<Bytes, How> {
+        self.pings += 1;
+        let id = Bytes::copy_from_slice(&self.pings.to_be_bytes());
+        self.send(Message::Ping(id.clone()))?;
+        Ok(id)
+    }
+
+    fn send(&mut self, message: Message) -> Result<(), How> {
+        self.link.begin();
+        match self.socket.send(message) {
+            Err(Error::Io(error)) if error.kind() == ErrorKind::WouldBlock => Ok(()),
+            result => result.map_err(|error| how(&error)),
+        }
+    }
+
+    /// The next frame, until then.
+    fn next(&mut self, until: Instant) -> Result<Option<Frame>, How> {
+        let socket = &mut self.socket;
+        match self.link.waiting(Some(until), || socket.read()) {
+            Ok(Message::Pong(id)) => Ok(Some(Frame::Pong(id))),
+            Ok(Message::Ping(_)) => Ok(Some(Frame::Ping)),
+            Ok(Message::Close(frame)) => Err(How::Closed(frame.map(|frame| frame.code.into()))),
+            Ok(_) => Ok(Some(Frame::Data)),
+            Err(Error::Io(error)) if error.kind() == ErrorKind::WouldBlock => {
+                match self.link.take_write_error() {
+                    Some(error) => Err(how(&Error::Io(error))),
+                    None => Ok(None),
+                }
+            }
+            Err(error) => Err(how(&error)),
+        }
+    }
+
+    fn close(&mut self) {
+        let until = Instant::now() + GOODBYE;
+        self.link.begin();
+        let _ = self.socket.close(Some(CloseFrame {
+            code: CloseCode::Normal,
+            reason: "".into(),
+        }));
+        while Instant::now() < until && self.next(until).is_ok() {}
+    }
+}
+
+/// How it goes with a connection that is held.
+struct Course {
+    begun: Instant,
+    heard: u32,
+    pinged: u32,
+    /// When the server spoke last.
+    last: Option<Instant>,
+    /// For how long nobody spoke, at most.
+    quiet: Duration,
+    /// Since when a ping is unanswered.
+    unanswered: Option<Instant>,
+}
+
+impl Course {
+    fn is_quiet_until(&mut self, now: Instant) {
+        let quiet = now - self.last.unwrap_or(self.begun);
+        self.quiet = self.quiet.max(quiet);
+    }
+}
+
+fn how(error: &Error) -> How {
+    match error {
+        Error::ConnectionClosed
+        | Error::AlreadyClosed
+        | Error::Protocol(ProtocolError::ResetWithoutClosingHandshake) => How::Ended,
+        Error::Io(error) => match error.kind() {
+            ErrorKind::UnexpectedEof => How::Ended,
+            ErrorKind::BrokenPipe | ErrorKind::ConnectionAborted | ErrorKind::ConnectionReset => {
+                How::Reset
+            }
+            _ => How::Failed,
+        },
+        _ => How::Failed,
+    }
+}
+
+fn failure(error: &Error) -> Failure {
+    let (why, retry_after) = match ending(error) {
+        Ending::Refused(refused) => {
+            let why = format!("the server refused with status {}", refused.status);
+            (why, refused.retry_after)
+        }
+        _ => (format!("cannot connect: {}", bare(error)), None),
+    };
+    Failure { why, retry_after }
+}
+
+fn ended_at_once(how: How) -> Failure {
+    Failure {
+        why: format!(
+            "the connection ended as soon as it was open: {}",
+            how.words()
+        ),
+        retry_after: None,
+    }
+}
+
+/// Without tungstenite's "IO error: ".
+fn bare(error: &Error) -> String {
+    match error {
+        Error::Io(error) => text::bare(error),
+        other => other.to_string(),
+    }
+}

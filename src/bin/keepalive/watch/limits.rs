@@ -1,0 +1,48 @@
+//! What a watch may come to before it counts as failed: for CI and cron.
+
+use std::time::Duration;
+
+use super::args::duration;
+use super::stats::Tally;
+use super::text;
+
+const HEADING: &str = "Limits";
+
+/// The watch ends as soon as one of them is exceeded, since none can be met again.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Limits {
+    /// Fail when a round trip takes longer
+    #[arg(long, value_name = "DURATION", value_parser = duration, requires = "url")]
+    #[arg(help_heading = HEADING)]
+    max_rtt: Option<Duration>,
+
+    /// Fail when more connections are lost, for whatever reason
+    #[arg(long, value_name = "N", requires = "url", help_heading = HEADING)]
+    max_downs: Option<u64>,
+
+    /// Fail when more pings are lost: their connection was lost before any answer
+    #[arg(long, value_name = "N", requires = "url", help_heading = HEADING)]
+    max_lost: Option<u64>,
+}
+
+impl Limits {
+    /// Those that are exceeded, in words.
+    pub(crate) fn exceeded(&self, tally: &Tally) -> Vec<String> {
+        let longest = tally.round_trip.greatest();
+        let rtt = self.max_rtt.filter(|&most| longest > most).map(|most| {
+            let (longest, most) = (text::millis(longest), text::setting(most));
+            format!("a round trip took {longest} ms, longer than the {most} of --max-rtt")
+        });
+        let downs = self.max_downs.filter(|&most| tally.downs > most);
+        let downs = downs.map(|most| {
+            let downs = text::count(tally.downs, "down");
+            format!("{downs}, more than the {most} of --max-downs")
+        });
+        let lost = self.max_lost.filter(|&most| tally.lost > most);
+        let lost = lost.map(|most| {
+            let lost = text::count(tally.lost, "ping");
+            format!("{lost} lost, more than the {most} of --max-lost")
+        });
+        [rtt, downs, lost].into_iter().flatten().collect()
+    }
+}
