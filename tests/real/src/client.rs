@@ -172,12 +172,29 @@ impl Client {
     where
         K: Codec<Message, Message = Message> + Send + 'static,
     {
+        Self::start_as(adapter, config, codec, target, opened, |_| false)
+    }
+
+    /// The same, for logins: after each message of which `welcomes` says so, the
+    /// connection is reported healthy.
+    #[must_use]
+    pub fn start_as<K>(
+        adapter: Adapter,
+        config: Config,
+        codec: K,
+        target: Target,
+        opened: impl FnMut(&mut dyn FnMut(Message)) + Send + 'static,
+        welcomes: impl FnMut(&Message) -> bool + Send + 'static,
+    ) -> Self
+    where
+        K: Codec<Message, Message = Message> + Send + 'static,
+    {
         let (sender, events) = mpsc::channel();
         let handle = match adapter {
-            Adapter::Blocking => on_blocking(config, codec, target, opened, sender),
-            Adapter::Tokio => on_tokio(config, codec, target, opened, sender),
-            Adapter::Smol => on_smol(config, codec, target, opened, sender),
-            Adapter::Mio => on_mio(config, codec, target, opened, sender),
+            Adapter::Blocking => on_blocking(config, codec, target, opened, welcomes, sender),
+            Adapter::Tokio => on_tokio(config, codec, target, opened, welcomes, sender),
+            Adapter::Smol => on_smol(config, codec, target, opened, welcomes, sender),
+            Adapter::Mio => on_mio(config, codec, target, opened, welcomes, sender),
         };
         Self {
             adapter,
@@ -243,7 +260,7 @@ const KEPT: usize = 64 << 20;
 type Told<I> = driver::Notice<Message, Message, Error, I>;
 
 /// Whether it goes on.
-fn report<I: keepalive::Instant>(
+pub(crate) fn report<I: keepalive::Instant>(
     notice: Told<I>,
     now: impl FnOnce() -> I,
     sender: &Sender<Event>,
@@ -253,6 +270,10 @@ fn report<I: keepalive::Instant>(
         return true;
     };
     sender.send(Event { at, seen }).is_ok()
+}
+
+fn is_message<I>(notice: &Told<I>, is: &mut impl FnMut(&Message) -> bool) -> bool {
+    matches!(notice, driver::Notice::Message(message) if is(message))
 }
 
 fn seen<I: keepalive::Instant>(notice: Told<I>, now: impl FnOnce() -> I) -> Option<Seen> {
@@ -318,6 +339,7 @@ fn on_blocking<K>(
     codec: K,
     target: Target,
     mut opened: impl FnMut(&mut dyn FnMut(Message)) + Send + 'static,
+    mut welcomes: impl FnMut(&Message) -> bool + Send + 'static,
     sender: Sender<Event>,
 ) -> Handle<Message>
 where
@@ -335,11 +357,15 @@ where
         .spawn(move || {
             while let Some(notice) = session.next() {
                 let is_open = matches!(notice, driver::Notice::Opened { .. });
+                let is_healthy = is_message(&notice, &mut welcomes);
                 if !report(notice, Instant::now, &sender) {
                     session.stop();
                 }
                 if is_open {
                     opened(&mut |message| _ = session.send(message));
+                }
+                if is_healthy {
+                    session.healthy();
                 }
             }
         })
@@ -348,19 +374,32 @@ where
 }
 
 macro_rules! polled {
-    ($session:ident, $now:expr, $opened:ident, $sender:ident) => {
+    ($session:ident, $now:expr, $opened:ident, $welcomes:ident, $sender:ident) => {
         async move {
             while let Some(notice) = $session.next().await {
                 let is_open = matches!(notice, driver::Notice::Opened { .. });
+                let is_healthy = is_message(&notice, &mut $welcomes);
                 if !report(notice, $now, &$sender) {
                     $session.stop();
                 }
                 if is_open {
                     $opened(&mut |message| _ = $session.send(message));
                 }
+                if is_healthy {
+                    $session.healthy();
+                }
             }
         }
     };
+}
+
+/// The one that all of it runs on.
+pub(crate) fn runtime() -> &'static tokio::runtime::Runtime {
+    static RUNTIME: OnceLock<tokio::runtime::Runtime> = OnceLock::new();
+    RUNTIME.get_or_init(|| {
+        let mut builder = tokio::runtime::Builder::new_multi_thread();
+        builder.worker_threads(1).enable_all().build().unwrap()
+    })
 }
 
 fn on_tokio<K>(
@@ -368,16 +407,12 @@ fn on_tokio<K>(
     codec: K,
     target: Target,
     mut opened: impl FnMut(&mut dyn FnMut(Message)) + Send + 'static,
+    mut welcomes: impl FnMut(&Message) -> bool + Send + 'static,
     sender: Sender<Event>,
 ) -> Handle<Message>
 where
     K: Codec<Message, Message = Message> + Send + 'static,
 {
-    static RUNTIME: OnceLock<tokio::runtime::Runtime> = OnceLock::new();
-    let runtime = RUNTIME.get_or_init(|| {
-        let mut builder = tokio::runtime::Builder::new_multi_thread();
-        builder.worker_threads(1).enable_all().build().unwrap()
-    });
     let dialer = session::boxed(dialer!(tokio, target));
     let mut session = keepalive::tokio::client_with(config, codec, dialer);
     if config.confirm_within().is_some() {
@@ -385,7 +420,7 @@ where
     }
     let handle = session.handle();
     let now = || tokio::time::Instant::now().into_std();
-    runtime.spawn(polled!(session, now, opened, sender));
+    runtime().spawn(polled!(session, now, opened, welcomes, sender));
     handle
 }
 
@@ -394,6 +429,7 @@ fn on_smol<K>(
     codec: K,
     target: Target,
     mut opened: impl FnMut(&mut dyn FnMut(Message)) + Send + 'static,
+    mut welcomes: impl FnMut(&Message) -> bool + Send + 'static,
     sender: Sender<Event>,
 ) -> Handle<Message>
 where
@@ -405,7 +441,7 @@ where
         session = session.keeping(KEPT).unwrap();
     }
     let handle = session.handle();
-    smol::spawn(polled!(session, Instant::now, opened, sender)).detach();
+    smol::spawn(polled!(session, Instant::now, opened, welcomes, sender)).detach();
     handle
 }
 
@@ -414,6 +450,7 @@ fn on_mio<K>(
     codec: K,
     target: Target,
     mut opened: impl FnMut(&mut dyn FnMut(Message)) + Send + 'static,
+    mut welcomes: impl FnMut(&Message) -> bool + Send + 'static,
     sender: Sender<Event>,
 ) -> Handle<Message>
 where
@@ -439,11 +476,15 @@ where
                     Step::Again | Step::Idle(_) => continue,
                 };
                 let is_open = matches!(notice, driver::Notice::Opened { .. });
+                let is_healthy = is_message(&notice, &mut welcomes);
                 if !report(notice, Instant::now, &sender) {
                     session.driver.stop(Instant::now());
                 }
                 if is_open {
                     opened(&mut |message| _ = session.driver.send(message));
+                }
+                if let Some(epoch) = session.driver.heard_epoch().filter(|_| is_healthy) {
+                    session.driver.healthy(epoch, Instant::now());
                 }
             }
         })

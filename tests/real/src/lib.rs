@@ -10,6 +10,9 @@ pub mod client;
 #[path = "../../../examples/mio_client.rs"]
 #[allow(dead_code, missing_docs, unreachable_pub)]
 mod mio_client;
+pub mod peers;
+mod server;
 pub mod soak;
 
-pub use client::{Adapter, Client, Event, Seen, Target};
+pub use client::{Adapter, Client, Down, Event, Seen, Target, Why};
+pub use server::Server;
