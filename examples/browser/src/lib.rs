@@ -5,7 +5,7 @@
 #![forbid(unsafe_code)]
 
 mod chart;
-#[path = "../../watch/text.rs"]
+#[path = "../../../src/bin/keepalive/watch/text.rs"]
 #[allow(dead_code, reason = "the page counts nothing in words")]
 mod text;
 mod view;
