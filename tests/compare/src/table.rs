@@ -1,0 +1,328 @@
+//! What is printed, and written into the documents.
+
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+
+use crate::Outcomes;
+use crate::faults::{Fault, Outcome, Stale};
+use crate::subject::Subject;
+use crate::{INTERVAL, TIMEOUT};
+
+#[derive(Default)]
+pub(crate) struct Table {
+    subjects: Vec<(Subject, String)>,
+    pub(crate) outcomes: Outcomes,
+}
+
+type Column = (&'static str, fn(&[Outcome]) -> String, Fault);
+
+const COLUMNS: [Column; 11] = [
+    ("half-open: cut after", cut, Fault::HalfOpen),
+    ("application told after", told, Fault::HalfOpen),
+    ("open again after", open, Fault::HalfOpen),
+    (
+        "healthy peer convicted after a stall of 5 s",
+        stalls,
+        Fault::Stall,
+    ),
+    (
+        "dials a minute, accept and drop",
+        dials,
+        Fault::AcceptAndDrop,
+    ),
+    ("late events of the old connection", stale, Fault::Stale),
+    (
+        "400 kB frame that comes in for 8 s",
+        large,
+        Fault::LargeFrame,
+    ),
+    ("400 kB that go out for 8 s", large_out, Fault::LargeUpload),
+    (
+        "first address swallows SYNs: open after",
+        opened,
+        Fault::SecondAddress,
+    ),
+    (
+        "lost without a word, of 30 messages",
+        messages,
+        Fault::Messages,
+    ),
+    (
+        "dials again after 503, `Retry-After: 8`",
+        next_dial,
+        Fault::Busy,
+    ),
+];
+
+/// Of these, the README has those that people ask for first.
+const SHORT: [(usize, &str); 8] = [
+    (0, "half-open: cut after"),
+    (1, "told after"),
+    (3, "stalled 5 s: convicts a healthy peer"),
+    (4, "accept and drop: dials a minute"),
+    (5, "late events of the old socket"),
+    (6, "slow 400 kB frame"),
+    (8, "first address a hole: open after"),
+    (9, "lost without a word"),
+];
+
+impl Table {
+    pub(crate) fn add(&mut self, subject: &Subject, version: String) {
+        self.subjects.push((subject.clone(), version));
+    }
+
+    fn cell(&self, subject: &Subject, (_, print, fault): &Column) -> String {
+        match self.outcomes.get(&(subject.name, *fault)) {
+            None => "not run".to_owned(),
+            Some(outcomes) if outcomes.iter().any(|it| matches!(it, Outcome::Failed(_))) => {
+                "failed".to_owned()
+            }
+            Some(outcomes) => print(outcomes),
+        }
+    }
+
+    fn rows(&self, columns: &[(usize, &str)]) -> String {
+        let mut text = String::from("| |");
+        columns
+            .iter()
+            .for_each(|(_, head)| text += &format!(" {head} |"));
+        text += &format!("\n|{}\n", " --- |".repeat(columns.len() + 1));
+        for (subject, _) in &self.subjects {
+            text += &format!("| {} |", title(subject.name));
+            for (column, _) in columns {
+                text += &format!(" {} |", self.cell(subject, &COLUMNS[*column]));
+            }
+            text.push('\n');
+        }
+        text
+    }
+
+    pub(crate) fn full(&self) -> String {
+        let date = Command::new("date").args(["-u", "+%F"]).output();
+        let date = date.map_or_else(
+            |_| String::new(),
+            |it| String::from_utf8_lossy(&it.stdout).trim().to_owned(),
+        );
+        let mut text = format!(
+            "Interval {} s, timeout {} s, everything else at its default. Seconds are the median \
+             of the rounds (least to most).\n",
+            INTERVAL.as_secs(),
+            TIMEOUT.as_secs()
+        );
+        // Wide tables are hard to read: two, by subject.
+        for columns in [0..6, 6..COLUMNS.len()] {
+            let columns: Vec<_> = columns.map(|at| (at, COLUMNS[at].0)).collect();
+            text += &format!("\n{}", self.rows(&columns));
+        }
+        text += &format!("\nMeasured on {date}:");
+        for (at, (subject, version)) in self.subjects.iter().enumerate() {
+            let comma = if at == 0 { "" } else { "," };
+            text += &format!("{comma} {} {version}", subject.name);
+        }
+        text += ".\n";
+        text
+    }
+
+    pub(crate) fn short(&self) -> String {
+        self.rows(&SHORT)
+    }
+
+    /// What must not be: a subject that could not be played, and what this crate promises.
+    pub(crate) fn wrong(&self) -> Vec<String> {
+        let mut wrong = Vec::new();
+        for ((name, fault), outcomes) in &self.outcomes {
+            let is_ours = self
+                .subjects
+                .iter()
+                .any(|(it, _)| it.name == *name && it.is_ours());
+            for outcome in outcomes {
+                if matches!(outcome, Outcome::Failed(_)) || (is_ours && !is_kept(outcome)) {
+                    wrong.push(format!("{name}, {}: {outcome:?}", fault.name()));
+                }
+            }
+        }
+        wrong
+    }
+
+    pub(crate) fn write(&self, root: &Path) {
+        put(&root.join("COMPARE.md"), &self.full());
+        put(&root.join("README.md"), &self.short());
+    }
+}
+
+/// Between the markers, where there are any.
+fn put(path: &Path, table: &str) {
+    const BEGIN: &str = "<!-- tests/compare/run --write -->\n";
+    const END: &str = "<!-- to here -->\n";
+    let text = fs::read_to_string(path).unwrap();
+    let Some((before, rest)) = text.split_once(BEGIN) else {
+        return;
+    };
+    let (_, after) = rest.split_once(END).unwrap();
+    fs::write(path, format!("{before}{BEGIN}\n{table}\n{END}{after}")).unwrap();
+}
+
+fn title(name: &str) -> String {
+    match name {
+        "keepalive-tokio" => "**keepalive**, tokio".to_owned(),
+        "keepalive-blocking" => "**keepalive**, blocking".to_owned(),
+        "by-hand" => "`select!` loop by hand".to_owned(),
+        "websockets" => "websockets (Python)".to_owned(),
+        "reconnecting-websocket" | "partysocket" => format!("{name} (JavaScript)"),
+        "article" => "the article's listing (JavaScript)".to_owned(),
+        other => other.to_owned(),
+    }
+}
+
+/// Generous: a busy machine is no defect.
+fn is_kept(outcome: &Outcome) -> bool {
+    let soon = |time: &Option<f64>| time.is_some_and(|time| time < 10.0);
+    match outcome {
+        Outcome::HalfOpen { cut, told, open } => soon(cut) && soon(told) && open.is_some(),
+        Outcome::Stall { convicted } => !convicted,
+        Outcome::Dials(dials) => *dials <= 20.0,
+        Outcome::Stale(stale) => *stale == Stale::Safe,
+        Outcome::Large { cut } => cut.is_none(),
+        Outcome::Opened(time) => soon(time),
+        Outcome::Messages { missing, told } => *missing as u64 <= *told,
+        Outcome::NextDial(time) => time.is_some_and(|time| time >= 8.0),
+        Outcome::Failed(_) => false,
+    }
+}
+
+/// A median and a range, and how often it was never.
+fn times(times: impl Iterator<Item = Option<f64>>) -> String {
+    let times: Vec<_> = times.collect();
+    let mut known: Vec<f64> = times.iter().flatten().copied().collect();
+    known.sort_by(f64::total_cmp);
+    let never = times.len() - known.len();
+    let Some((least, most)) = known.first().zip(known.last()) else {
+        return "not in 45 s".to_owned();
+    };
+    let median = known[known.len() / 2];
+    let mut text = format!("{median:.1} s");
+    if format!("{least:.1}") != format!("{most:.1}") {
+        text += &format!(" ({least:.1} to {most:.1})");
+    }
+    if never > 0 {
+        text += &format!(", {never} of {} not in 45 s", times.len());
+    }
+    text
+}
+
+fn cut(outcomes: &[Outcome]) -> String {
+    times(outcomes.iter().map(|it| match it {
+        Outcome::HalfOpen { cut, .. } => *cut,
+        _ => None,
+    }))
+}
+
+fn told(outcomes: &[Outcome]) -> String {
+    times(outcomes.iter().map(|it| match it {
+        Outcome::HalfOpen { told, .. } => *told,
+        _ => None,
+    }))
+}
+
+fn open(outcomes: &[Outcome]) -> String {
+    times(outcomes.iter().map(|it| match it {
+        Outcome::HalfOpen { open, .. } => *open,
+        _ => None,
+    }))
+}
+
+fn opened(outcomes: &[Outcome]) -> String {
+    times(outcomes.iter().map(|it| match it {
+        Outcome::Opened(time) => *time,
+        _ => None,
+    }))
+}
+
+fn next_dial(outcomes: &[Outcome]) -> String {
+    times(outcomes.iter().map(|it| match it {
+        Outcome::NextDial(time) => *time,
+        _ => None,
+    }))
+}
+
+fn stalls(outcomes: &[Outcome]) -> String {
+    let convicted = Outcome::Stall { convicted: true };
+    let count = outcomes.iter().filter(|it| **it == convicted).count();
+    format!("{count} of {}", outcomes.len())
+}
+
+fn dials(outcomes: &[Outcome]) -> String {
+    let dials = outcomes.iter().filter_map(|it| match it {
+        Outcome::Dials(dials) => Some(*dials),
+        _ => None,
+    });
+    let most = dials.fold(0.0, f64::max);
+    // What a busy machine makes of a hot loop is no measure.
+    match most {
+        most if most > 1000.0 => "over 1000".to_owned(),
+        most => format!("{most:.0}"),
+    }
+}
+
+fn stale(outcomes: &[Outcome]) -> String {
+    let mut disturbed = outcomes.iter().filter_map(|it| match it {
+        Outcome::Stale(Stale::Disturbed(what)) => Some(what.as_str()),
+        _ => None,
+    });
+    if let Some(what) = disturbed.next() {
+        let count = disturbed.count() + 1;
+        return format!("{what}, {count} of {}", outcomes.len());
+    }
+    if outcomes.contains(&Outcome::Stale(Stale::NoSecond)) {
+        return "no second connection".to_owned();
+    }
+    "ignored".to_owned()
+}
+
+fn large(outcomes: &[Outcome]) -> String {
+    let cuts = outcomes.iter().filter_map(|it| match it {
+        Outcome::Large { cut } => *cut,
+        _ => None,
+    });
+    let cuts: Vec<_> = cuts.collect();
+    if cuts.is_empty() {
+        return "arrives".to_owned();
+    }
+    let after = times(cuts.iter().copied().map(Some));
+    format!(
+        "healthy peer convicted, {} of {}, after {after}",
+        cuts.len(),
+        outcomes.len()
+    )
+}
+
+/// When it was cut is not seen: its close frame stands behind what is slow.
+fn large_out(outcomes: &[Outcome]) -> String {
+    let count = outcomes
+        .iter()
+        .filter(|it| **it != Outcome::Large { cut: None })
+        .count();
+    match count {
+        0 => "arrive".to_owned(),
+        _ => format!("healthy peer convicted, {count} of {}", outcomes.len()),
+    }
+}
+
+fn messages(outcomes: &[Outcome]) -> String {
+    let mut silent: Vec<(u64, usize, u64)> = outcomes
+        .iter()
+        .filter_map(|it| match it {
+            Outcome::Messages { missing, told } => {
+                Some(((*missing as u64).saturating_sub(*told), *missing, *told))
+            }
+            _ => None,
+        })
+        .collect();
+    silent.sort_unstable();
+    let (count, missing, told) = silent[silent.len() / 2];
+    match (count, told) {
+        (count, 0) => format!("{count}"),
+        (count, told) => format!("{count} ({missing} lost, {told} reported)"),
+    }
+}
