@@ -219,8 +219,15 @@ fn stall(subject: &Subject) -> Outcome {
     let Some(_) = play.when(OPENING, 0, |seen| *seen == Seen::Opened) else {
         return play.failed("it did not open");
     };
-    // At once after a ping: the pong comes when nobody can take it.
-    let _ = play.when(INTERVAL * 3, 0, |seen| *seen == Seen::Ping);
+    // After a whole round, and at once after a ping: the pong comes when nobody can take it.
+    play.wait(INTERVAL * 5, |play| {
+        let entries = play.log().entries();
+        let pings = entries.iter().filter(|entry| entry.seen == Seen::Ping);
+        (pings.count() == 2).then_some(())
+    });
+    if play.log().when(0, Seen::is_cut).is_some() {
+        return play.failed("it ended before the stall");
+    }
     let from = now();
     play.subject.stop();
     thread::sleep(STALL);

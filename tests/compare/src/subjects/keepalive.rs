@@ -33,7 +33,7 @@ pub(super) fn blocking(url: String, mode: Mode) {
 
     let mut session = client(config(), Dialer::new(url));
     application(session.handle(), mode);
-    while let Some(notice) = session.next() {
+    for notice in session {
         report(notice);
     }
 }
