@@ -49,7 +49,7 @@ pub(crate) fn run(name: &str, url: String, mode: &str) {
             "by-hand" => by_hand::run(url, mode).await,
             "ezsockets" => ezsockets::run(url, mode).await,
             "stream-reconnect" => stream_reconnect::run(url, mode).await,
-            "planted-hasty" => planted::hasty(url).await,
+            "planted-hasty" => planted::hasty(url, mode).await,
             "planted-hot" => planted::hot(url).await,
             "planted-deaf" => planted::deaf(url, mode).await,
             other => panic!("no subject is called {other}"),

@@ -7,13 +7,16 @@ use tungstenite::Message;
 
 use super::{
     INTERVAL, MESSAGES, MESSAGES_EVERY, Mode, TIMEOUT, message, say_down, say_large, say_message,
-    say_open,
+    say_open, upload,
 };
 
 /// Judges by the clock before it reads, and by pongs alone.
-pub(super) async fn hasty(url: String) {
+pub(super) async fn hasty(url: String, mode: Mode) {
     while let Ok((mut socket, _)) = connect_async(&url).await {
         say_open();
+        if mode == Mode::Upload {
+            let _ = socket.feed(Message::binary(upload())).await;
+        }
         loop {
             let ping_at = Instant::now() + INTERVAL;
             let end = ping_at + TIMEOUT;
