@@ -25,7 +25,8 @@ pub(crate) struct Process {
 }
 
 impl Process {
-    pub(crate) fn start(mut command: Command) -> Self {
+    pub(crate) fn start(command: Command) -> Self {
+        let mut command = bound_to_us(&command);
         let mut child = command
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
@@ -96,15 +97,26 @@ fn event(line: &str) -> Option<Event> {
     })
 }
 
+/// The same command, killed when we are: a stopped process does not see the end of its
+/// input.
+fn bound_to_us(command: &Command) -> Command {
+    let mut outer = Command::new("setpriv");
+    outer.args(["--pdeathsig", "KILL", "--"]);
+    wrap(outer, command)
+}
+
 /// The same command where the file of hosts is this one; needs root.
 pub(crate) fn with_hosts(hosts: &Path, command: &Command) -> Command {
     let mut outer = Command::new("unshare");
     outer
         .args(["--mount", "--", "sh", "-c"])
         .arg("mount --bind \"$0\" /etc/hosts && exec \"$@\"")
-        .arg(hosts)
-        .arg(command.get_program())
-        .args(command.get_args());
+        .arg(hosts);
+    wrap(outer, command)
+}
+
+fn wrap(mut outer: Command, command: &Command) -> Command {
+    outer.arg(command.get_program()).args(command.get_args());
     for (name, value) in command.get_envs() {
         outer.env(name, value.unwrap_or_default());
     }

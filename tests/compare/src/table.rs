@@ -65,14 +65,14 @@ const SHORT: [Column; 8] = [
         dials,
         Fault::AcceptAndDrop,
     ),
+    ("late events of the old socket", stale_short, Fault::Stale),
     ("a frame that takes 8 s", large_short, Fault::LargeFrame),
     (
         "first address dead: open after",
         opened_median,
         Fault::SecondAddress,
     ),
-    ("503, wait 8 s: dials after", next_dial_median, Fault::Busy),
-    ("lost unsaid, of 30", silent, Fault::Messages),
+    ("lost without a word, of 30", silent, Fault::Messages),
 ];
 
 impl Table {
@@ -273,10 +273,6 @@ fn opened_median(outcomes: &[Outcome]) -> String {
     median(outcomes, OPENED)
 }
 
-fn next_dial_median(outcomes: &[Outcome]) -> String {
-    median(outcomes, NEXT_DIAL)
-}
-
 /// Never counts as the longest time.
 fn median(outcomes: &[Outcome], time: Time) -> String {
     let times = outcomes.iter().map(|it| time(it).unwrap_or(f64::INFINITY));
@@ -320,6 +316,17 @@ fn stale(outcomes: &[Outcome]) -> String {
         return "no second connection".to_owned();
     }
     "ignored".to_owned()
+}
+
+fn stale_short(outcomes: &[Outcome]) -> String {
+    let is_safe = |it: &Outcome| *it == Outcome::Stale(Stale::Safe);
+    let is_disturbed = |it: &Outcome| matches!(it, Outcome::Stale(Stale::Disturbed(_)));
+    match outcomes {
+        all if all.iter().any(is_disturbed) => "disturb the new",
+        all if all.iter().all(is_safe) => "ignored",
+        _ => "no new one",
+    }
+    .to_owned()
 }
 
 fn large(outcomes: &[Outcome]) -> String {
