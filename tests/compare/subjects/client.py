@@ -47,7 +47,8 @@ class Application:
 
 
 async def main():
-    say("start", version=websockets.__version__)
+    python = ".".join(map(str, sys.version_info[:3]))
+    say("start", version=f"{websockets.__version__} on Python {python}")
     application = Application()
     dials = connect(
         url, ping_interval=interval / 1000, ping_timeout=timeout / 1000, proxy=None

@@ -110,7 +110,7 @@ const subjects = {
   partysocket: () => [
     JSON.parse(require("fs").readFileSync(`${process.env.NODE_PATH}/partysocket/package.json`)).version,
     () => reconnecting(require("partysocket/ws").default)],
-  article: () => [`ws ${version("ws")}`, article],
+  article: () => [`ws ${version("ws")} on Node ${process.versions.node}`, article],
 };
 const [number, run] = subjects[name]();
 say("start", { version: number });
