@@ -390,3 +390,55 @@ fn lost(outcomes: &[Outcome]) -> (u64, usize, u64) {
     });
     rounds.max().unwrap_or_default()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn wrong(name: &'static str, fault: Fault, outcome: Outcome) -> usize {
+        let mut table = Table::default();
+        let subjects = Subject::all(Path::new(""));
+        for subject in subjects.iter().filter(|it| it.name == name) {
+            table.add(subject, String::new());
+        }
+        table.outcomes.insert((name, fault), vec![outcome]);
+        table.wrong().len()
+    }
+
+    #[test]
+    fn a_broken_promise_of_ours_fails_the_run() {
+        let never = Outcome::HalfOpen {
+            cut: None,
+            told: None,
+            open: None,
+        };
+        let disturbed = Stale::Disturbed(String::new());
+        let broken = [
+            (Fault::HalfOpen, never),
+            (Fault::Stall, Outcome::Stall { convicted: true }),
+            (Fault::AcceptAndDrop, Outcome::Dials(77.0)),
+            (Fault::Stale, Outcome::Stale(disturbed)),
+            (Fault::Stale, Outcome::Stale(Stale::NoSecond)),
+            (Fault::LargeFrame, Outcome::Large { cut: Some(3.0) }),
+            (Fault::SecondAddress, Outcome::Opened(None)),
+            (
+                Fault::Messages,
+                Outcome::Messages {
+                    missing: 2,
+                    told: 1,
+                },
+            ),
+            (Fault::Busy, Outcome::NextDial(Some(7.9))),
+        ];
+        for (fault, outcome) in broken {
+            assert_eq!(wrong("keepalive-tokio", fault, outcome.clone()), 1);
+            assert_eq!(wrong("ezsockets", fault, outcome), 0);
+        }
+    }
+
+    #[test]
+    fn who_could_not_be_played_fails_the_run() {
+        let failed = Outcome::Failed("it did not open".to_owned());
+        assert_eq!(wrong("ezsockets", Fault::Stall, failed), 1);
+    }
+}
