@@ -80,26 +80,29 @@ impl Table {
         self.subjects.push((subject.clone(), version));
     }
 
-    fn cell(&self, subject: &Subject, (_, print, fault): &Column) -> String {
-        match self.outcomes.get(&(subject.name, *fault)) {
-            None => "not run".to_owned(),
-            Some(outcomes) if outcomes.iter().any(|it| matches!(it, Outcome::Failed(_))) => {
-                "failed".to_owned()
-            }
-            Some(outcomes) => print(outcomes),
+    fn cell(&self, names: &[&'static str], (_, print, fault): &Column) -> String {
+        let of = |name: &&'static str| self.outcomes.get(&(*name, *fault)).cloned();
+        let outcomes: Vec<Outcome> = names.iter().filter_map(of).flatten().collect();
+        if outcomes.is_empty() {
+            return "not run".to_owned();
+        }
+        match outcomes.iter().any(|it| matches!(it, Outcome::Failed(_))) {
+            true => "failed".to_owned(),
+            false => print(&outcomes),
         }
     }
 
-    fn rows(&self, columns: &[Column]) -> String {
+    /// A row for each title, of all outcomes of these subjects.
+    fn rows(&self, columns: &[Column], titles: &[(String, Vec<&'static str>)]) -> String {
         let mut text = String::from("| |");
         columns
             .iter()
             .for_each(|(head, ..)| text += &format!(" {head} |"));
         text += &format!("\n|{}\n", " --- |".repeat(columns.len() + 1));
-        for (subject, _) in &self.subjects {
-            text += &format!("| {} |", title(subject.name));
+        for (title, names) in titles {
+            text += &format!("| {title} |");
             for column in columns {
-                text += &format!(" {} |", self.cell(subject, column));
+                text += &format!(" {} |", self.cell(names, column));
             }
             text.push('\n');
         }
@@ -118,10 +121,12 @@ impl Table {
             INTERVAL.as_secs(),
             TIMEOUT.as_secs()
         );
+        let name = |(subject, _): &(Subject, _)| (title(subject.name), vec![subject.name]);
+        let titles: Vec<_> = self.subjects.iter().map(name).collect();
         // Wide tables are hard to read: two.
         let (first, second) = COLUMNS.split_at(6);
-        text += &format!("\n{}", self.rows(first));
-        text += &format!("\n{}", self.rows(second));
+        text += &format!("\n{}", self.rows(first, &titles));
+        text += &format!("\n{}", self.rows(second, &titles));
         text += &format!("\nMeasured on {date}:");
         for (at, (subject, version)) in self.subjects.iter().enumerate() {
             let comma = if at == 0 { "" } else { "," };
@@ -131,8 +136,23 @@ impl Table {
         text
     }
 
+    /// With one row for both adapters, and one for the two that share most of their code.
     pub(crate) fn short(&self) -> String {
-        self.rows(&SHORT)
+        let mut titles: Vec<(String, Vec<&'static str>)> = Vec::new();
+        for (subject, _) in &self.subjects {
+            let title = match subject.name {
+                _ if subject.is_ours() => "**keepalive**, tokio and blocking".to_owned(),
+                "reconnecting-websocket" | "partysocket" => {
+                    "reconnecting-websocket, partysocket (JavaScript)".to_owned()
+                }
+                name => title(name),
+            };
+            match titles.last_mut() {
+                Some((last, names)) if *last == title => names.push(subject.name),
+                _ => titles.push((title, vec![subject.name])),
+            }
+        }
+        self.rows(&SHORT, &titles)
     }
 
     /// What must not be: a subject that could not be played, and what this crate promises.
@@ -167,7 +187,7 @@ fn put(path: &Path, table: &str) {
         return;
     };
     let (_, after) = rest.split_once(END).unwrap();
-    fs::write(path, format!("{before}{BEGIN}\n{table}\n{END}{after}")).unwrap();
+    fs::write(path, format!("{before}{BEGIN}{table}{END}{after}")).unwrap();
 }
 
 fn title(name: &str) -> String {
