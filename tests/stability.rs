@@ -26,6 +26,12 @@ fn types_of_other_crates_come_with_the_features_that_it_names() {
         if feature == "tokio-websockets" {
             crates.extend(&listed["tokio"]);
         }
+        if feature == "cli" {
+            crates = listed["blocking"]
+                .union(&listed["rustls"])
+                .copied()
+                .collect();
+        }
         if feature == "serde" {
             crates.retain(|name| *name == "serde_core");
         }
