@@ -19,6 +19,8 @@ use keepalive::tungstenite::{Tungstenite, ending};
 use keepalive::{Backlog, Config, Desk, Ending, Handle};
 use mio::net::TcpStream;
 use mio::{Events, Interest, Poll, Token};
+#[cfg(any(target_os = "android", target_os = "linux"))]
+use socket2::SockRef;
 use tungstenite::handshake::HandshakeError;
 use tungstenite::handshake::MidHandshake;
 use tungstenite::handshake::client::ClientHandshake;
@@ -200,6 +202,9 @@ impl Dial {
             registry.register(&mut socket, Token(0), interests)?;
             // Pings are small.
             socket.set_nodelay(true)?;
+            // A ping waits behind all that the kernel holds, which could be megabytes.
+            #[cfg(any(target_os = "android", target_os = "linux"))]
+            let _ = SockRef::from(&socket).set_tcp_notsent_lowat(16 << 10);
             Ok(socket)
         });
         match begun {
