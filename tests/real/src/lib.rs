@@ -7,6 +7,8 @@
 #![allow(clippy::indexing_slicing)]
 
 pub mod client;
+pub mod faults;
+pub mod matrix;
 #[path = "../../../examples/mio_client.rs"]
 #[allow(dead_code, missing_docs, unreachable_pub)]
 mod mio_client;
