@@ -51,7 +51,7 @@ fn wrong_arguments_are_told_with_a_reason() {
     );
     let table: &[(&[&str], &str)] = &[
         (&["wacht"], "unrecognized subcommand 'wacht'"),
-        (&["http://localhost"], "unrecognized subcommand"),
+        (&["http://localhost"], "begins with ws:// or wss://"),
         (&["--json", url], "unexpected argument '--json'"),
         (&["watch"], "<URL>"),
         (

@@ -49,10 +49,10 @@ fn main() -> ExitCode {
     }
 }
 
-/// A URL alone is to be watched; no command begins as one.
+/// A URL alone is to be watched, or refused as such; no command looks like one.
 fn with_command(mut args: Vec<OsString>) -> Vec<OsString> {
     let first = args.get(1).and_then(|arg| arg.to_str());
-    if first.is_some_and(|first| first.starts_with("ws://") || first.starts_with("wss://")) {
+    if first.is_some_and(|first| first.contains("://")) {
         args.insert(1, "watch".into());
     }
     args
