@@ -158,6 +158,7 @@ pub fn run(kind: Kind, tls: bool, fault: Fault, plant: Option<Plant>, long: bool
 
     let mut clients: Vec<Option<Outcome>> = vec![None; Adapter::ALL.len()];
     let (mut dials, mut seen) = (Vec::new(), Vec::new());
+    let mut ledger_holds = true;
     for (actor, balance) in actors.iter().zip(accounts) {
         let mut record = actor.shared.record.lock().unwrap();
         record.downs.retain(|(at, _)| *at < asked);
@@ -219,6 +220,8 @@ pub fn run(kind: Kind, tls: bool, fault: Fault, plant: Option<Plant>, long: bool
         if outcome.undetected || outcome.unrecovered {
             error(format!("all downs: {:?}", record.in_words(start)));
         }
+        ledger_holds &=
+            balance.unaccounted.is_empty() && balance.twice.is_empty() && balance.is_in_order;
         if !balance.unaccounted.is_empty() {
             error(format!("unaccounted: {:?}", balance.unaccounted));
         }
@@ -273,6 +276,7 @@ pub fn run(kind: Kind, tls: bool, fault: Fault, plant: Option<Plant>, long: bool
         recovery: recovers.then_some(expect.recovery.as_secs_f64()),
         clients,
         errors,
+        ledger_holds,
         note,
     }
 }

@@ -78,7 +78,17 @@ pub struct Row {
     pub clients: Vec<Option<Outcome>>,
     /// What else went wrong.
     pub errors: Vec<String>,
+    /// Whether each message arrived at most once and in order, and is accounted for: no
+    /// machine is too busy for that.
+    pub ledger_holds: bool,
     pub note: String,
+}
+
+impl Row {
+    #[must_use]
+    pub fn is_clean(&self) -> bool {
+        totals(std::slice::from_ref(self)).is_clean()
+    }
 }
 
 /// What became of one client.
