@@ -67,6 +67,8 @@ struct Judge {
     closing: HashMap<(usize, u32), (Instant, Ledger)>,
     random: Rng,
     late: Lateness,
+    /// When the last look began.
+    looked: Instant,
     stalled: Option<Instant>,
     suspects: Vec<Suspect>,
     samples: Vec<flat::Sample>,
@@ -107,6 +109,7 @@ impl Judge {
             closing: HashMap::new(),
             random: Rng::with_seed(!settings.seed),
             late: Lateness::watch(),
+            looked: Instant::now(),
             stalled: None,
             suspects: Vec::new(),
             samples: Vec::new(),
@@ -282,7 +285,11 @@ impl Judge {
     /// One look at everything.
     fn look(&mut self) {
         thread::sleep(LOOK);
-        self.late.look();
+        // Its own lateness counts at once, and what comes late within a look, at the next.
+        let now = Instant::now();
+        self.late
+            .look(now.duration_since(self.looked).saturating_sub(LOOK));
+        self.looked = now;
         self.hear();
         let mut events = Vec::new();
         for id in 0..self.members.len() {
@@ -590,7 +597,7 @@ impl Judge {
 
     /// What is overdue.
     fn check(&mut self, id: usize) {
-        let now = Instant::now();
+        let now = self.looked;
         let slack = self.slack() + SLACK;
         let member = &mut self.members[id];
         let adapter = member.adapter;
@@ -884,9 +891,9 @@ impl Lateness {
         }
     }
 
-    fn look(&mut self) {
+    fn look(&mut self, own: Duration) {
         let now = Instant::now();
-        let late = Duration::from_millis(self.ticker.swap(0, Ordering::Relaxed));
+        let late = Duration::from_millis(self.ticker.swap(0, Ordering::Relaxed)).max(own);
         self.greatest_here = self.greatest_here.max(late);
         if late > Duration::from_millis(20) {
             self.here.push_back((now, late));
