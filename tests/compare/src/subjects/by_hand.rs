@@ -3,14 +3,14 @@
 
 use futures_util::{SinkExt, StreamExt};
 use tokio::net::TcpStream;
-use tokio::sync::mpsc::{Receiver, channel};
+use tokio::sync::mpsc::Receiver;
 use tokio::time::{Instant, MissedTickBehavior, interval_at, sleep, sleep_until, timeout};
 use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async};
 use tungstenite::Message;
 
 use super::{
-    Duration, INTERVAL, MESSAGES, MESSAGES_EVERY, Mode, TIMEOUT, message, say_doubt, say_down,
-    say_large, say_message, say_open, upload,
+    Duration, INTERVAL, Mode, TIMEOUT, application, say_doubt, say_down, say_large, say_message,
+    say_open,
 };
 
 const DIAL: Duration = Duration::from_secs(10);
@@ -77,22 +77,4 @@ async fn converse(
             }
         }
     }
-}
-
-fn application(mode: Mode) -> Receiver<Message> {
-    let (sender, outgoing) = channel(1024);
-    tokio::spawn(async move {
-        match mode {
-            Mode::Listen => {}
-            Mode::Upload => sender.send(Message::binary(upload())).await.unwrap(),
-            Mode::Messages => {
-                for number in 1..=MESSAGES {
-                    sender.send(Message::text(message(number))).await.unwrap();
-                    sleep(MESSAGES_EVERY).await;
-                }
-            }
-        }
-        sender.closed().await;
-    });
-    outgoing
 }

@@ -14,6 +14,9 @@ use std::thread;
 use std::time::Duration;
 
 use serde_json::{Value, json};
+use tokio::sync::mpsc::{Receiver, channel};
+use tokio::time::sleep;
+use tungstenite::Message;
 
 use crate::{INTERVAL, MESSAGES, MESSAGES_EVERY, TIMEOUT, UPLOAD};
 
@@ -93,4 +96,23 @@ fn message(number: u32) -> String {
 
 fn upload() -> Vec<u8> {
     vec![7; UPLOAD]
+}
+
+/// What an application sends.
+fn application(mode: Mode) -> Receiver<Message> {
+    let (sender, outgoing) = channel(1024);
+    tokio::spawn(async move {
+        match mode {
+            Mode::Listen => {}
+            Mode::Upload => sender.send(Message::binary(upload())).await.unwrap(),
+            Mode::Messages => {
+                for number in 1..=MESSAGES {
+                    sender.send(Message::text(message(number))).await.unwrap();
+                    sleep(MESSAGES_EVERY).await;
+                }
+            }
+        }
+        sender.closed().await;
+    });
+    outgoing
 }

@@ -8,15 +8,10 @@ use std::task::{Context, Poll};
 use futures_util::{Sink, SinkExt, Stream, StreamExt};
 use stream_reconnect::{ReconnectOptions, ReconnectStream, UnderlyingStream};
 use tokio::net::TcpStream;
-use tokio::sync::mpsc::channel;
-use tokio::time::sleep;
 use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async};
 use tungstenite::{Error, Message};
 
-use super::{
-    MESSAGES, MESSAGES_EVERY, Mode, message, say_doubt, say_down, say_large, say_message, say_open,
-    upload,
-};
+use super::{Mode, application, say_doubt, say_down, say_large, say_message, say_open};
 
 struct Socket(WebSocketStream<MaybeTlsStream<TcpStream>>);
 
@@ -80,20 +75,7 @@ pub(super) async fn run(url: String, mode: Mode) {
         Ok(socket) => socket,
         Err(error) => return say_down(error),
     };
-    let (sender, mut outgoing) = channel(1024);
-    tokio::spawn(async move {
-        match mode {
-            Mode::Listen => {}
-            Mode::Upload => sender.send(Message::binary(upload())).await.unwrap(),
-            Mode::Messages => {
-                for number in 1..=MESSAGES {
-                    sender.send(Message::text(message(number))).await.unwrap();
-                    sleep(MESSAGES_EVERY).await;
-                }
-            }
-        }
-        sender.closed().await;
-    });
+    let mut outgoing = application(mode);
     loop {
         tokio::select! {
             message = socket.next() => match message {
