@@ -190,11 +190,19 @@ impl Client {
         K: Codec<Message, Message = Message> + Send + 'static,
     {
         let (sender, events) = mpsc::channel();
+        let start = Start {
+            config,
+            codec,
+            target,
+            opened,
+            welcomes,
+            sender,
+        };
         let handle = match adapter {
-            Adapter::Blocking => on_blocking(config, codec, target, opened, welcomes, sender),
-            Adapter::Tokio => on_tokio(config, codec, target, opened, welcomes, sender),
-            Adapter::Smol => on_smol(config, codec, target, opened, welcomes, sender),
-            Adapter::Mio => on_mio(config, codec, target, opened, welcomes, sender),
+            Adapter::Blocking => start.on_blocking(),
+            Adapter::Tokio => start.on_tokio(),
+            Adapter::Smol => start.on_smol(),
+            Adapter::Mio => start.on_mio(),
         };
         Self {
             adapter,
@@ -334,43 +342,15 @@ macro_rules! dialer {
     }};
 }
 
-fn on_blocking<K>(
-    config: Config,
-    codec: K,
-    target: Target,
-    mut opened: impl FnMut(&mut dyn FnMut(Message)) + Send + 'static,
-    mut welcomes: impl FnMut(&Message) -> bool + Send + 'static,
-    sender: Sender<Event>,
-) -> Handle<Message>
-where
-    K: Codec<Message, Message = Message> + Send + 'static,
-{
-    let dialer = dialer!(blocking, target);
-    let mut session = blocking::client_with(config, codec, dialer);
-    if config.confirm_within().is_some() {
-        session = session.keeping(KEPT).unwrap();
-    }
-    let handle = session.handle();
-    thread::Builder::new()
-        .name("blocking".to_owned())
-        .stack_size(256 << 10)
-        .spawn(move || {
-            while let Some(notice) = session.next() {
-                let is_open = matches!(notice, driver::Notice::Opened { .. });
-                let is_healthy = is_message(&notice, &mut welcomes);
-                if !report(notice, Instant::now, &sender) {
-                    session.stop();
-                }
-                if is_open {
-                    opened(&mut |message| _ = session.send(message));
-                }
-                if is_healthy {
-                    session.healthy();
-                }
-            }
-        })
-        .unwrap();
-    handle
+/// With a memory for what is in doubt, where the settings let it.
+macro_rules! kept {
+    ($config:expr, $session:expr) => {{
+        let session = $session;
+        match $config.confirm_within() {
+            Some(_) => session.keeping(KEPT).unwrap(),
+            None => session,
+        }
+    }};
 }
 
 macro_rules! polled {
@@ -402,94 +382,132 @@ pub(crate) fn runtime() -> &'static tokio::runtime::Runtime {
     })
 }
 
-fn on_tokio<K>(
+/// What a client is started with.
+struct Start<K, O, W> {
     config: Config,
     codec: K,
     target: Target,
-    mut opened: impl FnMut(&mut dyn FnMut(Message)) + Send + 'static,
-    mut welcomes: impl FnMut(&Message) -> bool + Send + 'static,
+    opened: O,
+    welcomes: W,
     sender: Sender<Event>,
-) -> Handle<Message>
-where
-    K: Codec<Message, Message = Message> + Send + 'static,
-{
-    let dialer = session::boxed(dialer!(tokio, target));
-    let mut session = keepalive::tokio::client_with(config, codec, dialer);
-    if config.confirm_within().is_some() {
-        session = session.keeping(KEPT).unwrap();
-    }
-    let handle = session.handle();
-    let now = || tokio::time::Instant::now().into_std();
-    runtime().spawn(polled!(session, now, opened, welcomes, sender));
-    handle
 }
 
-fn on_smol<K>(
-    config: Config,
-    codec: K,
-    target: Target,
-    mut opened: impl FnMut(&mut dyn FnMut(Message)) + Send + 'static,
-    mut welcomes: impl FnMut(&Message) -> bool + Send + 'static,
-    sender: Sender<Event>,
-) -> Handle<Message>
+impl<K, O, W> Start<K, O, W>
 where
     K: Codec<Message, Message = Message> + Send + 'static,
+    O: FnMut(&mut dyn FnMut(Message)) + Send + 'static,
+    W: FnMut(&Message) -> bool + Send + 'static,
 {
-    let dialer = session::boxed(dialer!(smol, target));
-    let mut session = keepalive::smol::client_with(config, codec, dialer);
-    if config.confirm_within().is_some() {
-        session = session.keeping(KEPT).unwrap();
+    fn on_blocking(self) -> Handle<Message> {
+        let Self {
+            config,
+            codec,
+            target,
+            mut opened,
+            mut welcomes,
+            sender,
+        } = self;
+        let dialer = dialer!(blocking, target);
+        let mut session = kept!(config, blocking::client_with(config, codec, dialer));
+        let handle = session.handle();
+        thread::Builder::new()
+            .name("blocking".to_owned())
+            .stack_size(256 << 10)
+            .spawn(move || {
+                while let Some(notice) = session.next() {
+                    let is_open = matches!(notice, driver::Notice::Opened { .. });
+                    let is_healthy = is_message(&notice, &mut welcomes);
+                    if !report(notice, Instant::now, &sender) {
+                        session.stop();
+                    }
+                    if is_open {
+                        opened(&mut |message| _ = session.send(message));
+                    }
+                    if is_healthy {
+                        session.healthy();
+                    }
+                }
+            })
+            .unwrap();
+        handle
     }
-    let handle = session.handle();
-    smol::spawn(polled!(session, Instant::now, opened, welcomes, sender)).detach();
-    handle
-}
 
-fn on_mio<K>(
-    config: Config,
-    codec: K,
-    target: Target,
-    mut opened: impl FnMut(&mut dyn FnMut(Message)) + Send + 'static,
-    mut welcomes: impl FnMut(&Message) -> bool + Send + 'static,
-    sender: Sender<Event>,
-) -> Handle<Message>
-where
-    K: Codec<Message, Message = Message> + Send + 'static,
-{
-    let (handles, handle) = mpsc::channel();
-    // It is not `Send`: it is made where it runs.
-    thread::Builder::new()
-        .name("mio".to_owned())
-        .stack_size(256 << 10)
-        .spawn(move || {
-            let mut driver = Driver::client(config, fastrand::u64(..), Tungstenite::new(), codec);
-            if config.confirm_within().is_some() {
-                driver = driver.keeping(KEPT).unwrap();
-            }
-            let mut session = mio_client::Session::new(driver, &target.url).unwrap();
-            handles.send(session.handle()).unwrap();
-            loop {
-                let notice = match session.step(None).unwrap() {
-                    Step::Message(message) => driver::Notice::Message(message),
-                    Step::Told(notice) => notice,
-                    Step::Over => return,
-                    Step::Again | Step::Idle(_) => continue,
-                };
-                let is_open = matches!(notice, driver::Notice::Opened { .. });
-                let is_healthy = is_message(&notice, &mut welcomes);
-                if !report(notice, Instant::now, &sender) {
-                    session.driver.stop(Instant::now());
+    fn on_tokio(self) -> Handle<Message> {
+        let Self {
+            config,
+            codec,
+            target,
+            mut opened,
+            mut welcomes,
+            sender,
+        } = self;
+        let dialer = session::boxed(dialer!(tokio, target));
+        let mut session = kept!(config, keepalive::tokio::client_with(config, codec, dialer));
+        let handle = session.handle();
+        let now = || tokio::time::Instant::now().into_std();
+        runtime().spawn(polled!(session, now, opened, welcomes, sender));
+        handle
+    }
+
+    fn on_smol(self) -> Handle<Message> {
+        let Self {
+            config,
+            codec,
+            target,
+            mut opened,
+            mut welcomes,
+            sender,
+        } = self;
+        let dialer = session::boxed(dialer!(smol, target));
+        let mut session = kept!(config, keepalive::smol::client_with(config, codec, dialer));
+        let handle = session.handle();
+        smol::spawn(polled!(session, Instant::now, opened, welcomes, sender)).detach();
+        handle
+    }
+
+    fn on_mio(self) -> Handle<Message> {
+        let Self {
+            config,
+            codec,
+            target,
+            mut opened,
+            mut welcomes,
+            sender,
+        } = self;
+        let (handles, handle) = mpsc::channel();
+        // It is not `Send`: it is made where it runs.
+        thread::Builder::new()
+            .name("mio".to_owned())
+            .stack_size(256 << 10)
+            .spawn(move || {
+                let seed = fastrand::u64(..);
+                let driver = Driver::client(config, seed, Tungstenite::new(), codec);
+                let driver = kept!(config, driver);
+                let mut session = mio_client::Session::new(driver, &target.url).unwrap();
+                handles.send(session.handle()).unwrap();
+                loop {
+                    let notice = match session.step(None).unwrap() {
+                        Step::Message(message) => driver::Notice::Message(message),
+                        Step::Told(notice) => notice,
+                        Step::Over => return,
+                        Step::Again | Step::Idle(_) => continue,
+                    };
+                    let is_open = matches!(notice, driver::Notice::Opened { .. });
+                    let is_healthy = is_message(&notice, &mut welcomes);
+                    if !report(notice, Instant::now, &sender) {
+                        session.driver.stop(Instant::now());
+                    }
+                    if is_open {
+                        opened(&mut |message| _ = session.driver.send(message));
+                    }
+                    if let Some(epoch) = session.driver.heard_epoch().filter(|_| is_healthy) {
+                        session.driver.healthy(epoch, Instant::now());
+                    }
                 }
-                if is_open {
-                    opened(&mut |message| _ = session.driver.send(message));
-                }
-                if let Some(epoch) = session.driver.heard_epoch().filter(|_| is_healthy) {
-                    session.driver.healthy(epoch, Instant::now());
-                }
-            }
-        })
-        .unwrap();
-    handle.recv().unwrap()
+            })
+            .unwrap();
+        handle.recv().unwrap()
+    }
 }
 
 #[cfg(test)]

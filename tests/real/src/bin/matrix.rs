@@ -3,7 +3,7 @@
 //! `matrix [--quick | --long] [--write FILE] [--without-namespaces] [WORD...]`
 //!
 //! runs the rows whose peer and fault contain all words. `--quick` takes each fault once,
-//! and a few of them with every peer; `--long` lasts where the issue says a minute.
+//! and a few of them with every peer; with `--long` a 404 lasts for a minute.
 //! `--self-test` puts bugs in, and sees that they are found. The exit code is 1 where
 //! anything is wrong, undetected, unaccounted or not run.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]

@@ -290,6 +290,17 @@ impl Judge {
         self.late
             .look(now.duration_since(self.looked).saturating_sub(LOOK));
         self.looked = now;
+        self.hear_all();
+        for id in 0..self.members.len() {
+            self.drive(id);
+            self.check(id);
+        }
+        self.close_books();
+        self.leak();
+    }
+
+    /// The server, and all clients.
+    fn hear_all(&mut self) {
         self.hear();
         let mut events = Vec::new();
         for id in 0..self.members.len() {
@@ -297,11 +308,7 @@ impl Judge {
             for event in events.drain(..) {
                 self.take(id, event);
             }
-            self.drive(id);
-            self.check(id);
         }
-        self.close_books();
-        self.leak();
     }
 
     /// What the server says.
@@ -824,14 +831,7 @@ impl Judge {
     /// Without checks of what is overdue.
     fn look_at_the_end(&mut self) {
         thread::sleep(LOOK);
-        self.hear();
-        let mut events = Vec::new();
-        for id in 0..self.members.len() {
-            self.members[id].client.drain(&mut events);
-            for event in events.drain(..) {
-                self.take(id, event);
-            }
-        }
+        self.hear_all();
         self.close_books();
     }
 }
