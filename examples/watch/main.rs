@@ -16,7 +16,7 @@ use keepalive::blocking::Dialer;
 use keepalive::{Config, ConfigError};
 use tungstenite::http::Uri;
 
-use crate::watch::args::{self, Settings};
+use crate::watch::args::{self, DURATIONS, EXIT, Settings};
 use crate::watch::lines::Lines;
 use crate::watch::run::Watch;
 use crate::watch::show;
@@ -32,22 +32,10 @@ misbehaves on cue, which takes about 20 s.
 With a URL it watches that server, one line an event, until Ctrl-C, --count or
 --for. A connection that is lost is dialled again, whatever the reason.";
 
-const AFTER: &str = "\
-Durations are written as 500ms, 2s or 1m30s, from 1ms to 24h.
-
-Exit codes:
-  0  the watch came to its end (Ctrl-C, --count, --for), was connected at least
-     once, and no limit was exceeded; in the show, every fault was noticed in
-     time and healed
-  1  the watch was never connected, a limit was exceeded, or a dial failed with
-     --fail-fast; in the show, a fault was not noticed in time or not healed
-  2  the arguments are wrong
-  130  a second Ctrl-C came before the close handshake was over";
-
 const COMMAND: &str = "cargo run --features blocking,rustls --example watch -- wss://HOST/PATH";
 
 #[derive(Debug, Parser)]
-#[command(name = "watch", about = ABOUT, after_help = AFTER)]
+#[command(name = "watch", about = ABOUT, after_help = format!("{DURATIONS}\n\n{EXIT}"))]
 struct Args {
     /// The server to watch, ws://... or wss://...
     #[arg(value_name = "URL", value_parser = args::url)]

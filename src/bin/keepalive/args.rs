@@ -9,7 +9,7 @@ use tungstenite::http::Uri;
 
 use crate::metrics;
 use crate::probe;
-use crate::watch::args::{self, Settings};
+use crate::watch::args::{self, DURATIONS, EXIT, Settings};
 
 const ABOUT: &str = "Watches and probes WebSocket servers with a heartbeat";
 
@@ -23,19 +23,6 @@ Watches a server with a heartbeat, until Ctrl-C, --count or --for. A connection
 that is lost is dialled again, whatever the reason. The limits are for CI and
 cron: the watch ends as soon as one is exceeded, and fails. What failed is on
 stderr, everything else on stdout.";
-
-const DURATIONS: &str = "Durations are written as 500ms, 2s or 1m30s, from 1ms to 24h.";
-
-pub(crate) const EXIT: &str = "\
-Exit codes:
-    0  a watch came to its end (Ctrl-C, --count, --for), was connected at least
-       once, and no limit was exceeded; in the show, every fault was noticed in
-       time and healed
-    1  a watch was never connected, a limit was exceeded, or a dial failed with
-       --fail-fast; in the show, a fault was not noticed in time or not healed
-    2  the arguments are wrong, or a file or an address that they name cannot be
-       used
-  130  a second Ctrl-C came before the close handshake was over";
 
 pub(crate) const JSON: &str = "\
 With --json each line is an object with `time` (RFC 3339), `event`, and for a watch:

@@ -7,7 +7,8 @@ use clap::CommandFactory;
 use clap_complete::Shell;
 use clap_mangen::Man;
 
-use crate::args::{Args, EXIT, JSON};
+use crate::args::{Args, JSON};
+use crate::watch::args::EXIT;
 
 const NAME: &str = "keepalive";
 

@@ -415,12 +415,12 @@ mod tests {
     #[test]
     fn a_ping_is_lost_when_nothing_came_before_the_connection_was_down() {
         let answered = lost(|act| _ = act.open().answered(SECOND).convicted(SECOND));
-        assert_eq!(answered, []);
+        assert!(answered.is_empty(), "{answered:?}");
         let message = lost(|act| _ = act.open().ping().message("news").convicted(SECOND));
-        assert_eq!(message, []);
+        assert!(message.is_empty(), "{message:?}");
         // A close frame is an answer too.
         let closed = lost(|act| _ = act.open().ping().closed(SECOND));
-        assert_eq!(closed, []);
+        assert!(closed.is_empty(), "{closed:?}");
         let down = lost(|act| {
             act.open().answered(SECOND).ping();
             act.wait(SECOND).convicted(SECOND);

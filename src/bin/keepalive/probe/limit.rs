@@ -208,22 +208,22 @@ fn unlimited(limit: Bracket, seen: &Seen) -> Agreement {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
 
-    fn seconds(seconds: f64) -> Duration {
+    pub(in super::super) fn seconds(seconds: f64) -> Duration {
         Duration::from_secs_f64(seconds)
     }
 
-    fn cut(at: f64) -> Outcome {
+    pub(in super::super) fn cut(at: f64) -> Outcome {
         Outcome::Cut(seconds(at), How::Ended)
     }
 
-    fn alive(at: f64) -> Outcome {
+    pub(in super::super) fn alive(at: f64) -> Outcome {
         Outcome::Alive(seconds(at))
     }
 
-    fn dead(at: f64) -> Outcome {
+    pub(in super::super) fn dead(at: f64) -> Outcome {
         Outcome::Dead(seconds(at))
     }
 

@@ -183,24 +183,9 @@ impl Advice {
 
 #[cfg(test)]
 mod tests {
-    use super::super::limit::{How, Outcome};
+    use super::super::limit::Outcome;
+    use super::super::limit::tests::{alive, cut, dead, seconds};
     use super::*;
-
-    fn seconds(seconds: f64) -> Duration {
-        Duration::from_secs_f64(seconds)
-    }
-
-    fn cut(at: f64) -> Outcome {
-        Outcome::Cut(seconds(at), How::Ended)
-    }
-
-    fn alive(at: f64) -> Outcome {
-        Outcome::Alive(seconds(at))
-    }
-
-    fn dead(at: f64) -> Outcome {
-        Outcome::Dead(seconds(at))
-    }
 
     #[test]
     fn a_verdict_needs_all_connections_to_agree() {

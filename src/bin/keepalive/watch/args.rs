@@ -10,6 +10,19 @@ use tungstenite::http::{HeaderName, HeaderValue, Uri};
 
 use super::limits::Limits;
 
+pub(crate) const DURATIONS: &str = "Durations are written as 500ms, 2s or 1m30s, from 1ms to 24h.";
+
+pub(crate) const EXIT: &str = "\
+Exit codes:
+    0  a watch came to its end (Ctrl-C, --count, --for), was connected at least
+       once, and no limit was exceeded; in the show, every fault was noticed in
+       time and healed
+    1  a watch was never connected, a limit was exceeded, or a dial failed with
+       --fail-fast; in the show, a fault was not noticed in time or not healed
+    2  the arguments are wrong, or a file or an address that they name cannot be
+       used
+  130  a second Ctrl-C came before the close handshake was over";
+
 /// What the handshake writes itself.
 const RESERVED: [&str; 5] = [
     "connection",
