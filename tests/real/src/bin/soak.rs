@@ -6,7 +6,11 @@
 use std::process::ExitCode;
 use std::time::Duration;
 
+use peak_alloc::PeakAlloc;
 use real::soak::{self, Plant, Settings};
+
+#[global_allocator]
+static COUNTS_THE_HEAP: PeakAlloc = PeakAlloc;
 
 const USAGE: &str =
     "usage: soak [--for 2m] [--connections 500] [--seed N] [--write FILE] [--plant KIND]";

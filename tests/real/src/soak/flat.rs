@@ -5,19 +5,29 @@ use std::sync::OnceLock;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+use peak_alloc::PeakAlloc;
 use tokio::runtime::Handle;
 
-/// The columns, with how much each may grow from the middle third of the samples to the
-/// last one, by medians.
-pub(super) const NAMES: [&str; 7] = [
-    "memory, kB",
+/// The columns. Heap is what is allocated, resident is what the system has given for it:
+/// that also grows with how much was in use at the same time, and never shrinks by much.
+pub(super) const NAMES: [&str; 9] = [
+    "heap, kB",
+    "resident, kB",
     "descriptors",
     "threads",
     "tokio's tasks",
     "sessions",
     "server's sockets",
-    "server's memory, kB",
+    "server's heap, kB",
+    "server's resident, kB",
 ];
+
+/// What the server counts of itself.
+#[derive(Clone, Copy, Default)]
+pub(super) struct There {
+    pub(super) sockets: usize,
+    pub(super) heap: usize,
+}
 
 pub(super) struct Sample {
     pub(super) at: Duration,
@@ -49,17 +59,24 @@ pub(super) fn sessions() -> usize {
     SESSIONS.load(Ordering::Relaxed)
 }
 
-pub(super) fn sample(at: Duration, server: u32, sockets: usize) -> Sample {
+/// In kB. 0 where the binary does not count it.
+pub(super) fn heap() -> usize {
+    PeakAlloc.current_usage() / 1024
+}
+
+pub(super) fn sample(at: Duration, server: u32, there: There) -> Sample {
     let tasks = RUNTIME
         .get()
         .map(|handle| handle.metrics().num_alive_tasks());
     let values = [
+        heap(),
         status("self", "RssAnon"),
         fs::read_dir("/proc/self/fd").map_or(0, Iterator::count),
         status("self", "Threads"),
         tasks.unwrap_or(0),
         sessions(),
-        sockets,
+        there.sockets,
+        there.heap,
         status(&server.to_string(), "RssAnon"),
     ];
     Sample { at, values }
@@ -73,6 +90,7 @@ fn status(process: &str, name: &str) -> usize {
     number.unwrap_or(0)
 }
 
+/// From the middle third of the samples to the last one, by medians.
 pub(super) struct Trend {
     pub(super) name: &'static str,
     pub(super) start: usize,
@@ -103,7 +121,8 @@ pub(super) fn trends(samples: &[Sample]) -> Vec<Trend> {
     let trend = |(column, &name): (usize, &&'static str)| {
         let middle = third(1, column);
         let may_grow = match name {
-            "memory, kB" | "server's memory, kB" => 1024 + middle / 50,
+            "heap, kB" | "server's heap, kB" => 128 + middle / 100,
+            "resident, kB" | "server's resident, kB" => 1024 + middle / 4,
             _ => 2,
         };
         let (start, end) = (third(0, column), third(2, column));

@@ -14,6 +14,7 @@ use std::time::{Duration, Instant};
 use fastrand::Rng;
 use keepalive::{CloseCode, CloseReason, Closed, Config};
 
+use super::flat::There;
 use super::member::{Arrival, Case, Ledger, Member};
 use super::plan::{self, Duty, Kind, STALL};
 use super::report::Report;
@@ -72,11 +73,11 @@ struct Judge {
     stalled: Option<Instant>,
     suspects: Vec<Suspect>,
     samples: Vec<flat::Sample>,
-    sockets: Option<usize>,
+    there: Option<There>,
     report: Report,
     failures: u64,
     planted: Planted,
-    idle: [usize; 7],
+    idle: [usize; flat::NAMES.len()],
 }
 
 /// A conviction that nobody planned: right only if the server was silent for that long.
@@ -100,7 +101,7 @@ impl Judge {
     fn new(settings: Settings) -> Self {
         let server = Server::start(settings.plant);
         let began = Instant::now();
-        let idle = flat::sample(Duration::ZERO, server.child.id(), 0).values;
+        let idle = flat::sample(Duration::ZERO, server.child.id(), There::default()).values;
         Self {
             config: config(),
             began,
@@ -113,7 +114,7 @@ impl Judge {
             stalled: None,
             suspects: Vec::new(),
             samples: Vec::new(),
-            sockets: None,
+            there: None,
             report: Report::new(),
             failures: 0,
             planted: Planted::default(),
@@ -219,30 +220,24 @@ impl Judge {
     fn take_sample(&mut self) {
         // The server notices a moment later that a connection is gone.
         let limit = Instant::now() + Duration::from_secs(3);
-        let mut sockets = 0;
+        let mut there = There::default();
         while Instant::now() < limit {
             self.server.tell("count");
-            self.sockets = None;
-            while self.sockets.is_none() && Instant::now() < limit {
+            self.there = None;
+            while self.there.is_none() && Instant::now() < limit {
                 self.look();
             }
-            sockets = self.sockets.unwrap_or(0);
-            if sockets == self.settings.connections {
+            there = self.there.unwrap_or_default();
+            if there.sockets == self.settings.connections {
                 break;
             }
         }
         let at = self.began.elapsed();
-        let sample = flat::sample(at, self.server.child.id(), sockets);
-        let values = sample.values;
+        let sample = flat::sample(at, self.server.child.id(), there);
+        let [heap, _, descriptors, threads, tasks, sessions, sockets, ..] = sample.values;
         println!(
-            "{:6.0} s: {} kB, {} descriptors, {} threads, {} tasks, {} sessions, {} at the server; late {} ms, there {} ms",
+            "{:6.0} s: {heap} kB, {descriptors} descriptors, {threads} threads, {tasks} tasks, {sessions} sessions, {sockets} at the server; late {} ms, there {} ms",
             at.as_secs_f64(),
-            values[0],
-            values[1],
-            values[2],
-            values[3],
-            values[4],
-            values[5],
             self.late.here().as_millis(),
             self.late.there().as_millis(),
         );
@@ -319,7 +314,12 @@ impl Judge {
             match words[0] {
                 "message" => self.arrived(number(1), number(2) as u32, number(3) as u64),
                 "open" => self.members[number(1)].accepted += 1,
-                "count" => self.sockets = Some(number(1)),
+                "count" => {
+                    self.there = Some(There {
+                        sockets: number(1),
+                        heap: number(2),
+                    });
+                }
                 "late" => self.late.add(Duration::from_millis(number(1) as u64)),
                 other => panic!("{other}?"),
             }
@@ -730,7 +730,7 @@ impl Judge {
         let hour = Duration::from_secs(3600);
         match plant {
             Plant::Descriptor => planted.files.extend(fs::File::open("/dev/null")),
-            Plant::Memory => planted.bytes.push(vec![1; 256 << 10]),
+            Plant::Memory => planted.bytes.push(vec![1; 64 << 10]),
             Plant::Thread => drop(thread::spawn(move || thread::sleep(hour))),
             Plant::Task => {
                 if let Some(runtime) = flat::RUNTIME.get() {
@@ -777,13 +777,13 @@ impl Judge {
         while !self.closing.is_empty() {
             self.look_at_the_end();
         }
-        let left = flat::sample(Duration::ZERO, self.server.child.id(), 0).values;
+        let left = flat::sample(Duration::ZERO, self.server.child.id(), There::default()).values;
         // Runtimes keep their own.
         let rest = [
-            ("descriptors", 1, 20),
-            ("threads", 2, 8),
-            ("tasks", 3, 0),
-            ("sessions", 4, 0),
+            ("descriptors", 2, 20),
+            ("threads", 3, 8),
+            ("tasks", 4, 0),
+            ("sessions", 5, 0),
         ];
         let leaks = self.settings.plant;
         let mut text = self.report.tables(&self.config, self.heals_in());

@@ -50,7 +50,7 @@ pub enum Plant {
     Thread,
     /// A task is spawned each second.
     Task,
-    /// 256 kB are leaked each second.
+    /// 64 kB are leaked each second.
     Memory,
 }
 

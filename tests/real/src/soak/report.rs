@@ -171,11 +171,11 @@ pub(super) fn flatness(samples: &[Sample], trends: &[Trend]) -> String {
         let (first, last) = (first.at.as_secs(), last.at.as_secs());
         let _ = write!(text, ", from {first} s to {last} s");
     }
-    text += "\n                       start    middle       end  may grow by\n";
+    text += "\n                         start    middle       end  may grow by\n";
     for trend in trends {
         let _ = writeln!(
             text,
-            "{:<19}  {:7}   {:7}   {:7}  {:11}  {}",
+            "{:<21}  {:7}   {:7}   {:7}  {:11}  {}",
             trend.name,
             trend.start,
             trend.middle,

@@ -19,7 +19,7 @@ use tokio_tungstenite::{WebSocketStream, accept_async_with_config};
 use tungstenite::Message;
 
 use super::line::Line;
-use super::{DialFault, GROUPS, Plant};
+use super::{DialFault, GROUPS, Plant, flat};
 
 /// What is done to the connection of a client.
 enum Fault {
@@ -163,7 +163,7 @@ impl Server {
             }
             "count" => {
                 let sockets = self.sockets.load(Ordering::Relaxed);
-                return self.report(format!("count {sockets}"));
+                return self.report(format!("count {sockets} {}", flat::heap()));
             }
             other => panic!("{other}?"),
         };
