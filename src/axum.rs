@@ -81,10 +81,7 @@ impl Dialect for Axum {
             // It is answered already.
             Message::Ping(_) => Frame::Control,
             Message::Close(frame) => {
-                let closed = Closed {
-                    code: frame.as_ref().map(|frame| CloseCode(frame.code)),
-                    ..Closed::default()
-                };
+                let closed = Closed::from(frame.as_ref().map(|frame| CloseCode(frame.code)));
                 let words = frame.as_ref().map(|frame| frame.reason.as_str().to_owned());
                 Frame::Close(closed, words.unwrap_or_default())
             }

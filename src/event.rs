@@ -72,9 +72,11 @@ pub enum Event {
 /// let closed = Closed::with_code(CloseCode::TRY_AGAIN_LATER).retry_after(Duration::from_secs(30));
 /// assert_eq!(closed.code, Some(CloseCode(1013)));
 /// assert_eq!(closed.retry, None);
+/// assert_eq!(Closed::from(None), Closed::default());
 /// assert_eq!(Closed::default().retry(Retry::Stop).retry, Some(Retry::Stop));
 /// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Closed {
     /// The close code that came over the wire; `None` where none came (what
     /// browsers call 1005 and 1006).
@@ -113,6 +115,17 @@ impl Closed {
     }
 }
 
+impl From<Option<CloseCode>> for Closed {
+    /// An end with this close code, or with none where none came, and nothing else.
+    fn from(code: Option<CloseCode>) -> Self {
+        Self {
+            code,
+            retry_after: None,
+            retry: None,
+        }
+    }
+}
+
 /// How a dial was refused, for [`Event::Refused`].
 ///
 /// ```
@@ -123,6 +136,7 @@ impl Closed {
 /// assert_eq!((refused.status, refused.retry), (503, None));
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Refused {
     /// The HTTP status of the answer.
     pub status: u16,

@@ -267,10 +267,7 @@ impl Dialect for TokioWebsockets {
             Frame::Control // the library has answered
         } else if let Some((code, words)) = message.as_close() {
             let code = (code != WireCode::NO_STATUS_RECEIVED).then(|| CloseCode(code.into()));
-            let closed = Closed {
-                code,
-                ..Closed::default()
-            };
+            let closed = Closed::from(code);
             Frame::Close(closed, words.to_owned())
         } else {
             Frame::Data

@@ -49,10 +49,7 @@ impl Dialect for Tungstenite {
             Message::Close(frame) => {
                 let code = frame.as_ref().map(|frame| CloseCode(frame.code.into()));
                 let words = frame.as_ref().map(|frame| frame.reason.as_str().to_owned());
-                let closed = Closed {
-                    code,
-                    ..Closed::default()
-                };
+                let closed = Closed::from(code);
                 Frame::Close(closed, words.unwrap_or_default())
             }
         }

@@ -66,10 +66,7 @@ fn instant(now: Millis) -> Duration {
 impl Client for Ours {
     fn lost(&mut self, now: Millis) {
         let code = self.code;
-        let closed = Closed {
-            code,
-            ..Closed::default()
-        };
+        let closed = Closed::from(code);
         self.handle(Event::Closed(closed), now);
     }
 

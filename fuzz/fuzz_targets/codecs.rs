@@ -104,10 +104,7 @@ fn reads(wire: Wire, ping: &str, pong: &str) {
             assert_eq!(frame, expected);
         }
         Wire::Close(close) => {
-            let closed = Closed {
-                code: close.map(|(code, _)| CloseCode(code)),
-                ..Closed::default()
-            };
+            let closed = Closed::from(close.map(|(code, _)| CloseCode(code)));
             let words = close.map_or("", |(_, words)| words);
             assert_eq!(frame, Frame::Close(closed, words.to_owned()));
         }
@@ -121,10 +118,7 @@ fn says_goodbye(code: CloseCode) {
         let Some(goodbye) = goodbye else {
             panic!("there is a close frame");
         };
-        let closed = Closed {
-            code,
-            ..Closed::default()
-        };
+        let closed = Closed::from(code);
         let words = code.map_or("", |_| "words");
         assert_eq!(
             dialect.frame(&goodbye),
@@ -146,22 +140,15 @@ fn refuses(status: u16, hints: &[Hint]) {
     let Ending::Refused(found) = ending(&Error::Http(Box::new(response))) else {
         panic!("it was answered");
     };
-    let expected = Refused {
-        retry_after: first.as_ref().and_then(seconds),
-        ..Refused::with_status(status)
-    };
+    let mut expected = Refused::with_status(status);
+    expected.retry_after = first.as_ref().and_then(seconds);
     // A date counts from our clock.
     let may_be_date = expected.retry_after.is_none()
         && first
             .as_ref()
             .is_some_and(|value| value.len() >= SHORTEST_DATE);
-    let expected = Refused {
-        retry_after: found
-            .retry_after
-            .filter(|_| may_be_date)
-            .or(expected.retry_after),
-        ..expected
-    };
+    let of_date = found.retry_after.filter(|_| may_be_date);
+    expected.retry_after = of_date.or(expected.retry_after);
     assert_eq!(found, expected, "{first:?}");
 }
 

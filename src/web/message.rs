@@ -62,10 +62,7 @@ impl Dialect for Browser {
         match message {
             Message::Text(_) | Message::Binary(_) => Frame::Data,
             Message::Close(code, words) => {
-                let closed = Closed {
-                    code: *code,
-                    ..Closed::default()
-                };
+                let closed = Closed::from(*code);
                 Frame::Close(closed, words.clone())
             }
         }

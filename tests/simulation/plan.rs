@@ -511,11 +511,9 @@ fn closed(random: &mut Rng) -> Closed {
         Some(CloseCode::TRY_AGAIN_LATER),
         Some(CloseCode(4001)),
     ];
-    Closed {
-        code: codes[random.usize(0..codes.len())],
-        retry_after: hint(random),
-        retry: None,
-    }
+    let mut closed = Closed::from(codes[random.usize(0..codes.len())]);
+    closed.retry_after = hint(random);
+    closed
 }
 
 /// As an application decides it, that is asked for a reason to give up.
@@ -525,10 +523,10 @@ fn given_up(random: &mut Rng) -> Closed {
         greatest: seconds(20),
     };
     let retries = [None, None, Some(Retry::Spread), Some(between)];
-    Closed {
-        retry: retries[random.usize(0..retries.len())],
-        ..closed(random)
-    }
+    let retry = retries[random.usize(0..retries.len())];
+    let mut closed = closed(random);
+    closed.retry = retry;
+    closed
 }
 
 fn hint(random: &mut Rng) -> Option<Duration> {
@@ -538,11 +536,9 @@ fn hint(random: &mut Rng) -> Option<Duration> {
 
 fn refused(random: &mut Rng) -> Refused {
     let statuses = [401, 403, 404, 429, 500, 502, 503];
-    Refused {
-        status: statuses[random.usize(0..statuses.len())],
-        retry_after: hint(random),
-        retry: None,
-    }
+    let mut refused = Refused::with_status(statuses[random.usize(0..statuses.len())]);
+    refused.retry_after = hint(random);
+    refused
 }
 
 fn login(random: &mut Rng) -> Login {

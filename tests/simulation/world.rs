@@ -584,10 +584,7 @@ impl<M: Machine> World<M> {
             CloseReason::GivenUp => Some(CloseCode::NORMAL),
             _ => None,
         };
-        let closed = Closed {
-            code,
-            ..Closed::default()
-        };
+        let closed = Closed::from(code);
         if self.leaves_at_once(who) {
             self.abandons(who, Packet::Close(closed))
         } else {

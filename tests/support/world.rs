@@ -155,11 +155,7 @@ impl Player {
             What::PingSent(which) => Event::PingSent(self.ping(which)),
             What::Tick => Event::Tick,
             What::Closed(code, hint, retry) => Event::Closed(closed(code, hint, retry)),
-            What::Refused(status, retry_after, retry) => Event::Refused(Refused {
-                status,
-                retry_after,
-                retry,
-            }),
+            What::Refused(status, hint, retry) => Event::Refused(refused(status, hint, retry)),
             What::Error(retry) => Event::Error(retry),
             What::NetworkChanged => Event::NetworkChanged,
             What::Healthy => Event::Healthy,
@@ -197,12 +193,18 @@ impl Player {
     }
 }
 
-fn closed(code: Option<u16>, retry_after: Option<Duration>, retry: Option<Retry>) -> Closed {
-    Closed {
-        code: code.map(CloseCode),
-        retry_after,
-        retry,
-    }
+fn closed(code: Option<u16>, hint: Option<Duration>, retry: Option<Retry>) -> Closed {
+    let mut closed = Closed::from(code.map(CloseCode));
+    closed.retry_after = hint;
+    closed.retry = retry;
+    closed
+}
+
+fn refused(status: u16, hint: Option<Duration>, retry: Option<Retry>) -> Refused {
+    let mut refused = Refused::with_status(status);
+    refused.retry_after = hint;
+    refused.retry = retry;
+    refused
 }
 
 /// How a dial ends, and what the peer is like then.

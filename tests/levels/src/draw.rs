@@ -112,19 +112,17 @@ impl Draw {
             Some(1013),
             Some(4000),
         ];
-        Closed {
-            code: self.of(&codes).map(CloseCode),
-            retry_after: self.hint(),
-            retry: self.retry(),
-        }
+        let mut closed = Closed::from(self.of(&codes).map(CloseCode));
+        closed.retry_after = self.hint();
+        closed.retry = self.retry();
+        closed
     }
 
     fn refused(&mut self) -> Refused {
-        Refused {
-            status: self.of(&[401, 403, 404, 429, 503]),
-            retry_after: self.hint(),
-            retry: self.retry(),
-        }
+        let mut refused = Refused::with_status(self.of(&[401, 403, 404, 429, 503]));
+        refused.retry_after = self.hint();
+        refused.retry = self.retry();
+        refused
     }
 
     fn hint(&mut self) -> Option<Duration> {

@@ -32,14 +32,10 @@ pub struct Raw {
 
 fn event(raw: &Raw) -> Event {
     let id = PingId::from_bytes(raw.id.to_be_bytes());
-    let closed = Closed {
-        retry: retry(raw),
-        ..Closed::with_code(CloseCode(raw.code)).retry_after(time(raw))
-    };
-    let refused = Refused {
-        retry: retry(raw),
-        ..Refused::with_status(raw.code).retry_after(time(raw))
-    };
+    let mut closed = Closed::with_code(CloseCode(raw.code)).retry_after(time(raw));
+    closed.retry = retry(raw);
+    let mut refused = Refused::with_status(raw.code).retry_after(time(raw));
+    refused.retry = retry(raw);
     match raw.kind {
         0 => Event::Start,
         1 => Event::Opened,

@@ -149,10 +149,7 @@ impl Codec<Wire> for App {
 }
 
 fn closed(code: Option<CloseCode>) -> Closed {
-    Closed {
-        code,
-        ..Closed::default()
-    }
+    Closed::from(code)
 }
 
 /// What becomes of a dial, and what the peer is like then. Times count from the

@@ -453,10 +453,7 @@ impl<D: Drive> World<D> {
             }
             Wish::GiveUp(code) => {
                 if let Some(epoch) = self.epoch {
-                    let closed = Closed {
-                        code: code.map(CloseCode),
-                        ..Closed::default()
-                    };
+                    let closed = Closed::from(code.map(CloseCode));
                     if self.driver.driver().give_up(epoch, closed, now) {
                         self.net.oracle.gives_up(code.map(CloseCode));
                     }

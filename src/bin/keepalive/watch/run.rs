@@ -29,6 +29,8 @@ const TICK: Duration = Duration::from_secs(1);
 enum News {
     Seen(Box<Sighting>),
     Interrupt,
+    /// The session's thread panicked, and nothing will be seen any more.
+    Gone,
 }
 
 /// How a watch ends.
@@ -40,6 +42,8 @@ enum End {
     Unreachable,
     /// Ctrl-C while it said goodbye.
     Hurried,
+    /// By a panic, which was printed when it happened.
+    Broken,
 }
 
 /// As shells report an interrupt.
@@ -96,7 +100,10 @@ impl Watch {
         let sender = self.sender;
         thread::Builder::new()
             .name("session".to_owned())
-            .spawn(move || observe(watcher, &sender))?;
+            .spawn(move || {
+                let _guard = Guard(sender.clone());
+                observe(watcher, &sender);
+            })?;
         let head = Head {
             name,
             config: &config,
@@ -138,6 +145,17 @@ fn unread<T>(result: io::Result<T>, enough: T) -> io::Result<T> {
     match result {
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(enough),
         result => result,
+    }
+}
+
+/// Says it when its thread panics.
+struct Guard(SyncSender<News>);
+
+impl Drop for Guard {
+    fn drop(&mut self) {
+        if thread::panicking() {
+            let _ = self.0.send(News::Gone);
+        }
     }
 }
 
@@ -203,6 +221,7 @@ impl Course<'_> {
                     tick = (tick + TICK).max(Instant::now());
                     continue;
                 }
+                Ok(News::Gone) => return Ok(End::Broken),
                 _ => return Ok(End::Done),
             };
             if matches!(sighting.seen, Seen::Connecting { .. }) {
@@ -225,7 +244,9 @@ impl Course<'_> {
 
     fn failures(&self, end: End) -> Vec<String> {
         let mut failures = self.settings.limits.exceeded(&self.tally);
-        if end == End::Unreachable {
+        if end == End::Broken {
+            failures.push("a panic ended the session, which is a bug".to_owned());
+        } else if end == End::Unreachable {
             failures.push("a dial failed, and --fail-fast was given".to_owned());
         } else if self.tally.opened == 0 {
             failures.push("it was never connected".to_owned());
@@ -268,5 +289,41 @@ fn give_up(seen: &mut Seen) -> bool {
             true
         }
         _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::panic)]
+
+    use clap::{Arg, Args, Command, FromArgMatches};
+
+    use super::*;
+
+    #[test]
+    fn a_panic_of_the_session_ends_the_watch_as_a_failure() {
+        let (sender, news) = mpsc::sync_channel(QUEUE);
+        let _interrupt = Interrupt(sender.clone());
+        let session = thread::spawn(move || {
+            let _guard = Guard(sender);
+            panic!("planted");
+        });
+        let started = Instant::now();
+        let command = Settings::augment_args(Command::new("watch").arg(Arg::new("url")));
+        let words = ["watch", "ws://localhost", "--for", "10s"];
+        let settings = Settings::from_arg_matches(&command.get_matches_from(words)).unwrap();
+        let mut course = Course {
+            settings: &settings,
+            outputs: &mut [],
+            standing: Standing::new(started),
+            tally: Tally::default(),
+            started,
+        };
+        let end = course.follow(&news).unwrap();
+        assert!(session.join().is_err());
+        assert_eq!(
+            course.failures(end),
+            ["a panic ended the session, which is a bug"]
+        );
     }
 }
