@@ -7,7 +7,7 @@
 use std::fs;
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, Output, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -56,12 +56,18 @@ struct Terminal {
 
 impl Terminal {
     fn new(name: &str, environment: &[(&str, &str)], args: &str) -> Self {
+        Self::after("", name, environment, args)
+    }
+
+    /// After these commands of its shell's.
+    fn after(setup: &str, name: &str, environment: &[(&str, &str)], args: &str) -> Self {
         let folder = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("view-{name}"));
         // Of a run before this one.
         _ = fs::remove_dir_all(&folder);
         fs::create_dir_all(&folder).unwrap();
         let commands = format!(
-            "stty rows 24 cols 80 -echo; stty -g > before
+            "{setup}
+             stty rows 24 cols 80 -echo; stty -g > before
              sh -c 'echo $$ > pid; exec {TOOL} {args}'
              echo code=$?; stty -g > after"
         );
@@ -131,10 +137,15 @@ impl Terminal {
 }
 
 impl Drop for Terminal {
+    /// A test that fails leaves nothing that runs on.
     fn drop(&mut self) {
-        // They have ended, unless a test failed.
         _ = self.script.kill();
         _ = self.script.wait();
+        let pid = self.read("pid");
+        let pid = pid.trim();
+        if fs::read_link(format!("/proc/{pid}/exe")).is_ok_and(|exe| exe == Path::new(TOOL)) {
+            _ = Command::new("kill").args(["-KILL", pid]).status();
+        }
     }
 }
 
@@ -178,12 +189,19 @@ fn sigterm_ends_it() {
 /// As when its window is closed: nobody reads what it writes, and no key comes any more.
 #[test]
 fn a_terminal_that_is_gone_ends_it() {
+    ends_when_it_is_gone("gone", "");
+}
+
+/// The shell survives it, and so the system tells nobody else.
+#[test]
+fn a_terminal_that_is_gone_ends_it_without_a_signal() {
+    ends_when_it_is_gone("gone-silently", "trap '' HUP");
+}
+
+fn ends_when_it_is_gone(name: &str, setup: &str) {
     let (url, _) = server();
-    let mut terminal = Terminal::new(
-        "gone",
-        &[],
-        &format!("{url} --interval 50ms --svg watch.svg"),
-    );
+    let args = format!("{url} --interval 50ms --svg watch.svg");
+    let mut terminal = Terminal::after(setup, name, &[], &args);
     terminal.wait_for(OPEN);
     let process = PathBuf::from(format!("/proc/{}", terminal.read("pid").trim()));
     assert!(process.exists());

@@ -4,7 +4,7 @@ mod draw;
 mod model;
 
 use std::env;
-use std::io::{self, BufWriter, IsTerminal};
+use std::io::{self, BufWriter, ErrorKind, IsTerminal};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -31,6 +31,8 @@ const TICK: Duration = Duration::from_millis(250);
 /// How long the painter has to end. Where the terminal is gone, it never does: crossterm
 /// goes on reading there.
 const PATIENCE: Duration = Duration::from_secs(2);
+
+const GONE: &str = "the terminal is gone";
 
 /// The bytes that a picture of it takes at most, mostly.
 const FRAME: usize = 1 << 16;
@@ -80,7 +82,11 @@ impl Output for View {
         Ok(())
     }
 
+    /// There may be no SIGHUP: its shell ignores that, or has it to itself.
     fn tick(&mut self, _: &Now<'_>) -> io::Result<()> {
+        if self.screen.is_some() && !io::stdout().is_terminal() {
+            return Err(io::Error::new(ErrorKind::BrokenPipe, GONE));
+        }
         Ok(())
     }
 
@@ -148,7 +154,7 @@ impl Screen {
         };
         let painted = painted.recv_timeout(PATIENCE).unwrap_or_else(|error| {
             Err(io::Error::other(match error {
-                RecvTimeoutError::Timeout => "the terminal is gone",
+                RecvTimeoutError::Timeout => GONE,
                 // A panic, which was printed when it happened.
                 RecvTimeoutError::Disconnected => "the view has failed",
             }))
