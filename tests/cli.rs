@@ -12,8 +12,10 @@ mod peer;
 mod peer_tls;
 
 use std::collections::BTreeSet;
+use std::fs;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::path::Path;
 use std::process::{Command, Output, Stdio};
 use std::sync::Arc;
 use std::sync::mpsc::Receiver;
@@ -348,6 +350,25 @@ fn a_round_trip_that_is_too_long_fails() {
 }
 
 #[test]
+fn a_ping_that_waits_too_long_for_an_answer_fails() {
+    let (url, server) = peer(|listener| {
+        let mut mute = accept_raw(&listener);
+        let _ = mute.read_to_end(&mut Vec::new());
+    });
+    let limits = ["--max-rtt", "100ms", "--for", "5s"];
+    let output = output(tool().arg(&url).args(FAST).args(limits));
+    server.join().unwrap();
+    let error = error_of(&output);
+    assert_eq!(output.status.code(), Some(1), "{error}");
+    assert!(
+        error.starts_with("failed: a ping had no answer for ")
+            && error.ends_with(" ms, longer than the 0.1 s of --max-rtt\n"),
+        "{error}"
+    );
+    assert!(text(&output).contains(" 0 lost,"), "{output:?}");
+}
+
+#[test]
 fn too_many_downs_fail() {
     let restarts = |listener: TcpListener| {
         drop(accept(&listener));
@@ -459,6 +480,71 @@ fn a_second_interrupt_does_not_wait_for_the_goodbye() {
     watch.until("0 pings, ");
     assert_eq!(watch.end(), Some(130));
     server.join().unwrap();
+}
+
+/// What ends it is not the interrupt, which only hurries it.
+#[test]
+fn an_interrupt_of_the_goodbye_alone_is_no_failure() {
+    let (url, server) = peer(|listener| {
+        let _ = accept_raw(&listener).read_to_end(&mut Vec::new());
+    });
+    let mut watch = Watch::start(&[&url, "--for", "300ms"]);
+    watch.until("open");
+    // The goodbye takes a second, as nobody answers it.
+    thread::sleep(millis(700));
+    signal("INT", watch.id());
+    watch.until("0 pings, ");
+    assert_eq!(watch.end(), Some(0));
+    server.join().unwrap();
+}
+
+#[test]
+fn a_second_interrupt_ends_it_although_nobody_reads() {
+    let (url, server) = peer(|listener| {
+        let mut socket = accept_raw(&listener);
+        let frames = [0x81, 1, b'x'].repeat(1000);
+        while socket.write_all(&frames).is_ok() {}
+    });
+    let mut command = tool();
+    let command = command.args([&url, "--json"]).stdout(Stdio::piped());
+    let mut watch = Killed(command.spawn().unwrap());
+    // The pipe is full long before.
+    thread::sleep(millis(1000));
+    signal("INT", watch.0.id());
+    thread::sleep(millis(1500));
+    assert!(watch.0.try_wait().unwrap().is_none());
+    signal("INT", watch.0.id());
+    assert_eq!(watch.end().code(), Some(130));
+    server.join().unwrap();
+}
+
+#[test]
+fn what_cannot_be_written_is_named() {
+    let full = fs::File::options().write(true).open("/dev/full");
+    let mut command = tool();
+    let output = command.arg(refusing()).stdout(full.unwrap()).output();
+    let output = output.unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    assert_eq!(
+        error_of(&output),
+        "error: stdout: No space left on device\n"
+    );
+
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("cli-gone");
+    fs::create_dir_all(&folder).unwrap();
+    let svg = folder.join("a.svg").display().to_string();
+    let (url, server) = peer(|listener| serve(&mut accept(&listener)));
+    let mut watch = Watch::start(&[&url, "--svg", &svg]);
+    watch.until("open");
+    fs::remove_dir_all(&folder).unwrap();
+    signal("INT", watch.id());
+    assert_eq!(watch.end(), Some(1));
+    server.join().unwrap();
+    let error = next_line(&watch.stderr).unwrap();
+    assert_eq!(
+        error,
+        format!("error: --svg {svg}: No such file or directory")
+    );
 }
 
 #[test]

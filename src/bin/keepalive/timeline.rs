@@ -7,15 +7,17 @@ mod record;
 mod target;
 
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use self::record::Record;
 use self::target::Target;
 use crate::watch::output::{Head, Now, Output, Summary};
 use crate::watch::seen::Sighting;
+use crate::watch::text;
 
 /// Keeps what is drawn at the end.
 pub(crate) struct Timeline {
+    file: PathBuf,
     target: Target,
     record: Option<Record>,
 }
@@ -25,6 +27,7 @@ impl Timeline {
     pub(crate) fn new(file: &Path) -> io::Result<Self> {
         let target = Target::new(file)?;
         Ok(Self {
+            file: file.to_owned(),
             target,
             record: None,
         })
@@ -53,7 +56,10 @@ impl Output for Timeline {
             return Ok(());
         };
         let svg = record.svg(summary.lasted).map_err(io::Error::other)?;
-        self.target.write(&svg)
+        self.target.write(&svg).map_err(|error| {
+            let why = format!("--svg {}: {}", self.file.display(), text::bare(&error));
+            io::Error::new(error.kind(), why)
+        })
     }
 }
 

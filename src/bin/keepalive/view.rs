@@ -182,15 +182,9 @@ impl Painter {
     fn run(self) -> io::Result<()> {
         let result = self.paint();
         if result.is_err() {
-            self.interrupt();
+            self.controls.interrupt.send();
         }
         result
-    }
-
-    /// Waits neither for room nor for whoever waits for this thread.
-    fn interrupt(&self) {
-        let interrupt = self.controls.interrupt.clone();
-        thread::spawn(move || interrupt.send());
     }
 
     fn paint(&self) -> io::Result<()> {
@@ -217,7 +211,7 @@ impl Painter {
                 Event::Key(key) if key.kind != KeyEventKind::Release => match Command::of(key) {
                     Some(Command::End) => {
                         self.shared.lock().is_closing = true;
-                        self.interrupt();
+                        self.controls.interrupt.send();
                         return Ok(());
                     }
                     Some(Command::Reconnect) => {

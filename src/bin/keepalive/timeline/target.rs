@@ -17,16 +17,16 @@ impl Target {
             Ok(found) if found.is_dir() => return Err(io::ErrorKind::IsADirectory.into()),
             Ok(found) if found.is_file() => {
                 OpenOptions::new().append(true).open(path)?;
-                // What a link leads to is replaced, not the link.
-                let path = fs::canonicalize(path)?;
-                Self::file(path)
+                Self::file(end_of_links(path)?)
             }
             // To open a pipe would wait for its reader.
             Ok(_) => Self {
                 path: path.to_owned(),
                 is_special: true,
             },
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Self::file(path.to_owned()),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                Self::file(end_of_links(path)?)
+            }
             Err(error) => return Err(error),
         };
         if !target.is_special {
@@ -64,6 +64,9 @@ impl Target {
             .write(true)
             .create_new(true)
             .open(draft)?;
+        if let Ok(found) = fs::metadata(path) {
+            file.set_permissions(found.permissions())?;
+        }
         file.write_all(svg.as_bytes())?;
         file.sync_all()?;
         fs::rename(draft, path)
@@ -76,4 +79,20 @@ impl Target {
         name.push(format!(".{}.tmp", std::process::id()));
         Ok(self.path.with_file_name(name))
     }
+}
+
+/// What a link leads to is replaced, not the link, even where nothing is there yet.
+fn end_of_links(path: &Path) -> io::Result<PathBuf> {
+    let mut path = path.to_owned();
+    // As many as the system follows.
+    for _ in 0..40 {
+        let Ok(next) = fs::read_link(&path) else {
+            return Ok(path);
+        };
+        path = path
+            .parent()
+            .map(|parent| parent.join(&next))
+            .unwrap_or(next);
+    }
+    Err(io::Error::other("too many levels of symbolic links"))
 }

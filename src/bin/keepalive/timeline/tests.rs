@@ -267,6 +267,40 @@ fn a_link_stays_a_link() {
 }
 
 #[cfg(unix)]
+#[cfg(unix)]
+#[test]
+fn a_link_that_leads_nowhere_stays_one_too() {
+    use std::os::unix::fs::symlink;
+
+    let folder = folder("dangling");
+    fs::create_dir_all(folder.join("there")).unwrap();
+    let link = folder.join("link.svg");
+    symlink("there/first.svg", folder.join("second.svg")).unwrap();
+    symlink("second.svg", &link).unwrap();
+    Target::new(&link).unwrap().write("new").unwrap();
+    assert!(link.is_symlink());
+    assert_eq!(fs::read(folder.join("there/first.svg")).unwrap(), b"new");
+    let round = folder.join("round.svg");
+    symlink("round.svg", &round).unwrap();
+    assert!(Target::new(&round).is_err());
+    fs::remove_dir_all(folder).unwrap();
+}
+
+#[cfg(unix)]
+#[test]
+fn who_may_read_it_stays_the_same() {
+    use std::os::unix::fs::PermissionsExt;
+
+    let folder = folder("secret");
+    let path = folder.join("a.svg");
+    fs::write(&path, "old").unwrap();
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
+    Target::new(&path).unwrap().write("new").unwrap();
+    let mode = fs::metadata(&path).unwrap().permissions().mode();
+    assert_eq!(mode & 0o777, 0o600);
+    fs::remove_dir_all(folder).unwrap();
+}
+
 #[test]
 fn what_is_no_file_is_written_to_but_not_replaced() {
     let target = Target::new(Path::new("/dev/null")).unwrap();

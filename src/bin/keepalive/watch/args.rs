@@ -17,11 +17,13 @@ Exit codes:
     0  a watch came to its end (Ctrl-C, --count, --for), was connected at least
        once, and no limit was exceeded; in the show, every fault was noticed in
        time and healed
-    1  a watch was never connected, a limit was exceeded, or a dial failed with
-       --fail-fast; in the show, a fault was not noticed in time or not healed
+    1  a watch was never connected, a limit was exceeded, a dial failed with
+       --fail-fast, or something could not be written; in the show, a fault was
+       not noticed in time or not healed
     2  the arguments are wrong, or a file or an address that they name cannot be
        used
-  130  a second Ctrl-C came before the close handshake was over";
+  130  a second Ctrl-C came before the close handshake was over, or nobody read
+       what was written for 10 s after the first";
 
 /// What the handshake writes itself.
 const RESERVED: [&str; 5] = [

@@ -6,6 +6,7 @@ use std::io::{self, IsTerminal, Write};
 use serde_json::{Map, Value, json};
 
 use super::seen::Tone;
+use super::text;
 
 pub(crate) struct Printer {
     style: Style,
@@ -74,8 +75,9 @@ impl Printer {
         let width = time.len() + 2 + text.len() + "^C".len();
         self.replaced.set(width);
         let mut out = io::stdout();
-        write!(out, "{line}")?;
-        out.flush()
+        write!(out, "{line}")
+            .and_then(|()| out.flush())
+            .map_err(named)
     }
 
     /// Whether a line can be replaced.
@@ -87,13 +89,13 @@ impl Printer {
     fn clear(&self) -> io::Result<()> {
         match self.replaced.take() {
             0 => Ok(()),
-            width => write!(io::stdout(), "\r{:width$}\r", ""),
+            width => write!(io::stdout(), "\r{:width$}\r", "").map_err(named),
         }
     }
 
     fn put(&self, line: &str) -> io::Result<()> {
         self.clear()?;
-        writeln!(io::stdout(), "{line}")
+        writeln!(io::stdout(), "{line}").map_err(named)
     }
 
     /// An object, with its time; nothing for people.
@@ -108,6 +110,11 @@ impl Printer {
         }
         self.put(&json!(object).to_string())
     }
+}
+
+/// The error says where it is.
+fn named(error: io::Error) -> io::Error {
+    io::Error::new(error.kind(), format!("stdout: {}", text::bare(&error)))
 }
 
 const FAINT: &str = "\u{1b}[2m";

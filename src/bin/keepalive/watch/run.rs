@@ -1,7 +1,8 @@
 //! Watches a server of the user's.
 
 use std::io::{self, Write};
-use std::process::ExitCode;
+use std::mem;
+use std::process::{self, ExitCode};
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, SyncSender};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -21,6 +22,11 @@ const LATE: Duration = Duration::from_millis(100);
 /// How much may wait to be printed. When there is no room, the session waits.
 const QUEUE: usize = 1000;
 
+/// How long it may take to end after a signal, and after one more, before the process
+/// ends all the same: whoever writes to somebody who does not read hears nothing.
+const PATIENCE: Duration = Duration::from_secs(10);
+const HURRY: Duration = Duration::from_secs(3);
+
 /// How often the outputs are told how it stands.
 const TICK: Duration = Duration::from_secs(1);
 
@@ -36,11 +42,13 @@ enum News {
 /// How a watch ends.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum End {
-    /// As it was asked to, or by Ctrl-C.
+    /// As it was asked to, or with whoever read it.
     Done,
+    /// By Ctrl-C.
+    Interrupted,
     /// A dial failed, and no other is wanted.
     Unreachable,
-    /// Ctrl-C while it said goodbye.
+    /// One more Ctrl-C came while it said goodbye.
     Hurried,
     /// By a panic, which was printed when it happened.
     Broken,
@@ -54,9 +62,13 @@ const INTERRUPTED: u8 = 130;
 pub(crate) struct Interrupt(SyncSender<News>);
 
 impl Interrupt {
+    /// Waits neither for room nor for whoever waits for this thread.
     pub(crate) fn send(&self) {
-        // An error means that the watch is over.
-        let _ = self.0.send(News::Interrupt);
+        let sender = self.0.clone();
+        in_background(move || {
+            // An error means that the watch is over.
+            let _ = sender.send(News::Interrupt);
+        });
     }
 }
 
@@ -72,7 +84,16 @@ impl Watch {
         let (sender, news) = mpsc::sync_channel(QUEUE);
         let watch = Self { sender, news };
         let interrupt = watch.interrupt();
-        ctrlc::set_handler(move || interrupt.send()).map_err(io::Error::other)?;
+        let mut patience = PATIENCE;
+        let hear = move || {
+            interrupt.send();
+            let patience = mem::replace(&mut patience, HURRY);
+            in_background(move || {
+                thread::sleep(patience);
+                process::exit(INTERRUPTED.into());
+            });
+        };
+        ctrlc::set_handler(hear).map_err(io::Error::other)?;
         Ok(watch)
     }
 
@@ -112,7 +133,8 @@ impl Watch {
         let begun = course.begin(&head);
         let end = begun.and_then(|()| course.follow(&self.news));
         let mut end = unread(end, End::Done)?;
-        if handle.stop().is_ok() && wait_for_goodbye(&self.news) {
+        let is_hurried = handle.stop().is_ok() && wait_for_goodbye(&self.news);
+        if is_hurried && end == End::Interrupted {
             end = End::Hurried;
         }
         let failures = course.failures(end);
@@ -133,11 +155,16 @@ impl Watch {
         }
         written?;
         Ok(match end {
+            _ if !failures.is_empty() => ExitCode::FAILURE,
             End::Hurried => ExitCode::from(INTERRUPTED),
-            _ if failures.is_empty() => ExitCode::SUCCESS,
-            _ => ExitCode::FAILURE,
+            _ => ExitCode::SUCCESS,
         })
     }
+}
+
+fn in_background(work: impl FnOnce() + Send + 'static) {
+    // Where there is no room for another thread, nothing better is to be had.
+    let _ = thread::Builder::new().spawn(work);
 }
 
 /// Who stops reading has seen enough, which is no error.
@@ -214,13 +241,23 @@ impl Course<'_> {
         let mut tick = self.started + TICK;
         loop {
             let until = ends.map_or(tick, |ends| ends.min(tick));
-            let mut sighting = match next_before(until, news) {
+            let is_early = Instant::now() < until;
+            let next = next_before(until, news);
+            // Else there may be something that was not looked at.
+            if is_early && next.is_err() {
+                self.tally.wait(until);
+            }
+            let mut sighting = match next {
                 Ok(News::Seen(sighting)) => sighting,
                 Err(RecvTimeoutError::Timeout) if ends.is_none_or(|ends| until < ends) => {
                     self.tick()?;
+                    if self.is_exceeded() {
+                        return Ok(End::Done);
+                    }
                     tick = (tick + TICK).max(Instant::now());
                     continue;
                 }
+                Ok(News::Interrupt) => return Ok(End::Interrupted),
                 Ok(News::Gone) => return Ok(End::Broken),
                 _ => return Ok(End::Done),
             };
@@ -235,11 +272,14 @@ impl Course<'_> {
             }
             let count = self.settings.count;
             let is_enough = count.is_some_and(|count| self.tally.pongs >= count);
-            let is_exceeded = !self.settings.limits.exceeded(&self.tally).is_empty();
-            if is_enough || is_exceeded || matches!(sighting.seen, Seen::Stopped(_)) {
+            if is_enough || self.is_exceeded() || matches!(sighting.seen, Seen::Stopped(_)) {
                 return Ok(End::Done);
             }
         }
+    }
+
+    fn is_exceeded(&self) -> bool {
+        !self.settings.limits.exceeded(&self.tally).is_empty()
     }
 
     fn failures(&self, end: End) -> Vec<String> {

@@ -21,12 +21,14 @@ pub(crate) struct Tally {
     pub(crate) downs: u64,
     pub(crate) failed_dials: u64,
     pub(crate) round_trip: Spread,
+    /// The longest that a ping waited, so far without an answer.
+    pub(crate) unanswered: Duration,
     /// From the last sign of life to the heartbeat's verdict.
     pub(crate) to_detect: Spread,
     /// From the loss of a connection to the next one.
     pub(crate) to_recover: Spread,
-    /// Nothing came since the last ping.
-    awaits: bool,
+    /// Since when a ping is out that nothing came after.
+    awaited: Option<Instant>,
     down: Option<Instant>,
 }
 
@@ -35,16 +37,16 @@ impl Tally {
         match &sighting.seen {
             Seen::Ping { .. } => {
                 self.pings += 1;
-                self.awaits = true;
+                self.awaited.get_or_insert(sighting.at);
             }
             Seen::Pong { round_trip, .. } => {
                 self.pongs += 1;
-                self.awaits = false;
+                self.awaited = None;
                 self.round_trip.add(*round_trip);
             }
             Seen::Message(_) => {
                 self.messages += 1;
-                self.awaits = false;
+                self.awaited = None;
             }
             Seen::Opened => {
                 self.opened += 1;
@@ -58,11 +60,22 @@ impl Tally {
         }
     }
 
+    /// Nothing came until `now` but what was noted.
+    pub(crate) fn wait(&mut self, now: Instant) {
+        if let Some(awaited) = self.awaited {
+            let lasts = now.saturating_duration_since(awaited);
+            self.unanswered = self.unanswered.max(lasts);
+        }
+    }
+
     fn note_down(&mut self, down: &Down, at: Instant) {
         self.downs += 1;
         self.down = Some(at);
-        let awaits = std::mem::take(&mut self.awaits);
-        self.lost += u64::from(awaits && !down.is_answer());
+        if !down.is_answer() {
+            self.wait(at);
+            self.lost += u64::from(self.awaited.is_some());
+        }
+        self.awaited = None;
         if is_verdict(&down.cause) {
             self.to_detect.add(at - down.alive);
         }
