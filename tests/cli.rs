@@ -465,6 +465,21 @@ fn it_ends_well_when_it_is_terminated() {
 }
 
 #[test]
+fn under_nohup_no_hangup_ends_it() {
+    let (url, server) = peer(|listener| serve(&mut accept(&listener)));
+    let mut command = Command::new("nohup");
+    command.arg(env!("CARGO_BIN_EXE_keepalive"));
+    let mut watch = Watch::of(command.args([&url, FAST[0], FAST[1]]));
+    watch.until("pong seq=1 ");
+    signal("HUP", watch.id());
+    watch.until("pong seq=30 ");
+    signal("TERM", watch.id());
+    watch.until(" 0 downs, 0 failed dials");
+    assert_eq!(watch.end(), Some(0));
+    server.join().unwrap();
+}
+
+#[test]
 fn a_second_interrupt_does_not_wait_for_the_goodbye() {
     let (url, server) = peer(|listener| {
         // Reads nothing until the client has gone.
@@ -745,8 +760,12 @@ struct Watch {
 
 impl Watch {
     fn start(arguments: &[&str]) -> Self {
-        let mut child = tool()
-            .args(arguments)
+        Self::of(tool().args(arguments))
+    }
+
+    fn of(command: &mut Command) -> Self {
+        let mut child = command
+            .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .spawn()

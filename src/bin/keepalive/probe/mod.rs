@@ -65,6 +65,7 @@ use self::report::Report;
 use crate::args::Trust;
 use crate::watch::args::{self, Header};
 use crate::watch::print::Printer;
+use crate::watch::signals;
 
 const AFTER: &str = "\
 Silences of growing length are held at once, up to --max, each on a connection
@@ -263,7 +264,7 @@ impl Interrupt {
             }
             greeting.set();
         };
-        ctrlc::set_handler(hear).map_err(io::Error::other)?;
+        signals::on_each(hear)?;
         Ok(interrupt)
     }
 }

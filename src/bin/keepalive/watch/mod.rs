@@ -10,6 +10,7 @@ pub(crate) mod run;
 pub(crate) mod seen;
 mod server;
 pub(crate) mod show;
+pub(crate) mod signals;
 pub(crate) mod stats;
 pub(crate) mod text;
 pub(crate) mod watcher;

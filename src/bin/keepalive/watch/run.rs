@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use super::args::{CLOSE_TIMEOUT, Settings};
 use super::output::{Head, Now, Output, Standing, Summary};
 use super::seen::{Seen, Sighting};
+use super::signals;
 use super::stats::Tally;
 use super::watcher::Watcher;
 
@@ -79,7 +80,7 @@ pub(crate) struct Watch {
 }
 
 impl Watch {
-    /// From here on Ctrl-C ends it.
+    /// From here on Ctrl-C ends it, and whatever else asks it to end.
     pub(crate) fn new() -> io::Result<Self> {
         let (sender, news) = mpsc::sync_channel(QUEUE);
         let watch = Self { sender, news };
@@ -93,7 +94,7 @@ impl Watch {
                 process::exit(INTERRUPTED.into());
             });
         };
-        ctrlc::set_handler(hear).map_err(io::Error::other)?;
+        signals::on_each(hear)?;
         Ok(watch)
     }
 
