@@ -13,7 +13,7 @@ mod peer;
 mod peer_tls;
 
 use std::fs;
-use std::io::{ErrorKind, Read};
+use std::io::{ErrorKind, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::path::{Path as FilePath, PathBuf};
 use std::process::{Command, Output, Stdio};
@@ -509,6 +509,61 @@ fn a_server_that_answers_no_pings_is_named() {
     let lines = lines(&url, &["--max", "1s", "--timeout", "200ms"]);
     assert!(lines.contains("answers no pings"), "{lines}");
     assert!(lines.contains("for up to 1"), "{lines}");
+}
+
+/// A server that answers no pings, and texts if so asked, and cuts whatever is silent for
+/// that long.
+fn without_pongs(limit: Duration, is_echo: bool) -> String {
+    let (url, _) = peer::peer(move |listener| {
+        while let Ok((socket, _)) = listener.accept() {
+            thread::spawn(move || {
+                socket.set_nodelay(true).unwrap();
+                let mut socket = tungstenite::accept(socket).unwrap().into_inner();
+                socket.set_read_timeout(Some(limit)).unwrap();
+                let mut frame = [0; 64];
+                while let Ok(1..) = socket.read(&mut frame) {
+                    if is_echo && frame[0] == 0x81 {
+                        socket.write_all(b"\x81\x02ok").unwrap();
+                    }
+                }
+            });
+        }
+    });
+    url
+}
+
+/// However long the pong is waited for.
+#[test]
+fn the_limit_of_a_server_that_answers_no_pings_is_found() {
+    let table = [("400ms", false), ("3s", false), ("400ms", true)];
+    thread::scope(|scope| {
+        for (timeout, has_login) in table {
+            scope.spawn(move || {
+                let late = Lateness::measure();
+                let url = without_pongs(LIMIT, true);
+                let mut more = vec!["--timeout", timeout];
+                if has_login {
+                    more.extend(["--login", "hello"]);
+                }
+                let found = found(&url, &more);
+                assert_near(&found, LIMIT, late.end());
+                assert!(found["round_trip_s"].is_null(), "{found:#}");
+            });
+        }
+    });
+}
+
+#[test]
+fn a_connection_that_ends_at_once_is_not_measured() {
+    let (url, _) = peer::peer(|listener| {
+        while let Ok((socket, _)) = listener.accept() {
+            drop(tungstenite::accept(socket));
+        }
+    });
+    let output = probe(&small(&url, &[]));
+    assert_eq!(output.status.code(), Some(1));
+    let error = String::from_utf8(output.stderr).unwrap();
+    assert!(error.contains("ended as soon as it was open"), "{error}");
 }
 
 #[test]

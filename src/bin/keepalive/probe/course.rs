@@ -152,7 +152,10 @@ impl Course<'_> {
                 }
                 // The longest first: it shows most, should the server let few in.
                 run.next.sort_unstable_by(|one, other| other.cmp(one));
-                jobs.extend(run.next.iter().map(|lasts| silence(target, *lasts)));
+                jobs.extend(run.next.iter().map(|lasts| Job {
+                    target,
+                    plan: Plan::silence(*lasts, findings.hello.has_pongs()),
+                }));
             }
             if jobs.is_empty() {
                 break;
@@ -191,10 +194,12 @@ impl Course<'_> {
             _ => true,
         });
         let last = silent.cuts.last().copied().unwrap_or_default();
+        let has_pongs = findings.hello.has_pongs();
         let plan = |kind| Plan {
             kind,
             lasts: usual.upto.max(last) * BEYOND,
             every: interval(least),
+            has_pongs,
         };
         let each = kinds.iter().map(|kind| Job {
             target: 0,
@@ -264,15 +269,6 @@ impl Course<'_> {
             thread::sleep(left.min(Duration::from_millis(100)));
         }
     }
-}
-
-const fn silence(target: usize, lasts: Duration) -> Job {
-    let plan = Plan {
-        kind: Kind::Silent,
-        lasts,
-        every: lasts,
-    };
-    Job { target, plan }
 }
 
 /// One run of ladders to one target.

@@ -2,9 +2,9 @@
 //!
 //! # The method
 //!
-//! A limit is found by holding connections, not by asking anybody. Each begins with a ping:
-//! its pong tells the round trip, and that the server answers at all; the silence begins
-//! with it. What comes of it is one of three things:
+//! A limit is found by holding connections, not by asking anybody. A first one shows whether
+//! the server answers pings. Where it does, each of the others begins with one. The silence
+//! begins with the last frame in either direction. What comes of it is one of three things:
 //!
 //! - *cut*: the end is seen, by a close frame, the end of the stream or a reset. Its time is
 //!   exact, and each longer silence shows the same;
@@ -12,6 +12,8 @@
 //! - *dead*: it is not answered, or by a reset, and nothing had announced it (a NAT that
 //!   forgets). So the limit lies between the longest silence below that was survived and
 //!   this one.
+//!
+//! Where pings are not answered, only cuts are seen: whatever is not cut counts as alive.
 //!
 //! Silences of growing length are held at once, each on a connection of its own: a ladder
 //! from a hundredth of `--max` to all of it. Where a dead one leaves more than a tenth open,
