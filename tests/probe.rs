@@ -553,6 +553,32 @@ fn the_limit_of_a_server_that_answers_no_pings_is_found() {
     });
 }
 
+/// Whoever waited for its pongs would convict it for ever.
+#[test]
+fn a_server_that_answers_no_pings_is_not_to_be_pinged() {
+    let table = [
+        (true, Some("hello"), "messages", "`TextPings`"),
+        (true, None, "not pings", "--text"),
+        (false, Some("hello"), "listen", "`Config::listener()`"),
+    ];
+    thread::scope(|scope| {
+        for (is_echo, text, by, words) in table {
+            scope.spawn(move || {
+                let url = without_pongs(LIMIT, is_echo);
+                let text: Vec<&str> = text.iter().flat_map(|text| ["--text", text]).collect();
+                let more = [&["--timeout", "300ms"], &text[..]].concat();
+                let found = found(&url, &more);
+                assert_eq!(verdict(&found, "pings"), "keeps", "{found:#}");
+                assert_eq!(found["advice"]["by"], by, "{found:#}");
+                let lines = lines(&url, &more);
+                assert!(lines.contains(words), "{lines}");
+                assert!(!lines.contains("pings, answered"), "{lines}");
+                assert!(!lines.contains("Config::builder"), "{lines}");
+            });
+        }
+    });
+}
+
 #[test]
 fn a_connection_that_ends_at_once_is_not_measured() {
     let (url, _) = peer::peer(|listener| {

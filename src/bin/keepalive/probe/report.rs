@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use super::compare::{Earlier, Side, runs_differ};
 use super::course::{Findings, Talk, Traffic};
 use super::limit::{Agreement, Bracket, How, Seen, compare, is_above};
-use super::traffic::{Advice, DEFAULT, Kind, Verdict};
+use super::traffic::{Advice, DEFAULT, Evidence, Kind, Verdict, is_enough};
 use crate::watch::seen::Tone;
 use crate::watch::text;
 
@@ -41,7 +41,11 @@ impl Report<'_> {
         lines.extend(silences("nothing", findings));
         for kind in Kind::TRAFFIC {
             let tried = findings.traffic.iter().find(|traffic| traffic.kind == kind);
-            lines.push(row(kind.words(), &of_kind(kind, tried, &silent)));
+            let name = match kind {
+                Kind::Pings if findings.hello.has_pongs() => "pings, answered",
+                kind => kind.words(),
+            };
+            lines.push(row(name, &of_kind(kind, tried, &silent)));
         }
         if let Some((_, control)) = &self.control {
             lines.extend(silences("nothing, to the control", control));
@@ -155,13 +159,17 @@ impl Report<'_> {
         let silent = self.findings.silent();
         // None was silent for the longest time.
         let lived = silent.lived().unwrap_or_default();
-        let is_spoken = self.findings.talk.spoken > 0 && is_above(self.longest, lived);
-        Advice::of(
-            &silent,
-            is_spoken,
-            verdict(Kind::Pings),
-            verdict(Kind::Text),
-        )
+        let texts = self.findings.traffic.iter();
+        let mut texts = texts.filter(|traffic| traffic.kind == Kind::Text);
+        let evidence = Evidence {
+            is_spoken: self.findings.talk.spoken > 0 && is_above(self.longest, lived),
+            is_cut_short: self.is_partial && is_enough(self.longest),
+            has_pongs: self.findings.hello.has_pongs(),
+            is_text_answered: texts.any(|traffic| traffic.spoken > 0),
+            pings: verdict(Kind::Pings),
+            text: verdict(Kind::Text),
+        };
+        Advice::of(&silent, evidence)
     }
 
     pub(crate) fn json(&self) -> Value {
@@ -275,12 +283,13 @@ impl Advice {
                 text::took(lived),
                 text::setting(DEFAULT),
             ),
-            Self::LookLonger(lived) => format!(
-                "no limit was seen up to {}, which is too short to say that a ping after {} is \
-                 enough: try --max 2m",
+            Self::NoPings(lived) => format!(
+                "no limit was seen up to {}, but the server answers no pings: ping with messages \
+                 that it answers, as `TextPings` does, or only listen, with `Config::listener()`",
                 text::took(lived),
-                text::setting(DEFAULT),
             ),
+            Self::LookLonger(lived) => format!("{}: try --max 2m", too_short(lived)),
+            Self::Finish(lived) => format!("{}: let the probe run to its end", too_short(lived)),
             Self::Spoken(lived) => format!(
                 "no advice: what the server sends by itself keeps connections alive, and no \
                  silence was longer than {}",
@@ -305,6 +314,26 @@ impl Advice {
                  `TextPings` does",
                 text::setting(interval),
             ),
+            Self::AnsweredMessages(interval) => format!(
+                "the server answers no pings, but it answers messages, and they keep such a \
+                 connection alive: send one every {}, as `TextPings` does",
+                text::setting(interval),
+            ),
+            Self::ShakyMessages(interval) => format!(
+                "a message every {} did not keep all connections alive, and pings are no help: \
+                 send messages more often, and measure again",
+                text::setting(interval),
+            ),
+            Self::TryAnsweredMessages(interval) => format!(
+                "the server answers no pings, and whoever waits for a pong would reconnect for \
+                 ever: see whether it answers messages (--text), one every {}",
+                text::setting(interval),
+            ),
+            Self::Unanswered(interval) => format!(
+                "something has to be sent every {}, but nothing was found that counts and is answered: only \
+                 what the server sends by itself can show that it is alive (`Config::listener()`)",
+                text::setting(interval),
+            ),
             Self::TryMessages(interval) => format!(
                 "pings do not count on this path: see whether messages do (--text), one every {}",
                 text::setting(interval),
@@ -318,6 +347,14 @@ impl Advice {
             ),
         }
     }
+}
+
+fn too_short(lived: Duration) -> String {
+    format!(
+        "no limit was seen up to {}, which is too short to say that an interval of {} is enough",
+        text::took(lived),
+        text::setting(DEFAULT),
+    )
 }
 
 /// The row of silent connections, and how they ended.
