@@ -2,7 +2,7 @@
 
 use std::io::ErrorKind;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Condvar, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use keepalive::Ending;
@@ -67,6 +67,7 @@ impl Plan {
 /// What a connection showed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Held {
+    pub(crate) begun: Instant,
     pub(crate) outcome: Outcome,
     /// How many frames the server sent that were no answer to a ping.
     pub(crate) heard: u32,
@@ -74,12 +75,27 @@ pub(crate) struct Held {
     pub(crate) pinged: u32,
 }
 
+impl Held {
+    pub(crate) const fn has_ended(&self) -> bool {
+        matches!(self.outcome, Outcome::Cut(..) | Outcome::Dead(_))
+    }
+}
+
 /// Why there was nothing to hold.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Failure {
     pub(crate) why: String,
+    /// Of the answer, where there was one.
+    pub(crate) status: Option<u16>,
     /// How long the server asks to stay away.
     pub(crate) retry_after: Option<Duration>,
+}
+
+impl Failure {
+    /// Whether the server may not be there any more, or not behind its proxy.
+    pub(crate) fn may_be_gone(&self) -> bool {
+        self.status.is_none_or(|status| status >= 500)
+    }
 }
 
 /// What a first connection showed.
@@ -95,11 +111,12 @@ impl Hello {
     }
 }
 
-/// Ends connections before their time, and dials.
+/// Ends connections before their time, dials and pauses.
 #[derive(Debug, Default)]
 pub(crate) struct Stop {
     is_set: AtomicBool,
     links: Mutex<Vec<Link>>,
+    wakes: Condvar,
 }
 
 impl Stop {
@@ -107,6 +124,15 @@ impl Stop {
         self.is_set.store(true, Ordering::SeqCst);
         let links = self.links.lock().unwrap_or_else(PoisonError::into_inner);
         links.iter().for_each(Link::give_up);
+        self.wakes.notify_all();
+    }
+
+    /// Waits for that long, or until it is set.
+    pub(crate) fn wait(&self, lasts: Duration) {
+        let links = self.links.lock().unwrap_or_else(PoisonError::into_inner);
+        let _ = self
+            .wakes
+            .wait_timeout_while(links, lasts, |_| !self.is_set());
     }
 
     pub(crate) fn is_set(&self) -> bool {
@@ -154,6 +180,12 @@ impl Target {
             Outcome::Alive(_) | Outcome::Left => line.close(),
         }
         Ok(held)
+    }
+
+    /// Connects, to see whether it is there.
+    pub(crate) fn reach(&self, stop: &Stop) -> Result<(), Failure> {
+        self.open(stop)?.close();
+        Ok(())
     }
 
     fn open(&self, stop: &Stop) -> Result<Line, Failure> {
@@ -410,12 +442,13 @@ impl Course {
             Ok(outcome) => outcome,
             Err(how) => {
                 if self.heard == 1 && self.last.is_some_and(|at| at.elapsed() < FAREWELL) {
-                    self.heard = 0;
+                    (self.heard, self.pinged) = (0, 0);
                 }
                 Outcome::Cut(self.begun.elapsed(), how)
             }
         };
         Held {
+            begun: self.begun,
             outcome,
             heard: self.heard,
             pinged: self.pinged,
@@ -445,14 +478,18 @@ fn how(error: &Error) -> How {
 }
 
 fn failure(error: &Error) -> Failure {
-    let (why, retry_after) = match ending(error) {
-        Ending::Refused(refused) => {
-            let why = format!("the server refused with status {}", refused.status);
-            (why, refused.retry_after)
-        }
-        _ => (format!("cannot connect: {}", bare(error)), None),
-    };
-    Failure { why, retry_after }
+    match ending(error) {
+        Ending::Refused(refused) => Failure {
+            why: format!("the server refused with status {}", refused.status),
+            status: Some(refused.status),
+            retry_after: refused.retry_after,
+        },
+        _ => Failure {
+            why: format!("cannot connect: {}", bare(error)),
+            status: None,
+            retry_after: None,
+        },
+    }
 }
 
 fn ended_at_once(how: How) -> Failure {
@@ -461,6 +498,7 @@ fn ended_at_once(how: How) -> Failure {
             "the connection ended as soon as it was open: {}",
             how.words()
         ),
+        status: None,
         retry_after: None,
     }
 }

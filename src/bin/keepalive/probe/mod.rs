@@ -36,7 +36,14 @@
 //!
 //! No more than `--connections` are open to a server at a time, and they are dialled one
 //! after the other. If one is refused, the rest of that ladder is not dialled, later ones
-//! are as small as what was let in, and `Retry-After` is waited for, up to a minute.
+//! are as small as what was let in, and `Retry-After` is waited for, up to a minute. If none
+//! is let in, the ladder is tried once more after that time; without such a hint, or if
+//! that fails too, the probe ends.
+//!
+//! A server that goes away ends its connections as well, which shows no limit. A limit counts
+//! from the beginning of each connection, so those that it ends do not end at the same moment.
+//! If they do, or if one was dead, the server is dialled once more; if it cannot be reached,
+//! they are not counted.
 
 mod compare;
 mod course;
@@ -51,7 +58,6 @@ use std::io::{self, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use clap::CommandFactory;
@@ -161,7 +167,7 @@ pub(crate) fn run(args: &Args, tls: Tls) -> io::Result<ExitCode> {
         },
         None => None,
     };
-    let interrupt = Interrupt::new()?;
+    let interrupted = stopped_by_ctrl_c()?;
     let target = args.target(tls.clone())?;
     let control = match &args.control {
         Some(url) => Some((args.control(url, tls)?, url.to_string())),
@@ -171,7 +177,7 @@ pub(crate) fn run(args: &Args, tls: Tls) -> io::Result<ExitCode> {
     targets.extend(control.as_ref().map(|(target, _)| target));
     let mut findings: Vec<Findings> = Vec::new();
     for (target, url) in targets.iter().zip([Some(&args.url), args.control.as_ref()]) {
-        match target.greet(&interrupt.greeting) {
+        match target.greet(&interrupted) {
             Ok(hello) => findings.push(Findings::new(hello, usize::from(args.connections))),
             Err(failure) => {
                 let url = url.map(Uri::to_string).unwrap_or_default();
@@ -186,10 +192,10 @@ pub(crate) fn run(args: &Args, tls: Tls) -> io::Result<ExitCode> {
             longest: args.max,
             repeat: usize::from(args.repeat),
         },
-        interrupted: &interrupt.is_set,
+        interrupted: &interrupted,
     };
     course.run()?;
-    let is_partial = course.is_interrupted() || course.findings.iter().any(|all| all.is_lost);
+    let is_lost = course.findings.iter().any(|all| all.lost.is_some());
     let mut findings = course.findings.iter();
     let Some(first) = findings.next() else {
         return Ok(ExitCode::FAILURE);
@@ -200,10 +206,10 @@ pub(crate) fn run(args: &Args, tls: Tls) -> io::Result<ExitCode> {
         findings: first,
         control: control.map(|(_, url)| url).zip(findings.next()),
         earlier,
-        is_partial,
+        is_interrupted: interrupted.is_set(),
     };
     print(&report, args.json)?;
-    Ok(match first.runs.is_empty() {
+    Ok(match is_lost || first.runs.is_empty() {
         true => ExitCode::FAILURE,
         false => ExitCode::SUCCESS,
     })
@@ -246,26 +252,15 @@ impl Args {
 }
 
 /// Ctrl-C ends the probe, a second one at once.
-struct Interrupt {
-    is_set: Arc<AtomicBool>,
-    greeting: Arc<Stop>,
-}
-
-impl Interrupt {
-    fn new() -> io::Result<Self> {
-        let interrupt = Self {
-            is_set: Arc::default(),
-            greeting: Arc::default(),
-        };
-        let is_set = Arc::clone(&interrupt.is_set);
-        let greeting = Arc::clone(&interrupt.greeting);
-        let hear = move || {
-            if is_set.swap(true, Ordering::SeqCst) {
-                std::process::exit(130);
-            }
-            greeting.set();
-        };
-        ctrlc::set_handler(hear).map_err(io::Error::other)?;
-        Ok(interrupt)
-    }
+fn stopped_by_ctrl_c() -> io::Result<Arc<Stop>> {
+    let stop = Arc::new(Stop::default());
+    let hearing = Arc::clone(&stop);
+    let hear = move || {
+        if hearing.is_set() {
+            std::process::exit(130);
+        }
+        hearing.set();
+    };
+    ctrlc::set_handler(hear).map_err(io::Error::other)?;
+    Ok(stop)
 }

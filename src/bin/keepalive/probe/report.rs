@@ -18,7 +18,7 @@ pub(crate) struct Report<'a> {
     pub(crate) control: Option<(String, &'a Findings)>,
     /// Its file, and what it says.
     pub(crate) earlier: Option<(String, Earlier)>,
-    pub(crate) is_partial: bool,
+    pub(crate) is_interrupted: bool,
 }
 
 type Line = (Tone, String);
@@ -28,9 +28,9 @@ impl Report<'_> {
         let findings = self.findings;
         let silent = findings.silent();
         let mut lines = vec![(Tone::Title, self.title())];
-        if self.is_partial {
-            let words = "It was ended early: this is what was seen until then.";
-            lines.push((Tone::Bad, words.to_owned()));
+        if let Some(why) = self.ended_early() {
+            let words = format!("It was ended early: {why}. This is what was seen until then.");
+            lines.push((Tone::Bad, words));
         }
         if findings.hello.round_trip.is_none() {
             let words = "The server answers no pings: a connection that is dropped without a \
@@ -51,15 +51,28 @@ impl Report<'_> {
             lines.extend(silences("nothing, to the control", control));
         }
         lines.push((Tone::Plain, String::new()));
-        lines.extend(findings.talk.line());
+        lines.extend(findings.talk.lines());
         lines.extend(self.doubts(&silent));
         if let Some(side) = self.side() {
             lines.push((Tone::Hint, sentence(side.words())));
         }
         lines.extend(self.since_earlier(&silent));
         lines.extend(self.failed());
+        lines.extend(self.ended_with_server());
         lines.extend(self.advice().lines());
         lines
+    }
+
+    fn ended_early(&self) -> Option<String> {
+        if self.is_interrupted {
+            return Some("it was interrupted".to_owned());
+        }
+        let control = self.control.as_ref();
+        let control = control.and_then(|(url, control)| Some((url, control.lost.as_ref()?)));
+        self.findings
+            .lost
+            .clone()
+            .or_else(|| control.map(|(url, why)| format!("{url}: {why}")))
     }
 
     fn title(&self) -> String {
@@ -133,16 +146,29 @@ impl Report<'_> {
         lines
     }
 
+    fn all(&self) -> impl Iterator<Item = &Findings> {
+        let control = self.control.iter().map(|(_, control)| *control);
+        std::iter::once(self.findings).chain(control)
+    }
+
     fn failed(&self) -> Option<Line> {
-        let control = self
-            .control
-            .iter()
-            .flat_map(|(_, control)| &control.failures);
-        let mut failures = self.findings.failures.iter().chain(control).peekable();
+        let mut failures = self.all().flat_map(|all| &all.failures).peekable();
         let first = failures.peek()?.why.clone();
         let count = text::count(failures.count() as u64, "connection");
-        let words = format!("{count} could not be made, and fewer were tried after: {first}.");
+        let fewer = match self.all().any(|all| all.is_reduced) {
+            true => ", and fewer were tried after",
+            false => "",
+        };
+        let words = format!("{count} could not be made{fewer}: {first}.");
         Some((Tone::Bad, words))
+    }
+
+    fn ended_with_server(&self) -> Option<Line> {
+        let count: usize = self.all().map(|all| all.ended_with_server).sum();
+        let counted = text::count(count as u64, "connection");
+        let words =
+            format!("Not counted: {counted} that ended as the server could no longer be reached.");
+        (count > 0).then_some((Tone::Bad, words))
     }
 
     fn verdicts(&self) -> impl Iterator<Item = (&'static str, Verdict)> {
@@ -163,7 +189,7 @@ impl Report<'_> {
         let mut texts = texts.filter(|traffic| traffic.kind == Kind::Text);
         let evidence = Evidence {
             is_spoken: self.findings.talk.spoken > 0 && is_above(self.longest, lived),
-            is_cut_short: self.is_partial && is_enough(self.longest),
+            is_cut_short: self.ended_early().is_some() && is_enough(self.longest),
             has_pongs: self.findings.hello.has_pongs(),
             is_text_answered: texts.any(|traffic| traffic.spoken > 0),
             pings: verdict(Kind::Pings),
@@ -204,7 +230,9 @@ impl Report<'_> {
         json!({
             "event": "probe",
             "url": self.url,
-            "partial": self.is_partial,
+            "partial": self.ended_early().is_some(),
+            "ended_early": self.ended_early(),
+            "ended_with_server": findings.ended_with_server,
             "max_s": self.longest.as_secs_f64(),
             "round_trip_s": findings.hello.round_trip.map(|trip| trip.as_secs_f64()),
             "spoken": findings.talk.spoken,
@@ -226,20 +254,25 @@ impl Report<'_> {
 
 impl Talk {
     /// A server that speaks leaves nothing silent.
-    fn line(self) -> Option<Line> {
-        if self.spoken == 0 {
-            return None;
+    fn lines(self) -> Vec<Line> {
+        let of = |count| format!("{count} of {} connections", self.connections);
+        let mut lines = Vec::new();
+        if self.pinged > 0 {
+            lines.push(format!(
+                "The server sent pings on {}, and they were answered: how long silence may last \
+                 cannot be seen.",
+                of(self.pinged),
+            ));
         }
-        let count = format!("{} of {} connections", self.spoken, self.connections);
-        let words = if self.pinged > 0 {
-            format!(
-                "The server sent pings on {count}, and they were answered: how long silence may \
-                 last cannot be seen."
-            )
-        } else {
-            format!("The server spoke by itself on {count}: only the client was silent there.")
-        };
-        Some((Tone::Hint, words))
+        let spoken = self.spoken.saturating_sub(self.pinged);
+        if spoken > 0 {
+            lines.push(format!(
+                "The server spoke by itself on {}: only the client was silent there.",
+                of(spoken),
+            ));
+        }
+        let hint = |line| (Tone::Hint, line);
+        lines.into_iter().map(hint).collect()
     }
 }
 
@@ -507,4 +540,47 @@ fn summary(seen: &Seen) -> Value {
         "lived_s": seen.lived().map(|lived| lived.as_secs_f64()),
         "spread": seen.is_spread(),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pings_are_told_from_what_else_the_server_says() {
+        let lines = |spoken, pinged| {
+            let connections = 12;
+            let talk = Talk {
+                connections,
+                spoken,
+                pinged,
+            };
+            talk.lines()
+                .into_iter()
+                .map(|(_, line)| line)
+                .collect::<Vec<_>>()
+        };
+        assert_eq!(lines(0, 0), [""; 0]);
+        let [pings] = &lines(3, 3)[..] else { panic!() };
+        assert!(
+            pings.starts_with("The server sent pings on 3 of 12 "),
+            "{pings}"
+        );
+        let [data] = &lines(3, 0)[..] else { panic!() };
+        assert!(
+            data.starts_with("The server spoke by itself on 3 of 12 "),
+            "{data}"
+        );
+        let [pings, data] = &lines(4, 1)[..] else {
+            panic!()
+        };
+        assert!(
+            pings.starts_with("The server sent pings on 1 of 12 "),
+            "{pings}"
+        );
+        assert!(
+            data.starts_with("The server spoke by itself on 3 of 12 "),
+            "{data}"
+        );
+    }
 }
