@@ -754,6 +754,20 @@ fn a_second_ctrl_c_ends_it_at_once() {
 }
 
 #[test]
+fn its_help_has_every_exit_code_and_how_long_it_takes() {
+    let output = probe(&["--help"]);
+    let help = String::from_utf8(output.stdout).unwrap();
+    let codes: Vec<&str> = help
+        .lines()
+        .skip_while(|line| *line != "Exit codes:")
+        .filter_map(|line| line.get(..5)?.split_whitespace().next())
+        .collect();
+    assert_eq!(codes, ["Exit", "0", "1", "2", "130"], "{help}");
+    assert!(!help.contains("and less otherwise"), "{help}");
+    assert!(help.contains("twice that limit"), "{help}");
+}
+
+#[test]
 fn what_cannot_be_measured_is_not_0() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let gone = url_of(listener.local_addr().unwrap());
@@ -773,7 +787,9 @@ fn what_cannot_be_measured_is_not_0() {
     fs::write(&empty, "{}").unwrap();
     for (arguments, why) in [
         (&["--max", "999ms"][..], "for 1s at least"),
-        (&["--max", "25h"], "a duration is from 1ms to 24h"),
+        (&["--max", "0s"], "a silence is tried for 1s at least"),
+        (&["--max", "25h"], "and for 24h at most"),
+        (&["--max", "soon"], "a duration is written as"),
         (&["--repeat", "0"], "1..=20"),
         (&["--connections", "65"], "1..=64"),
         (&["--control", "http://one"], "begins with ws:// or wss://"),

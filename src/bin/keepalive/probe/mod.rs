@@ -62,6 +62,7 @@ use std::time::Duration;
 
 use clap::CommandFactory;
 use clap::error::ErrorKind;
+use jiff::SignedDuration;
 use keepalive::Tls;
 use keepalive::blocking::Dialer;
 use tungstenite::http::Uri;
@@ -79,7 +80,12 @@ Silences of growing length are held at once, up to --max, each on a connection
 of its own, and all of it --repeat times. Where they end, the same is tried with
 pings, frames and data, in each direction, for twice the limit. A limit is a
 spread: the report says what was seen, whether the runs differ, and how often to
-ping. It takes --max times --repeat where nothing ends, and less otherwise.
+ping.
+
+It takes --max times --repeat where nothing ends. Where something does, a run
+takes as long as that limit, and the traffic twice that limit, or a few times as
+long if --connections is small. Where connections are dropped without notice, a
+run has a few rounds, and each round takes --timeout more.
 
 No more than --connections are open to a server at a time, and fewer once it
 has refused one.
@@ -88,9 +94,11 @@ Durations are written as 500ms, 2s or 1m30s. Ctrl-C ends it early and prints
 what was seen.
 
 Exit codes:
-  0  something was measured
-  1  the server or the control could not be reached, or nothing was measured
-  2  the arguments are wrong";
+    0  something was measured
+    1  the server or the control could not be reached or let nobody in, even if
+       only later, or nothing was measured
+    2  the arguments are wrong
+  130  a second Ctrl-C came before it had ended";
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = AFTER)]
@@ -150,11 +158,12 @@ pub(crate) struct Args {
 }
 
 fn longest(text: &str) -> Result<Duration, String> {
-    let duration = args::duration(text)?;
-    if duration < Duration::from_secs(1) {
-        return Err("a silence is tried for 1s at least".to_owned());
+    let is_duration = text.parse::<SignedDuration>().is_ok();
+    match args::duration(text) {
+        Ok(duration) if duration >= Duration::from_secs(1) => Ok(duration),
+        Err(why) if !is_duration => Err(why),
+        _ => Err("a silence is tried for 1s at least, and for 24h at most".to_owned()),
     }
-    Ok(duration)
 }
 
 pub(crate) fn run(args: &Args, tls: Tls) -> io::Result<ExitCode> {
