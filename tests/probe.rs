@@ -13,8 +13,8 @@ mod peer;
 mod peer_tls;
 
 use std::fs;
-use std::io::{ErrorKind, Read};
-use std::net::{TcpListener, TcpStream};
+use std::io::{ErrorKind, Read, Write};
+use std::net::{Shutdown, TcpListener, TcpStream};
 use std::path::{Path as FilePath, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -45,6 +45,8 @@ struct Path {
     pushes: Option<Pushes>,
     /// How many connections are let in at a time.
     room: usize,
+    /// Which dials are refused all the same.
+    refuses: fn(usize) -> bool,
     open: Arc<AtomicUsize>,
     dials: Arc<AtomicUsize>,
 }
@@ -75,6 +77,7 @@ impl Path {
             counts: |_| true,
             pushes: None,
             room: usize::MAX,
+            refuses: |_| false,
             open: Arc::default(),
             dials: Arc::default(),
         }
@@ -97,16 +100,49 @@ impl Path {
         url
     }
 
+    /// That long after so many dials it is gone, and nobody listens any more.
+    fn serve_until(&self, dials: usize, lasts: Duration) -> String {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        listener.set_nonblocking(true).unwrap();
+        let url = url_of(listener.local_addr().unwrap());
+        let path = self.clone();
+        thread::spawn(move || {
+            let mut open = Vec::new();
+            let mut ends = None;
+            while ends.is_none_or(|ends| Instant::now() < ends) {
+                if let Ok((socket, _)) = listener.accept() {
+                    socket.set_nonblocking(false).unwrap();
+                    open.push(socket.try_clone().unwrap());
+                    let path = path.clone();
+                    thread::spawn(move || path.connection(socket));
+                }
+                if path.dials.load(Ordering::SeqCst) >= dials {
+                    ends.get_or_insert_with(|| Instant::now() + lasts);
+                }
+                thread::sleep(millis(1));
+            }
+            drop(listener);
+            if path.end != End::Silent {
+                open.iter()
+                    .for_each(|socket| drop(socket.shutdown(Shutdown::Both)));
+            }
+        });
+        url
+    }
+
     fn connection(&self, socket: TcpStream) {
-        self.dials.fetch_add(1, Ordering::SeqCst);
+        let dial = self.dials.fetch_add(1, Ordering::SeqCst);
         socket.set_nodelay(true).unwrap();
         let is_full = self.open.fetch_add(1, Ordering::SeqCst) >= self.room;
         #[allow(clippy::result_large_err)]
-        let answer = |_: &Request, response: Response| match is_full {
-            false => Ok(response),
-            true => {
+        let answer = |_: &Request, response: Response| match (is_full, (self.refuses)(dial)) {
+            (false, false) => Ok(response),
+            (_, is_refused) => {
                 let mut refusal = ErrorResponse::new(None);
-                *refusal.status_mut() = StatusCode::SERVICE_UNAVAILABLE;
+                *refusal.status_mut() = match is_refused {
+                    true => StatusCode::TOO_MANY_REQUESTS,
+                    false => StatusCode::SERVICE_UNAVAILABLE,
+                };
                 refusal
                     .headers_mut()
                     .insert("retry-after", "1".parse().unwrap());
@@ -166,7 +202,7 @@ impl Path {
 
     fn cut(&self, mut socket: WebSocket<TcpStream>) {
         match self.end {
-            End::Fin => {}
+            End::Fin => drop(socket.into_inner().shutdown(Shutdown::Both)),
             End::Reset => reset(socket.into_inner()),
             End::Close => {
                 let _ = socket.close(Some(CloseFrame {
@@ -494,6 +530,78 @@ fn a_server_that_lets_few_in_is_not_pressed() {
     );
 }
 
+/// The greeting and the first run, of 6, are let in.
+const FIRST_RUN: usize = 1 + 6;
+
+#[test]
+fn a_refusal_with_a_hint_is_waited_for() {
+    let mut path = Path::new(Duration::from_secs(60), End::Fin);
+    path.refuses = |dial| dial == FIRST_RUN;
+    let url = path.serve();
+    let output = probe(&small(&url, &["--max", "1s", "--repeat", "3", "--json"]));
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+    let found: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(found["partial"], false, "{found:#}");
+    assert!(found["ended_early"].is_null(), "{found:#}");
+    assert_eq!(found["runs"].as_array().unwrap().len(), 3, "{found:#}");
+    assert_eq!(found["failures"].as_array().unwrap().len(), 1, "{found:#}");
+    // No fewer after than before.
+    assert_eq!(path.dials.load(Ordering::SeqCst), FIRST_RUN + 1 + 6 + 6);
+    let error = String::from_utf8(output.stderr).unwrap();
+    assert!(error.contains("the server asks for a pause"), "{error}");
+}
+
+#[test]
+fn a_second_refusal_ends_it_and_is_told() {
+    let mut path = Path::new(Duration::from_secs(60), End::Fin);
+    path.refuses = |dial| dial >= FIRST_RUN;
+    let url = path.serve();
+    let output = probe(&small(&url, &["--max", "1s", "--repeat", "3"]));
+    assert_eq!(output.status.code(), Some(1), "{output:?}");
+    let lines = String::from_utf8(output.stdout).unwrap();
+    let why = "It was ended early: the server refused with status 429";
+    assert!(lines.contains(why), "{lines}");
+    assert_eq!(path.dials.load(Ordering::SeqCst), FIRST_RUN + 2);
+}
+
+/// What a probe shows whose server went meanwhile.
+fn of_a_server_that_went(url: &str, more: &[&str]) -> Value {
+    let output = probe(&small(url, &[more, &["--json"]].concat()));
+    let found: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(output.status.code(), Some(1), "{found:#}");
+    let why = found["ended_early"].as_str().unwrap_or_default();
+    assert!(why.starts_with("cannot connect"), "{found:#}");
+    assert_eq!(found["partial"], true, "{found:#}");
+    found
+}
+
+#[test]
+fn connections_that_end_with_the_server_show_no_limit() {
+    let lasts = millis(700);
+    for (limit, end) in [(lasts * 100, End::Fin), (lasts, End::Silent)] {
+        let path = Path::new(limit, end);
+        let url = path.serve_until(FIRST_RUN, lasts);
+        let found = of_a_server_that_went(&url, &["--max", "3s"]);
+        assert_eq!(found["silent"]["ended"], 0, "{found:#}");
+        assert!(found["silent"]["of"].as_u64() > Some(0), "{found:#}");
+        assert!(found["ended_with_server"].as_u64() > Some(1), "{found:#}");
+        assert!(found["advice"]["interval_s"].is_null(), "{found:#}");
+    }
+}
+
+#[test]
+fn traffic_that_ends_with_the_server_shows_nothing() {
+    // Pings and pongs.
+    let path = Path::new(LIMIT, End::Fin);
+    let url = path.serve_until(FIRST_RUN + 2, millis(500));
+    let late = Lateness::measure();
+    let found = of_a_server_that_went(&url, &[]);
+    assert_near(&found, LIMIT, late.end());
+    assert_eq!(verdict(&found, "pings"), "unknown", "{found:#}");
+    assert_eq!(found["ended_with_server"], 2, "{found:#}");
+    assert_eq!(found["advice"]["by"], "something", "{found:#}");
+}
+
 #[test]
 fn a_server_that_answers_no_pings_is_named() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
@@ -511,6 +619,87 @@ fn a_server_that_answers_no_pings_is_named() {
     assert!(lines.contains("for up to 1"), "{lines}");
 }
 
+/// A server that answers no pings, and texts if so asked, and cuts whatever is silent for
+/// that long.
+fn without_pongs(limit: Duration, is_echo: bool) -> String {
+    let (url, _) = peer::peer(move |listener| {
+        while let Ok((socket, _)) = listener.accept() {
+            thread::spawn(move || {
+                socket.set_nodelay(true).unwrap();
+                let mut socket = tungstenite::accept(socket).unwrap().into_inner();
+                socket.set_read_timeout(Some(limit)).unwrap();
+                let mut frame = [0; 64];
+                while let Ok(1..) = socket.read(&mut frame) {
+                    if is_echo && frame[0] == 0x81 {
+                        socket.write_all(b"\x81\x02ok").unwrap();
+                    }
+                }
+            });
+        }
+    });
+    url
+}
+
+/// However long the pong is waited for.
+#[test]
+fn the_limit_of_a_server_that_answers_no_pings_is_found() {
+    let table = [("400ms", false), ("3s", false), ("400ms", true)];
+    thread::scope(|scope| {
+        for (timeout, has_login) in table {
+            scope.spawn(move || {
+                let late = Lateness::measure();
+                let url = without_pongs(LIMIT, true);
+                let mut more = vec!["--timeout", timeout];
+                if has_login {
+                    more.extend(["--login", "hello"]);
+                }
+                let found = found(&url, &more);
+                assert_near(&found, LIMIT, late.end());
+                assert!(found["round_trip_s"].is_null(), "{found:#}");
+            });
+        }
+    });
+}
+
+/// Whoever waited for its pongs would convict it for ever.
+#[test]
+fn a_server_that_answers_no_pings_is_not_to_be_pinged() {
+    let table = [
+        (true, Some("hello"), "messages", "`TextPings`"),
+        (true, None, "not pings", "--text"),
+        (false, Some("hello"), "listen", "`Config::listener()`"),
+    ];
+    thread::scope(|scope| {
+        for (is_echo, text, by, words) in table {
+            scope.spawn(move || {
+                let url = without_pongs(LIMIT, is_echo);
+                let text: Vec<&str> = text.iter().flat_map(|text| ["--text", text]).collect();
+                let more = [&["--timeout", "300ms"], &text[..]].concat();
+                let found = found(&url, &more);
+                assert_eq!(verdict(&found, "pings"), "keeps", "{found:#}");
+                assert_eq!(found["advice"]["by"], by, "{found:#}");
+                let lines = lines(&url, &more);
+                assert!(lines.contains(words), "{lines}");
+                assert!(!lines.contains("pings, answered"), "{lines}");
+                assert!(!lines.contains("Config::builder"), "{lines}");
+            });
+        }
+    });
+}
+
+#[test]
+fn a_connection_that_ends_at_once_is_not_measured() {
+    let (url, _) = peer::peer(|listener| {
+        while let Ok((socket, _)) = listener.accept() {
+            drop(tungstenite::accept(socket));
+        }
+    });
+    let output = probe(&small(&url, &[]));
+    assert_eq!(output.status.code(), Some(1));
+    let error = String::from_utf8(output.stderr).unwrap();
+    assert!(error.contains("ended as soon as it was open"), "{error}");
+}
+
 #[test]
 fn ctrl_c_prints_what_was_seen() {
     let url = Path::new(Duration::from_secs(600), End::Fin).serve();
@@ -526,6 +715,56 @@ fn ctrl_c_prints_what_was_seen() {
     assert!(found["silent"]["of"].as_u64().unwrap() > 0, "{found:#}");
     assert_eq!(running.end().code(), Some(0));
     assert!(lasted < Duration::from_secs(7), "{lasted:?}");
+}
+
+/// Even while most of the connections are still to be made.
+#[test]
+fn ctrl_c_ends_the_dials_as_well() {
+    let path = Path::new(Duration::from_secs(600), End::Fin);
+    let (url, control) = (path.serve(), path.serve());
+    let more = ["--connections", "64", "--control", &control, "--max", "20s"];
+    let mut running = Running::start(command(&small(&url, &more)).stderr(Stdio::null()));
+    while path.dials.load(Ordering::SeqCst) < 5 {
+        thread::sleep(millis(5));
+    }
+    // The dials would take 13 s, a hundredth of 20 s being more than their distance.
+    let begin = Instant::now();
+    signal("TERM", running.id());
+    assert_eq!(running.end().code(), Some(1));
+    let lasted = begin.elapsed();
+    assert!(lasted < Duration::from_secs(6), "{lasted:?}");
+}
+
+#[test]
+fn a_second_ctrl_c_ends_it_at_once() {
+    let path = Path::new(millis(1), End::Silent);
+    let url = path.serve();
+    let more = ["--max", "20s", "--timeout", "20s"];
+    let mut running = Running::start(command(&small(&url, &more)).stderr(Stdio::null()));
+    while path.dials.load(Ordering::SeqCst) == 0 {
+        thread::sleep(millis(5));
+    }
+    // It waits for a pong then, and after the first one for the close handshake.
+    thread::sleep(millis(200));
+    for _ in 0..2 {
+        signal("INT", running.id());
+        thread::sleep(millis(20));
+    }
+    assert_eq!(running.end().code(), Some(130));
+}
+
+#[test]
+fn its_help_has_every_exit_code_and_how_long_it_takes() {
+    let output = probe(&["--help"]);
+    let help = String::from_utf8(output.stdout).unwrap();
+    let codes: Vec<&str> = help
+        .lines()
+        .skip_while(|line| *line != "Exit codes:")
+        .filter_map(|line| line.get(..5)?.split_whitespace().next())
+        .collect();
+    assert_eq!(codes, ["Exit", "0", "1", "2", "130"], "{help}");
+    assert!(!help.contains("and less otherwise"), "{help}");
+    assert!(help.contains("twice that limit"), "{help}");
 }
 
 #[test]
@@ -548,7 +787,9 @@ fn what_cannot_be_measured_is_not_0() {
     fs::write(&empty, "{}").unwrap();
     for (arguments, why) in [
         (&["--max", "999ms"][..], "for 1s at least"),
-        (&["--max", "25h"], "a duration is from 1ms to 24h"),
+        (&["--max", "0s"], "a silence is tried for 1s at least"),
+        (&["--max", "25h"], "and for 24h at most"),
+        (&["--max", "soon"], "a duration is written as"),
         (&["--repeat", "0"], "1..=20"),
         (&["--connections", "65"], "1..=64"),
         (&["--control", "http://one"], "begins with ws:// or wss://"),

@@ -2,7 +2,7 @@
 
 use std::io::ErrorKind;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Condvar, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use keepalive::Ending;
@@ -23,6 +23,9 @@ const GREETING: Duration = Duration::from_secs(1);
 
 /// What a server says this shortly before an end belongs to it.
 const FAREWELL: Duration = Duration::from_millis(50);
+
+/// An end this soon, or within what the dial took, answers the dial or the first ping.
+const AT_ONCE: Duration = Duration::from_millis(100);
 
 /// How long a close handshake may take.
 const GOODBYE: Duration = Duration::from_millis(300);
@@ -46,11 +49,25 @@ pub(crate) struct Plan {
     pub(crate) lasts: Duration,
     /// How often something is sent, where the kind sends.
     pub(crate) every: Duration,
+    /// Whether the server answers pings.
+    pub(crate) has_pongs: bool,
+}
+
+impl Plan {
+    pub(crate) const fn silence(lasts: Duration, has_pongs: bool) -> Self {
+        Self {
+            kind: Kind::Silent,
+            lasts,
+            every: lasts,
+            has_pongs,
+        }
+    }
 }
 
 /// What a connection showed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Held {
+    pub(crate) begun: Instant,
     pub(crate) outcome: Outcome,
     /// How many frames the server sent that were no answer to a ping.
     pub(crate) heard: u32,
@@ -58,12 +75,27 @@ pub(crate) struct Held {
     pub(crate) pinged: u32,
 }
 
+impl Held {
+    pub(crate) const fn has_ended(&self) -> bool {
+        matches!(self.outcome, Outcome::Cut(..) | Outcome::Dead(_))
+    }
+}
+
 /// Why there was nothing to hold.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Failure {
     pub(crate) why: String,
+    /// Of the answer, where there was one.
+    pub(crate) status: Option<u16>,
     /// How long the server asks to stay away.
     pub(crate) retry_after: Option<Duration>,
+}
+
+impl Failure {
+    /// Whether the server may not be there any more, or not behind its proxy.
+    pub(crate) fn may_be_gone(&self) -> bool {
+        self.status.is_none_or(|status| status >= 500)
+    }
 }
 
 /// What a first connection showed.
@@ -73,11 +105,18 @@ pub(crate) struct Hello {
     pub(crate) round_trip: Option<Duration>,
 }
 
-/// Ends connections before their time, and dials.
+impl Hello {
+    pub(crate) const fn has_pongs(self) -> bool {
+        self.round_trip.is_some()
+    }
+}
+
+/// Ends connections before their time, dials and pauses.
 #[derive(Debug, Default)]
 pub(crate) struct Stop {
     is_set: AtomicBool,
     links: Mutex<Vec<Link>>,
+    wakes: Condvar,
 }
 
 impl Stop {
@@ -85,6 +124,15 @@ impl Stop {
         self.is_set.store(true, Ordering::SeqCst);
         let links = self.links.lock().unwrap_or_else(PoisonError::into_inner);
         links.iter().for_each(Link::give_up);
+        self.wakes.notify_all();
+    }
+
+    /// Waits for that long, or until it is set.
+    pub(crate) fn wait(&self, lasts: Duration) {
+        let links = self.links.lock().unwrap_or_else(PoisonError::into_inner);
+        let _ = self
+            .wakes
+            .wait_timeout_while(links, lasts, |_| !self.is_set());
     }
 
     pub(crate) fn is_set(&self) -> bool {
@@ -105,35 +153,57 @@ impl Target {
     /// Connects, and asks whether pings are answered.
     pub(crate) fn greet(&self, stop: &Stop) -> Result<Hello, Failure> {
         let mut line = self.open(stop)?;
-        let settled = line.settle(self, stop);
-        line.close();
-        let round_trip = settled.map_err(ended_at_once)?;
-        Ok(Hello { round_trip })
+        match line.settle(self, true, stop) {
+            Ok(round_trip) => {
+                line.close();
+                Ok(Hello { round_trip })
+            }
+            Err(how) if line.is_young() => Err(ended_at_once(how)),
+            // It lived for a time without a pong.
+            Err(_) => Ok(Hello { round_trip: None }),
+        }
     }
 
     /// Connects and holds the connection as planned.
     pub(crate) fn hold(&self, plan: Plan, stop: &Stop) -> Result<Held, Failure> {
         let mut line = self.open(stop)?;
-        let round_trip = line.settle(self, stop).map_err(ended_at_once)?;
-        let held = line.hold(self, plan, round_trip.is_some(), stop);
-        if !matches!(held.outcome, Outcome::Cut(..) | Outcome::Dead(_)) {
-            line.close();
+        let settled = line.settle(self, plan.has_pongs, stop);
+        let is_answered = matches!(settled, Ok(Some(_)));
+        let mut course = Course::new(line.last);
+        let result = settled.and_then(|_| line.keep(self, plan, stop, &mut course));
+        let held = course.end(result, stop);
+        match held.outcome {
+            Outcome::Cut(_, how) if !is_answered && line.is_young() => {
+                return Err(ended_at_once(how));
+            }
+            Outcome::Cut(..) | Outcome::Dead(_) => {}
+            Outcome::Alive(_) | Outcome::Left => line.close(),
         }
         Ok(held)
     }
 
+    /// Connects, to see whether it is there.
+    pub(crate) fn reach(&self, stop: &Stop) -> Result<(), Failure> {
+        self.open(stop)?.close();
+        Ok(())
+    }
+
     fn open(&self, stop: &Stop) -> Result<Line, Failure> {
+        let dialled = Instant::now();
         let wait = Wait::new().map_err(|error| failure(&Error::Io(error)))?;
-        let dial = Dial::new(wait, Instant::now() + self.timeout, 0);
+        let dial = Dial::new(wait, dialled + self.timeout, 0);
         let link = dial.link().clone();
         stop.stops(&link);
         let socket = Connect::connect(&mut self.dialer.clone(), &dial);
         let socket = socket.map_err(|error| failure(&error))?;
         link.open();
+        let opened = Instant::now();
         Ok(Line {
             socket,
             link,
-            opened: Instant::now(),
+            opened,
+            at_once: AT_ONCE.max(opened - dialled),
+            last: opened,
             pings: 0,
         })
     }
@@ -144,6 +214,9 @@ struct Line {
     socket: Socket,
     link: Link,
     opened: Instant,
+    at_once: Duration,
+    /// When the last frame was sent or received.
+    last: Instant,
     pings: u64,
 }
 
@@ -154,10 +227,18 @@ enum Frame {
 }
 
 impl Line {
-    /// Says what comes first, and asks for a pong: the silence begins with it.
-    fn settle(&mut self, target: &Target, stop: &Stop) -> Result<Option<Duration>, How> {
+    /// Says what comes first, and waits for a pong if the server is known to send any.
+    fn settle(
+        &mut self,
+        target: &Target,
+        has_pongs: bool,
+        stop: &Stop,
+    ) -> Result<Option<Duration>, How> {
         if let Some(first) = &target.first {
             self.send(Message::text(first))?;
+        }
+        if !has_pongs {
+            return Ok(None);
         }
         let asked = Instant::now();
         let id = self.ping()?;
@@ -165,43 +246,18 @@ impl Line {
         Ok(is_answered.then(|| asked.elapsed()))
     }
 
-    fn hold(&mut self, target: &Target, plan: Plan, answers: bool, stop: &Stop) -> Held {
-        let greeted_by = self.opened + GREETING.min(plan.lasts / 10);
-        let mut course = Course {
-            begun: Instant::now(),
-            heard: 0,
-            pinged: 0,
-            last: None,
-            quiet: Duration::ZERO,
-            unanswered: None,
-        };
-        let how = self.keep(target, plan, answers, stop, greeted_by, &mut course);
-        let outcome = match how {
-            _ if stop.is_set() => Outcome::Left,
-            Ok(outcome) => outcome,
-            Err(how) => {
-                if course.heard == 1 && course.last.is_some_and(|at| at.elapsed() < FAREWELL) {
-                    course.heard = 0;
-                }
-                Outcome::Cut(course.begun.elapsed(), how)
-            }
-        };
-        Held {
-            outcome,
-            heard: course.heard,
-            pinged: course.pinged,
-        }
+    fn is_young(&self) -> bool {
+        self.opened.elapsed() <= self.at_once
     }
 
     fn keep(
         &mut self,
         target: &Target,
         plan: Plan,
-        answers: bool,
         stop: &Stop,
-        greeted_by: Instant,
         course: &mut Course,
     ) -> Result<Outcome, How> {
+        let greeted_by = self.opened + self.greeting(plan);
         if let (Kind::Inbound, Some(text)) = (plan.kind, &target.subscribe) {
             self.send(Message::text(text))?;
         }
@@ -231,7 +287,7 @@ impl Line {
                 continue;
             };
             match course.unanswered {
-                Some(asked) if answers && now >= asked + target.timeout => {
+                Some(asked) if plan.has_pongs && now >= asked + target.timeout => {
                     return Ok(Outcome::Dead(asked - course.begun));
                 }
                 _ => self.speak(plan.kind, target, course)?,
@@ -239,12 +295,23 @@ impl Line {
             due = Some((time + plan.every).max(now));
         }
         course.is_quiet_until(Instant::now());
-        let outcome = self.check(target, answers, stop, course)?;
+        let outcome = self.check(target, plan, stop, course)?;
         Ok(match outcome {
             // It shows no more than the longest silence that there was.
             Outcome::Alive(_) if plan.kind == Kind::Silent => Outcome::Alive(course.quiet),
             outcome => outcome,
         })
+    }
+
+    /// How long what a server says is a greeting. Where no pong was waited for, the answer to
+    /// a login may still be on its way.
+    fn greeting(&self, plan: Plan) -> Duration {
+        let greeting = GREETING.min(plan.lasts / 10);
+        if plan.has_pongs {
+            greeting
+        } else {
+            greeting.max(self.at_once)
+        }
     }
 
     fn speak(&mut self, kind: Kind, target: &Target, course: &mut Course) -> Result<(), How> {
@@ -267,12 +334,12 @@ impl Line {
     fn check(
         &mut self,
         target: &Target,
-        answers: bool,
+        plan: Plan,
         stop: &Stop,
         course: &Course,
     ) -> Result<Outcome, How> {
         let lasted = course.begun.elapsed();
-        if !answers {
+        if !plan.has_pongs {
             return Ok(Outcome::Alive(lasted));
         }
         let id = self.ping()?;
@@ -303,15 +370,21 @@ impl Line {
     fn send(&mut self, message: Message) -> Result<(), How> {
         self.link.begin();
         match self.socket.send(message) {
-            Err(Error::Io(error)) if error.kind() == ErrorKind::WouldBlock => Ok(()),
-            result => result.map_err(|error| how(&error)),
+            Err(Error::Io(error)) if error.kind() == ErrorKind::WouldBlock => {}
+            result => result.map_err(|error| how(&error))?,
         }
+        self.last = Instant::now();
+        Ok(())
     }
 
     /// The next frame, until then.
     fn next(&mut self, until: Instant) -> Result<Option<Frame>, How> {
         let socket = &mut self.socket;
-        match self.link.waiting(Some(until), || socket.read()) {
+        let read = self.link.waiting(Some(until), || socket.read());
+        if read.is_ok() {
+            self.last = Instant::now();
+        }
+        match read {
             Ok(Message::Pong(id)) => Ok(Some(Frame::Pong(id))),
             Ok(Message::Ping(_)) => Ok(Some(Frame::Ping)),
             Ok(Message::Close(frame)) => Err(How::Closed(frame.map(|frame| frame.code.into()))),
@@ -351,6 +424,37 @@ struct Course {
 }
 
 impl Course {
+    const fn new(begun: Instant) -> Self {
+        Self {
+            begun,
+            heard: 0,
+            pinged: 0,
+            last: None,
+            quiet: Duration::ZERO,
+            unanswered: None,
+        }
+    }
+
+    /// What it showed, unless it was stopped.
+    fn end(mut self, result: Result<Outcome, How>, stop: &Stop) -> Held {
+        let outcome = match result {
+            _ if stop.is_set() => Outcome::Left,
+            Ok(outcome) => outcome,
+            Err(how) => {
+                if self.heard == 1 && self.last.is_some_and(|at| at.elapsed() < FAREWELL) {
+                    (self.heard, self.pinged) = (0, 0);
+                }
+                Outcome::Cut(self.begun.elapsed(), how)
+            }
+        };
+        Held {
+            begun: self.begun,
+            outcome,
+            heard: self.heard,
+            pinged: self.pinged,
+        }
+    }
+
     fn is_quiet_until(&mut self, now: Instant) {
         let quiet = now - self.last.unwrap_or(self.begun);
         self.quiet = self.quiet.max(quiet);
@@ -374,14 +478,18 @@ fn how(error: &Error) -> How {
 }
 
 fn failure(error: &Error) -> Failure {
-    let (why, retry_after) = match ending(error) {
-        Ending::Refused(refused) => {
-            let why = format!("the server refused with status {}", refused.status);
-            (why, refused.retry_after)
-        }
-        _ => (format!("cannot connect: {}", bare(error)), None),
-    };
-    Failure { why, retry_after }
+    match ending(error) {
+        Ending::Refused(refused) => Failure {
+            why: format!("the server refused with status {}", refused.status),
+            status: Some(refused.status),
+            retry_after: refused.retry_after,
+        },
+        _ => Failure {
+            why: format!("cannot connect: {}", bare(error)),
+            status: None,
+            retry_after: None,
+        },
+    }
 }
 
 fn ended_at_once(how: How) -> Failure {
@@ -390,6 +498,7 @@ fn ended_at_once(how: How) -> Failure {
             "the connection ended as soon as it was open: {}",
             how.words()
         ),
+        status: None,
         retry_after: None,
     }
 }

@@ -2,9 +2,9 @@
 //!
 //! # The method
 //!
-//! A limit is found by holding connections, not by asking anybody. Each begins with a ping:
-//! its pong tells the round trip, and that the server answers at all; the silence begins
-//! with it. What comes of it is one of three things:
+//! A limit is found by holding connections, not by asking anybody. A first one shows whether
+//! the server answers pings. Where it does, each of the others begins with one. The silence
+//! begins with the last frame in either direction. What comes of it is one of three things:
 //!
 //! - *cut*: the end is seen, by a close frame, the end of the stream or a reset. Its time is
 //!   exact, and each longer silence shows the same;
@@ -12,6 +12,8 @@
 //! - *dead*: it is not answered, or by a reset, and nothing had announced it (a NAT that
 //!   forgets). So the limit lies between the longest silence below that was survived and
 //!   this one.
+//!
+//! Where pings are not answered, only cuts are seen: whatever is not cut counts as alive.
 //!
 //! Silences of growing length are held at once, each on a connection of its own: a ladder
 //! from a hundredth of `--max` to all of it. Where a dead one leaves more than a tenth open,
@@ -34,7 +36,14 @@
 //!
 //! No more than `--connections` are open to a server at a time, and they are dialled one
 //! after the other. If one is refused, the rest of that ladder is not dialled, later ones
-//! are as small as what was let in, and `Retry-After` is waited for, up to a minute.
+//! are as small as what was let in, and `Retry-After` is waited for, up to a minute. If none
+//! is let in, the ladder is tried once more after that time; without such a hint, or if
+//! that fails too, the probe ends.
+//!
+//! A server that goes away ends its connections as well, which shows no limit. A limit counts
+//! from the beginning of each connection, so those that it ends do not end at the same moment.
+//! If they do, or if one was dead, the server is dialled once more; if it cannot be reached,
+//! they are not counted.
 
 mod compare;
 mod course;
@@ -49,11 +58,11 @@ use std::io::{self, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use clap::CommandFactory;
 use clap::error::ErrorKind;
+use jiff::SignedDuration;
 use keepalive::Tls;
 use keepalive::blocking::Dialer;
 use tungstenite::http::Uri;
@@ -72,7 +81,12 @@ Silences of growing length are held at once, up to --max, each on a connection
 of its own, and all of it --repeat times. Where they end, the same is tried with
 pings, frames and data, in each direction, for twice the limit. A limit is a
 spread: the report says what was seen, whether the runs differ, and how often to
-ping. It takes --max times --repeat where nothing ends, and less otherwise.
+ping.
+
+It takes --max times --repeat where nothing ends. Where something does, a run
+takes as long as that limit, and the traffic twice that limit, or a few times as
+long if --connections is small. Where connections are dropped without notice, a
+run has a few rounds, and each round takes --timeout more.
 
 No more than --connections are open to a server at a time, and fewer once it
 has refused one.
@@ -81,9 +95,11 @@ Durations are written as 500ms, 2s or 1m30s. Ctrl-C ends it early and prints
 what was seen.
 
 Exit codes:
-  0  something was measured
-  1  the server or the control could not be reached, or nothing was measured
-  2  the arguments are wrong";
+    0  something was measured
+    1  the server or the control could not be reached or let nobody in, even if
+       only later, or nothing was measured
+    2  the arguments are wrong
+  130  a second Ctrl-C came before it had ended";
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = AFTER)]
@@ -143,11 +159,12 @@ pub(crate) struct Args {
 }
 
 fn longest(text: &str) -> Result<Duration, String> {
-    let duration = args::duration(text)?;
-    if duration < Duration::from_secs(1) {
-        return Err("a silence is tried for 1s at least".to_owned());
+    let is_duration = text.parse::<SignedDuration>().is_ok();
+    match args::duration(text) {
+        Ok(duration) if duration >= Duration::from_secs(1) => Ok(duration),
+        Err(why) if !is_duration => Err(why),
+        _ => Err("a silence is tried for 1s at least, and for 24h at most".to_owned()),
     }
-    Ok(duration)
 }
 
 pub(crate) fn run(args: &Args, tls: Tls) -> io::Result<ExitCode> {
@@ -160,7 +177,7 @@ pub(crate) fn run(args: &Args, tls: Tls) -> io::Result<ExitCode> {
         },
         None => None,
     };
-    let interrupt = Interrupt::new()?;
+    let interrupted = stopped_by_ctrl_c()?;
     let target = args.target(tls.clone())?;
     let control = match &args.control {
         Some(url) => Some((args.control(url, tls)?, url.to_string())),
@@ -170,7 +187,7 @@ pub(crate) fn run(args: &Args, tls: Tls) -> io::Result<ExitCode> {
     targets.extend(control.as_ref().map(|(target, _)| target));
     let mut findings: Vec<Findings> = Vec::new();
     for (target, url) in targets.iter().zip([Some(&args.url), args.control.as_ref()]) {
-        match target.greet(&interrupt.greeting) {
+        match target.greet(&interrupted) {
             Ok(hello) => findings.push(Findings::new(hello, usize::from(args.connections))),
             Err(failure) => {
                 let url = url.map(Uri::to_string).unwrap_or_default();
@@ -185,10 +202,10 @@ pub(crate) fn run(args: &Args, tls: Tls) -> io::Result<ExitCode> {
             longest: args.max,
             repeat: usize::from(args.repeat),
         },
-        interrupted: &interrupt.is_set,
+        interrupted: &interrupted,
     };
     course.run()?;
-    let is_partial = course.is_interrupted() || course.findings.iter().any(|all| all.is_lost);
+    let is_lost = course.findings.iter().any(|all| all.lost.is_some());
     let mut findings = course.findings.iter();
     let Some(first) = findings.next() else {
         return Ok(ExitCode::FAILURE);
@@ -199,10 +216,10 @@ pub(crate) fn run(args: &Args, tls: Tls) -> io::Result<ExitCode> {
         findings: first,
         control: control.map(|(_, url)| url).zip(findings.next()),
         earlier,
-        is_partial,
+        is_interrupted: interrupted.is_set(),
     };
     print(&report, args.json)?;
-    Ok(match first.runs.is_empty() {
+    Ok(match is_lost || first.runs.is_empty() {
         true => ExitCode::FAILURE,
         false => ExitCode::SUCCESS,
     })
@@ -245,26 +262,15 @@ impl Args {
 }
 
 /// Ctrl-C ends the probe, a second one at once.
-struct Interrupt {
-    is_set: Arc<AtomicBool>,
-    greeting: Arc<Stop>,
-}
-
-impl Interrupt {
-    fn new() -> io::Result<Self> {
-        let interrupt = Self {
-            is_set: Arc::default(),
-            greeting: Arc::default(),
-        };
-        let is_set = Arc::clone(&interrupt.is_set);
-        let greeting = Arc::clone(&interrupt.greeting);
-        let hear = move || {
-            if is_set.swap(true, Ordering::SeqCst) {
-                std::process::exit(130);
-            }
-            greeting.set();
-        };
-        signals::on_each(hear)?;
-        Ok(interrupt)
-    }
+fn stopped_by_ctrl_c() -> io::Result<Arc<Stop>> {
+    let stop = Arc::new(Stop::default());
+    let hearing = Arc::clone(&stop);
+    let hear = move || {
+        if hearing.is_set() {
+            std::process::exit(130);
+        }
+        hearing.set();
+    };
+    signals::on_each(hear)?;
+    Ok(stop)
 }

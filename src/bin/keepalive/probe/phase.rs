@@ -42,7 +42,7 @@ pub(crate) fn run(
     targets: &[&Target],
     jobs: &[Job],
     title: &str,
-    interrupted: &AtomicBool,
+    interrupted: &Stop,
 ) -> io::Result<Vec<Done>> {
     let stops: Vec<Stop> = targets.iter().map(|_| Stop::default()).collect();
     let failed: Vec<AtomicBool> = targets.iter().map(|_| AtomicBool::new(false)).collect();
@@ -60,7 +60,7 @@ pub(crate) fn run(
             };
             let sender = sender.clone();
             let hold = move || {
-                thread::sleep(apart * number);
+                stop.wait(apart * number);
                 let is_off = stop.is_set() || failed.load(Ordering::SeqCst);
                 let result = (!is_off).then(|| target.hold(job.plan, stop));
                 let is_failure = matches!(result, Some(Err(_)));
@@ -85,7 +85,7 @@ pub(crate) fn run(
             }
             progress.show(jobs.len(), &done);
             for (number, stop) in stops.iter().enumerate() {
-                if interrupted.load(Ordering::SeqCst) || drops(&done, number) >= ENOUGH {
+                if interrupted.is_set() || drops(&done, number) >= ENOUGH {
                     stop.set();
                 }
             }
@@ -93,6 +93,21 @@ pub(crate) fn run(
         progress.end();
         Ok(done)
     })
+}
+
+/// Waits, as a server asked.
+pub(crate) fn pause(lasts: Duration, interrupted: &Stop) {
+    let progress = Progress::new("the server asks for a pause", lasts);
+    let message = format!("of {}", progress.longest);
+    let end = Instant::now() + lasts;
+    while let Some(left) = end.checked_duration_since(Instant::now()) {
+        if left.is_zero() || interrupted.is_set() {
+            break;
+        }
+        progress.draw(message.clone());
+        interrupted.wait(left.min(TICK));
+    }
+    progress.end();
 }
 
 /// How many silent connections to this target were dropped without a word.
@@ -139,8 +154,11 @@ impl Progress {
         let held = all - done.len();
         let ended = done.iter().filter(ended).count();
         let longest = &self.longest;
-        self.bar
-            .set_message(format!("of {longest}: {held} held, {ended} ended"));
+        self.draw(format!("of {longest}: {held} held, {ended} ended"));
+    }
+
+    fn draw(&self, message: String) {
+        self.bar.set_message(message);
         self.bar
             .set_position(self.begun.elapsed().as_millis() as u64);
     }

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use super::compare::{Earlier, Side, runs_differ};
 use super::course::{Findings, Talk, Traffic};
 use super::limit::{Agreement, Bracket, How, Seen, compare, is_above};
-use super::traffic::{Advice, DEFAULT, Kind, Verdict};
+use super::traffic::{Advice, DEFAULT, Evidence, Kind, Verdict, is_enough};
 use crate::watch::seen::Tone;
 use crate::watch::text;
 
@@ -18,7 +18,7 @@ pub(crate) struct Report<'a> {
     pub(crate) control: Option<(String, &'a Findings)>,
     /// Its file, and what it says.
     pub(crate) earlier: Option<(String, Earlier)>,
-    pub(crate) is_partial: bool,
+    pub(crate) is_interrupted: bool,
 }
 
 type Line = (Tone, String);
@@ -28,9 +28,9 @@ impl Report<'_> {
         let findings = self.findings;
         let silent = findings.silent();
         let mut lines = vec![(Tone::Title, self.title())];
-        if self.is_partial {
-            let words = "It was ended early: this is what was seen until then.";
-            lines.push((Tone::Bad, words.to_owned()));
+        if let Some(why) = self.ended_early() {
+            let words = format!("It was ended early: {why}. This is what was seen until then.");
+            lines.push((Tone::Bad, words));
         }
         if findings.hello.round_trip.is_none() {
             let words = "The server answers no pings: a connection that is dropped without a \
@@ -41,21 +41,38 @@ impl Report<'_> {
         lines.extend(silences("nothing", findings));
         for kind in Kind::TRAFFIC {
             let tried = findings.traffic.iter().find(|traffic| traffic.kind == kind);
-            lines.push(row(kind.words(), &of_kind(kind, tried, &silent)));
+            let name = match kind {
+                Kind::Pings if findings.hello.has_pongs() => "pings, answered",
+                kind => kind.words(),
+            };
+            lines.push(row(name, &of_kind(kind, tried, &silent)));
         }
         if let Some((_, control)) = &self.control {
             lines.extend(silences("nothing, to the control", control));
         }
         lines.push((Tone::Plain, String::new()));
-        lines.extend(findings.talk.line());
+        lines.extend(findings.talk.lines());
         lines.extend(self.doubts(&silent));
         if let Some(side) = self.side() {
             lines.push((Tone::Hint, sentence(side.words())));
         }
         lines.extend(self.since_earlier(&silent));
         lines.extend(self.failed());
+        lines.extend(self.ended_with_server());
         lines.extend(self.advice().lines());
         lines
+    }
+
+    fn ended_early(&self) -> Option<String> {
+        if self.is_interrupted {
+            return Some("it was interrupted".to_owned());
+        }
+        let control = self.control.as_ref();
+        let control = control.and_then(|(url, control)| Some((url, control.lost.as_ref()?)));
+        self.findings
+            .lost
+            .clone()
+            .or_else(|| control.map(|(url, why)| format!("{url}: {why}")))
     }
 
     fn title(&self) -> String {
@@ -129,16 +146,29 @@ impl Report<'_> {
         lines
     }
 
+    fn all(&self) -> impl Iterator<Item = &Findings> {
+        let control = self.control.iter().map(|(_, control)| *control);
+        std::iter::once(self.findings).chain(control)
+    }
+
     fn failed(&self) -> Option<Line> {
-        let control = self
-            .control
-            .iter()
-            .flat_map(|(_, control)| &control.failures);
-        let mut failures = self.findings.failures.iter().chain(control).peekable();
+        let mut failures = self.all().flat_map(|all| &all.failures).peekable();
         let first = failures.peek()?.why.clone();
         let count = text::count(failures.count() as u64, "connection");
-        let words = format!("{count} could not be made, and fewer were tried after: {first}.");
+        let fewer = match self.all().any(|all| all.is_reduced) {
+            true => ", and fewer were tried after",
+            false => "",
+        };
+        let words = format!("{count} could not be made{fewer}: {first}.");
         Some((Tone::Bad, words))
+    }
+
+    fn ended_with_server(&self) -> Option<Line> {
+        let count: usize = self.all().map(|all| all.ended_with_server).sum();
+        let counted = text::count(count as u64, "connection");
+        let words =
+            format!("Not counted: {counted} that ended as the server could no longer be reached.");
+        (count > 0).then_some((Tone::Bad, words))
     }
 
     fn verdicts(&self) -> impl Iterator<Item = (&'static str, Verdict)> {
@@ -155,13 +185,17 @@ impl Report<'_> {
         let silent = self.findings.silent();
         // None was silent for the longest time.
         let lived = silent.lived().unwrap_or_default();
-        let is_spoken = self.findings.talk.spoken > 0 && is_above(self.longest, lived);
-        Advice::of(
-            &silent,
-            is_spoken,
-            verdict(Kind::Pings),
-            verdict(Kind::Text),
-        )
+        let texts = self.findings.traffic.iter();
+        let mut texts = texts.filter(|traffic| traffic.kind == Kind::Text);
+        let evidence = Evidence {
+            is_spoken: self.findings.talk.spoken > 0 && is_above(self.longest, lived),
+            is_cut_short: self.ended_early().is_some() && is_enough(self.longest),
+            has_pongs: self.findings.hello.has_pongs(),
+            is_text_answered: texts.any(|traffic| traffic.spoken > 0),
+            pings: verdict(Kind::Pings),
+            text: verdict(Kind::Text),
+        };
+        Advice::of(&silent, evidence)
     }
 
     pub(crate) fn json(&self) -> Value {
@@ -196,7 +230,9 @@ impl Report<'_> {
         json!({
             "event": "probe",
             "url": self.url,
-            "partial": self.is_partial,
+            "partial": self.ended_early().is_some(),
+            "ended_early": self.ended_early(),
+            "ended_with_server": findings.ended_with_server,
             "max_s": self.longest.as_secs_f64(),
             "round_trip_s": findings.hello.round_trip.map(|trip| trip.as_secs_f64()),
             "spoken": findings.talk.spoken,
@@ -218,20 +254,25 @@ impl Report<'_> {
 
 impl Talk {
     /// A server that speaks leaves nothing silent.
-    fn line(self) -> Option<Line> {
-        if self.spoken == 0 {
-            return None;
+    fn lines(self) -> Vec<Line> {
+        let of = |count| format!("{count} of {} connections", self.connections);
+        let mut lines = Vec::new();
+        if self.pinged > 0 {
+            lines.push(format!(
+                "The server sent pings on {}, and they were answered: how long silence may last \
+                 cannot be seen.",
+                of(self.pinged),
+            ));
         }
-        let count = format!("{} of {} connections", self.spoken, self.connections);
-        let words = if self.pinged > 0 {
-            format!(
-                "The server sent pings on {count}, and they were answered: how long silence may \
-                 last cannot be seen."
-            )
-        } else {
-            format!("The server spoke by itself on {count}: only the client was silent there.")
-        };
-        Some((Tone::Hint, words))
+        let spoken = self.spoken.saturating_sub(self.pinged);
+        if spoken > 0 {
+            lines.push(format!(
+                "The server spoke by itself on {}: only the client was silent there.",
+                of(spoken),
+            ));
+        }
+        let hint = |line| (Tone::Hint, line);
+        lines.into_iter().map(hint).collect()
     }
 }
 
@@ -275,12 +316,13 @@ impl Advice {
                 text::took(lived),
                 text::setting(DEFAULT),
             ),
-            Self::LookLonger(lived) => format!(
-                "no limit was seen up to {}, which is too short to say that a ping after {} is \
-                 enough: try --max 2m",
+            Self::NoPings(lived) => format!(
+                "no limit was seen up to {}, but the server answers no pings: ping with messages \
+                 that it answers, as `TextPings` does, or only listen, with `Config::listener()`",
                 text::took(lived),
-                text::setting(DEFAULT),
             ),
+            Self::LookLonger(lived) => format!("{}: try --max 2m", too_short(lived)),
+            Self::Finish(lived) => format!("{}: let the probe run to its end", too_short(lived)),
             Self::Spoken(lived) => format!(
                 "no advice: what the server sends by itself keeps connections alive, and no \
                  silence was longer than {}",
@@ -305,6 +347,26 @@ impl Advice {
                  `TextPings` does",
                 text::setting(interval),
             ),
+            Self::AnsweredMessages(interval) => format!(
+                "the server answers no pings, but it answers messages, and they keep such a \
+                 connection alive: send one every {}, as `TextPings` does",
+                text::setting(interval),
+            ),
+            Self::ShakyMessages(interval) => format!(
+                "a message every {} did not keep all connections alive, and pings are no help: \
+                 send messages more often, and measure again",
+                text::setting(interval),
+            ),
+            Self::TryAnsweredMessages(interval) => format!(
+                "the server answers no pings, and whoever waits for a pong would reconnect for \
+                 ever: see whether it answers messages (--text), one every {}",
+                text::setting(interval),
+            ),
+            Self::Unanswered(interval) => format!(
+                "something has to be sent every {}, but nothing was found that counts and is answered: only \
+                 what the server sends by itself can show that it is alive (`Config::listener()`)",
+                text::setting(interval),
+            ),
             Self::TryMessages(interval) => format!(
                 "pings do not count on this path: see whether messages do (--text), one every {}",
                 text::setting(interval),
@@ -318,6 +380,14 @@ impl Advice {
             ),
         }
     }
+}
+
+fn too_short(lived: Duration) -> String {
+    format!(
+        "no limit was seen up to {}, which is too short to say that an interval of {} is enough",
+        text::took(lived),
+        text::setting(DEFAULT),
+    )
 }
 
 /// The row of silent connections, and how they ended.
@@ -470,4 +540,47 @@ fn summary(seen: &Seen) -> Value {
         "lived_s": seen.lived().map(|lived| lived.as_secs_f64()),
         "spread": seen.is_spread(),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pings_are_told_from_what_else_the_server_says() {
+        let lines = |spoken, pinged| {
+            let connections = 12;
+            let talk = Talk {
+                connections,
+                spoken,
+                pinged,
+            };
+            talk.lines()
+                .into_iter()
+                .map(|(_, line)| line)
+                .collect::<Vec<_>>()
+        };
+        assert_eq!(lines(0, 0), [""; 0]);
+        let [pings] = &lines(3, 3)[..] else { panic!() };
+        assert!(
+            pings.starts_with("The server sent pings on 3 of 12 "),
+            "{pings}"
+        );
+        let [data] = &lines(3, 0)[..] else { panic!() };
+        assert!(
+            data.starts_with("The server spoke by itself on 3 of 12 "),
+            "{data}"
+        );
+        let [pings, data] = &lines(4, 1)[..] else {
+            panic!()
+        };
+        assert!(
+            pings.starts_with("The server sent pings on 1 of 12 "),
+            "{pings}"
+        );
+        assert!(
+            data.starts_with("The server spoke by itself on 3 of 12 "),
+            "{data}"
+        );
+    }
 }
