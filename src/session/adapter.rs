@@ -69,6 +69,7 @@ where
         connect: C,
         stage: Stage<C>,
     ) -> Self {
+        let close_discards = driver.dialect().close_discards();
         Self {
             driver,
             found: None,
@@ -83,6 +84,7 @@ where
                 is_limited: false,
                 stage,
                 finishes: false,
+                close_discards,
                 alarm: Alarm::new(),
                 #[cfg(feature = "std")]
                 desk: None,
@@ -140,6 +142,7 @@ where
                 is_limited: io.is_limited,
                 stage: io.stage,
                 finishes: io.finishes,
+                close_discards: io.close_discards,
                 alarm: io.alarm,
                 #[cfg(feature = "std")]
                 desk: io.desk,

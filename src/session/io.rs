@@ -34,6 +34,8 @@ pub(super) struct Io<C: Connect, T: Timer, O> {
     pub(super) stage: Stage<C>,
     /// The sending side is to be closed.
     pub(super) finishes: bool,
+    /// To close it discards what comes.
+    pub(super) close_discards: bool,
     pub(super) alarm: Alarm<T::Instant>,
     #[cfg(feature = "std")]
     pub(super) desk: Option<crate::Desk<Message<C>>>,
@@ -196,7 +198,7 @@ where
             return match Pin::new(socket).poll_next(self.context) {
                 Poll::Ready(Some(Ok(message))) => Read::Message(message),
                 Poll::Ready(Some(Err(fault))) => Read::end(self.end(fault)),
-                Poll::Ready(None) => Read::end(End::Plain),
+                Poll::Ready(None) => self.plain_end(),
                 Poll::Pending => self.nothing(),
             };
         }
@@ -348,14 +350,27 @@ where
         End::of(fault, ending, matches!(self.io.stage, Stage::Open(_)))
     }
 
-    fn nothing(&mut self) -> Read<Message<C>, Fault<C>, T::Instant> {
-        if self.io.finishes {
-            if let Stage::Open(socket) = &mut self.io.stage {
-                // How it ends is found by reading.
-                if Pin::new(socket).poll_close(self.context).is_ready() {
-                    self.io.finishes = false;
-                }
+    #[inline(never)]
+    fn plain_end(&mut self) -> Read<Message<C>, Fault<C>, T::Instant> {
+        self.finish();
+        Read::end(End::Plain)
+    }
+
+    /// Closes the sending side, where that is to be done. How it ends is found by reading.
+    fn finish(&mut self) {
+        if !self.io.finishes {
+            return;
+        }
+        if let Stage::Open(socket) = &mut self.io.stage {
+            if Pin::new(socket).poll_close(self.context).is_ready() {
+                self.io.finishes = false;
             }
+        }
+    }
+
+    fn nothing(&mut self) -> Read<Message<C>, Fault<C>, T::Instant> {
+        if !self.io.close_discards {
+            self.finish();
         }
         let turned = self.io.alarm.turned;
         let as_of = turned.unwrap_or_else(|| {
