@@ -109,6 +109,8 @@ impl Shutdown {
 
     /// Adds the session with this handle. If [`close`](Self::close) has begun, the session is
     /// stopped at once.
+    ///
+    /// A session that begins anew after it was over has to be added again, by a new handle.
     pub fn add<W: Send + 'static>(&self, handle: Handle<W>) {
         let member = Arc::new(handle);
         let mut inner = self.0.lock();

@@ -290,6 +290,10 @@ impl Dialect for TokioWebsockets {
         let code = code.and_then(|CloseCode(code)| WireCode::try_from(code).ok());
         Some(Message::close(code, words))
     }
+
+    fn close_discards(&self) -> bool {
+        true
+    }
 }
 
 /// What an error says about how a connection or a dial ended, for
@@ -306,5 +310,97 @@ pub fn ending(error: &Error) -> Ending {
             Ending::Refused(Refused::with_status(*status))
         }
         _ => Ending::Failed,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use core::pin::Pin;
+    use core::sync::atomic::{AtomicBool, Ordering};
+    use core::task::{Context, Poll};
+    use std::sync::Arc;
+    use std::vec::Vec;
+
+    use ::tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+    use super::*;
+    use crate::{Cause, Notice};
+
+    /// A peer that has answered our goodbye when it is asked for the second time.
+    #[derive(Default)]
+    struct Peer {
+        has_heard: bool,
+        asked: usize,
+        says: Vec<u8>,
+        is_shut: Arc<AtomicBool>,
+    }
+
+    impl AsyncRead for Peer {
+        fn poll_read(
+            mut self: Pin<&mut Self>,
+            context: &mut Context<'_>,
+            buffer: &mut ReadBuf<'_>,
+        ) -> Poll<io::Result<()>> {
+            self.asked += usize::from(self.has_heard);
+            if self.asked == 1 {
+                context.waker().wake_by_ref();
+            }
+            if self.asked < 2 || self.says.is_empty() {
+                return Poll::Pending;
+            }
+            buffer.put_slice(&core::mem::take(&mut self.says));
+            Poll::Ready(Ok(()))
+        }
+    }
+
+    impl AsyncWrite for Peer {
+        fn poll_write(
+            mut self: Pin<&mut Self>,
+            _: &mut Context<'_>,
+            bytes: &[u8],
+        ) -> Poll<io::Result<usize>> {
+            self.has_heard = true;
+            Poll::Ready(Ok(bytes.len()))
+        }
+
+        fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Poll::Ready(Ok(()))
+        }
+
+        fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            self.is_shut.store(true, Ordering::Relaxed);
+            Poll::Ready(Ok(()))
+        }
+    }
+
+    #[test]
+    fn what_comes_while_it_closes_is_told() {
+        let peer = Peer {
+            says: b"\x81\x04late\x88\x02\x03\xe8".to_vec(),
+            ..Peer::default()
+        };
+        let is_shut = Arc::clone(&peer.is_shut);
+        let socket = ClientBuilder::new().take_over(peer);
+        let runtime = ::tokio::runtime::Builder::new_current_thread()
+            .enable_time()
+            .build()
+            .unwrap();
+        let told = runtime.block_on(async {
+            let mut session = accepted(Config::default(), socket);
+            session.stop();
+            let mut told = Vec::new();
+            while let Some(notice) = session.next().await {
+                match notice {
+                    Notice::Message(message) => told.push(message.as_text().unwrap().to_owned()),
+                    Notice::Down(down) => {
+                        assert!(matches!(down.cause, Cause::Stopped), "{}", down.cause);
+                    }
+                    _ => {}
+                }
+            }
+            told
+        });
+        assert_eq!(told, ["late"]);
+        assert!(is_shut.load(Ordering::Relaxed));
     }
 }

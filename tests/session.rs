@@ -10,7 +10,7 @@
 //! | --- | --- | --- |
 //! | 1 | who waits for a send never finds a stuck peer dead | `stuck::a_stuck_peer_is_convicted_and_dropped`, `stuck::a_peer_that_takes_a_message_now_and_then_is_convicted`, `stuck::a_stop_is_over_in_time_on_a_stuck_peer`, `stuck::a_second_stop_does_not_wait_for_a_stuck_peer` |
 //! | 2 | a sink keeps one write waker | `wakers::a_sink_that_keeps_one_waker_wakes_the_ping_and_the_messages`, `wakers::a_session_that_moves_to_another_task_is_woken_there`, `wakers::no_wake_is_lost` |
-//! | 3 | a flood in one direction starves the other | `turns::a_flood_that_comes_in_starves_neither_ticks_nor_writes`, `turns::a_flood_of_control_messages_lets_others_have_their_turn`, `turns::a_flood_that_goes_out_starves_neither_ticks_nor_reads`, `late::a_verdict_is_not_put_off_by_what_goes_out` |
+//! | 3 | a flood in one direction starves the other | `turns::a_flood_that_comes_in_starves_neither_ticks_nor_writes`, `turns::a_flood_of_control_messages_lets_others_have_their_turn`, `turns::a_flood_that_goes_out_starves_neither_ticks_nor_reads`, `ends::a_stop_says_goodbye_also_where_there_is_always_more_to_send`, `late::a_verdict_is_not_put_off_by_what_goes_out` |
 //! | 4 | a sleep by another clock than `now` spins | `paused::an_hour_of_pings_takes_a_few_polls_each`, `turns::a_busy_connection_sets_the_timer_once_an_interval`, `turns::a_quiet_connection_sets_the_timer_for_each_ping` |
 //! | 5 | a paused clock is exact over a pipe | `paused::a_mute_peer_is_convicted` |
 //! | 6 | `Send` is for the parts to decide | `paused::a_session_of_parts_that_are_send_can_be_spawned`, `paused::a_session_of_parts_that_are_not_send_lives_on_one_thread` |

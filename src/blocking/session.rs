@@ -11,12 +11,10 @@ use super::dial::Dial;
 use super::io::{Io, Pause, Stage};
 use super::link::Link;
 use super::stream::Stream;
-use crate::driver::{
-    self, Codec, Counts, Dialect as _, Driver, KeepingError, Plain, Step, UnderWay,
-};
+use crate::driver::{self, Codec, Counts, Driver, KeepingError, Plain, Step, UnderWay};
 use crate::tungstenite::Tungstenite;
 use crate::{
-    Backlog, Closed, Config, Desk, Ending, Goodbye, Handle, Heartbeat, MaybeTls, SendError, system,
+    Backlog, Closed, Config, Ending, Goodbye, Handle, Heartbeat, MaybeTls, SendError, system,
 };
 
 /// What a [`Session`] reports.
@@ -182,15 +180,10 @@ impl<S, K: Codec<Message>, C> Session<S, K, C> {
 
     /// The same with this limit on its backlog, unless there is a handle already.
     pub fn handle_of(&mut self, backlog: Backlog) -> Handle<Message> {
-        let dialect = *self.driver.dialect();
-        let size = move |message: &Message| dialect.size(message);
-        let check = self.driver.check();
         self.io.patience = None;
-        let desk = self
-            .io
-            .desk
-            .get_or_insert_with(|| Desk::new(size, backlog, check));
-        desk.handle()
+        let desk = &mut self.io.desk;
+        desk.get_or_insert_with(|| self.driver.desk(backlog))
+            .handle()
     }
 
     /// Sends a message on the connection whose `Opened` was returned last, ahead of the
@@ -209,22 +202,37 @@ impl<S, K: Codec<Message>, C> Session<S, K, C> {
         self.driver.requeue(messages);
     }
 
-    /// As [`Driver::stop`].
+    /// As [`Driver::stop`]. From now on handles take nothing.
     pub fn stop(&mut self) {
         let now = self.io.read_clock();
         self.driver.stop(now);
+        self.stopping();
     }
 
-    /// As [`Driver::stop_with`].
+    /// As [`Driver::stop_with`]. From now on handles take nothing.
     pub fn stop_with(&mut self, goodbye: Goodbye) {
         let now = self.io.read_clock();
         self.driver.stop_with(goodbye, now);
+        self.stopping();
+    }
+
+    fn stopping(&mut self) {
+        if let Some(desk) = &mut self.io.desk {
+            desk.stopping();
+        }
     }
 
     /// As [`Driver::reconnect_now`].
+    ///
+    /// If the session begins anew after `Stopped`, its handles remain over: take a new
+    /// [`handle`](Self::handle), and add it to a `Shutdown` again.
     pub fn reconnect_now(&mut self) {
         let now = self.io.read_clock();
+        let was_over = self.driver.is_over();
         self.driver.reconnect_now(now);
+        if was_over && !self.driver.is_over() {
+            self.io.desk = None;
+        }
     }
 
     /// As [`Driver::network_changed`].

@@ -44,6 +44,14 @@ pub trait Dialect {
         code: Option<CloseCode>,
         words: &str,
     ) -> Option<Self::Message>;
+
+    /// Whether the library reads while it closes a socket, and discards what it reads, as
+    /// tokio-websockets does in `poll_close`; by default not. A session then closes its
+    /// socket only once nothing more can come. The [`goodbye`](Self::goodbye) has to be a
+    /// message there.
+    fn close_discards(&self) -> bool {
+        false
+    }
 }
 
 /// What an incoming message means to the protocol.

@@ -514,7 +514,7 @@ where
     }
 
     /// Whether another stop would not wait any more.
-    #[cfg(all(feature = "async", feature = "std"))]
+    #[cfg(all(feature = "std", any(feature = "async", feature = "blocking")))]
     pub(crate) const fn is_stopping(&self) -> bool {
         self.is_stopping
     }

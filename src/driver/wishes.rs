@@ -4,6 +4,8 @@
 use alloc::vec::Vec;
 
 use super::{Codec, Dialect, Driver};
+#[cfg(any(feature = "async", feature = "blocking"))]
+use crate::{Backlog, Desk, State};
 #[cfg(feature = "blocking")]
 use crate::{Epoch, Event, Heartbeat};
 use crate::{Instant, Wish};
@@ -27,6 +29,29 @@ where
             // What the session cannot take was refused when it was asked for.
             Wish::Reconfigure(config) => drop(self.reconfigure(config, now)),
         }
+    }
+
+    /// A desk for its handles, which take nothing if it was told to stop before.
+    #[cfg(any(feature = "async", feature = "blocking"))]
+    pub(crate) fn desk(&self, backlog: Backlog) -> Desk<D::Message>
+    where
+        D: Clone + Send + Sync + 'static,
+    {
+        let dialect = self.dialect().clone();
+        let size = move |message: &D::Message| dialect.size(message);
+        let mut desk = Desk::new(size, backlog, self.check());
+        if self.is_over() {
+            drop(desk.reclaim());
+        } else if self.is_stopping() {
+            desk.stopping();
+        }
+        desk
+    }
+
+    /// Whether `Stopped` was reported, and it did not begin anew.
+    #[cfg(any(feature = "async", feature = "blocking"))]
+    pub(crate) fn is_over(&self) -> bool {
+        self.heartbeat.state() == State::Stopped && !self.unheard.has_end()
     }
 
     /// The dial that is under way, for an adapter that waits inside of it.

@@ -14,7 +14,8 @@ use crate::{Config, Epoch, State};
 ///
 /// Each time that the session runs it calls [`note_thread`](Self::note_thread),
 /// [`register`](Self::register), does the [`wishes`](Self::wishes), and takes messages
-/// by [`pull`](Self::pull) as it can send them. Its waker is woken for each wish, and
+/// by [`pull`](Self::pull) as it can send them. Where it is stopped by other means than a
+/// wish, it says that it is [`stopping`](Self::stopping). Its waker is woken for each wish, and
 /// for a message after `pull` found none: a session that stops taking while there may
 /// be more comes back by itself.
 pub struct Desk<W> {

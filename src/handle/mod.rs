@@ -281,9 +281,7 @@ impl<W> Handle<W> {
 
     /// As [`stop`](Self::stop), unless somebody has stopped it already.
     pub(crate) fn stop_once(&self) {
-        if self.shared.lock().stage == Stage::Runs {
-            let _ = self.stop();
-        }
+        self.shared.stop_once();
     }
 
     /// Connects anew now, as [`Event::ReconnectNow`](crate::Event::ReconnectNow) says.

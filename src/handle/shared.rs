@@ -150,14 +150,27 @@ impl<W> Shared<W> {
     }
 
     pub(super) fn wish(&self, wish: Wish) -> Result<(), Gone> {
-        let mut wakers = Wakers::default();
-        let mut inner = self.lock();
+        let inner = self.lock();
         let is_stop = matches!(wish, Wish::Stop(_));
         // Nothing revives what is to stop.
         if inner.stage >= Stage::Over || (inner.stage == Stage::Stops && !is_stop) {
             return Err(Gone);
         }
-        if is_stop {
+        self.add(wish, inner);
+        Ok(())
+    }
+
+    /// Stops it, unless somebody has already.
+    pub(super) fn stop_once(&self) {
+        let inner = self.lock();
+        if inner.stage == Stage::Runs {
+            self.add(Wish::Stop(None), inner);
+        }
+    }
+
+    fn add(&self, wish: Wish, mut inner: MutexGuard<'_, Inner<W>>) {
+        let mut wakers = Wakers::default();
+        if matches!(wish, Wish::Stop(_)) {
             inner.end(Stage::Stops, &mut wakers);
         }
         wish.join(&mut inner.wishes);
@@ -166,7 +179,6 @@ impl<W> Shared<W> {
         drop(inner);
         wakers.session(session);
         wakers.wake();
-        Ok(())
     }
 
     #[inline]

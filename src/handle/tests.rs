@@ -1179,6 +1179,34 @@ mod blocking {
         }
     }
 
+    /// A second stop would abandon the connection.
+    #[test]
+    fn those_who_stop_it_once_at_the_same_time_stop_it_once() {
+        const ROUNDS: usize = if cfg!(miri) { 50 } else { 5_000 };
+        let (mut desks, handles): (Vec<_>, Vec<_>) = (0..ROUNDS).map(|_| small()).unzip();
+        let arrived = AtomicUsize::new(0);
+        let stops = || {
+            for (round, handle) in handles.iter().enumerate() {
+                arrived.fetch_add(1, SeqCst);
+                let mut spins = 0;
+                while arrived.load(SeqCst) < 2 * (round + 1) {
+                    spins += 1;
+                    if spins > 50_000 {
+                        // Others may have the other's processor.
+                        thread::yield_now();
+                    }
+                }
+                handle.stop_once();
+            }
+        };
+        thread::scope(|scope| {
+            scope.spawn(stops);
+            stops();
+        });
+        let stops = desks.iter_mut().map(|desk| desk.wishes().len());
+        assert_eq!(stops.filter(|&stops| stops != 1).count(), 0);
+    }
+
     #[test]
     fn four_senders_wait_in_turns_and_keep_their_order() {
         const EACH: usize = 5000;

@@ -8,10 +8,10 @@ use core::time::Duration;
 use futures_core::Stream;
 
 use super::connect::{Accepted, Connect, Transport};
-use super::io::{Alarm, Fault, Io, Message, Outgoing, Polled, Stage};
+use super::io::{Alarm, Fault, Io, LastCall, Message, Outgoing, Polled, Stage};
 use super::timer::Timer;
 use crate::driver::{Bytes, Codec, Counts, Dialect, Driver, KeepingError, Notice, Step};
-use crate::{Closed, Config, Ending, Goodbye, Heartbeat, SendError};
+use crate::{Closed, Config, Ending, Goodbye, Heartbeat, SendError, State};
 
 /// How many times the driver runs before other tasks get their turn.
 const RUNS: usize = 4;
@@ -69,6 +69,7 @@ where
         connect: C,
         stage: Stage<C>,
     ) -> Self {
+        let close_discards = driver.dialect().close_discards();
         Self {
             driver,
             found: None,
@@ -77,11 +78,13 @@ where
                 timer,
                 endings: Box::new(|_| Ending::Failed),
                 outgoing: Outgoing(Some(Silent(PhantomData))),
+                last_call: None,
                 bytes: |_| Bytes::default(),
                 limit: |_| None,
                 is_limited: false,
                 stage,
                 finishes: false,
+                close_discards,
                 alarm: Alarm::new(),
                 #[cfg(feature = "std")]
                 desk: None,
@@ -116,6 +119,10 @@ where
 {
     /// Sends what this stream yields, as its backlog. A stream that is not `Unpin` has
     /// to be pinned, by `Box::pin` or `pin!`. When it ends, nothing more is sent.
+    ///
+    /// After a stop, what it has ready still goes ahead of the goodbye. A stream that
+    /// always has more is not asked again after half of `close_timeout`, once it gave
+    /// 1024 messages.
     pub fn sending<P>(self, outgoing: P) -> Session<C, T, D, K, P>
     where
         P: Stream<Item = Message<C>> + Unpin,
@@ -129,11 +136,13 @@ where
                 timer: io.timer,
                 endings: io.endings,
                 outgoing: Outgoing(Some(outgoing)),
+                last_call: io.last_call,
                 bytes: io.bytes,
                 limit: io.limit,
                 is_limited: io.is_limited,
                 stage: io.stage,
                 finishes: io.finishes,
+                close_discards: io.close_discards,
                 alarm: io.alarm,
                 #[cfg(feature = "std")]
                 desk: io.desk,
@@ -249,9 +258,11 @@ where
         self.driver.requeue(messages);
     }
 
-    /// As [`Driver::stop`].
+    /// As [`Driver::stop`]. From now on handles take nothing.
     pub fn stop(&mut self) {
-        self.driver.stop(self.io.timer.now());
+        let now = self.io.timer.now();
+        self.driver.stop(now);
+        self.stopping(now);
     }
 
     /// As [`stop`](Self::stop), unless it was stopped already. If there are handles,
@@ -265,14 +276,45 @@ where
         handle
     }
 
-    /// As [`Driver::stop_with`].
+    /// As [`Driver::stop_with`]. From now on handles take nothing.
     pub fn stop_with(&mut self, goodbye: Goodbye) {
-        self.driver.stop_with(goodbye, self.io.timer.now());
+        let now = self.io.timer.now();
+        self.driver.stop_with(goodbye, now);
+        self.stopping(now);
+    }
+
+    fn stopping(&mut self, now: T::Instant) {
+        #[cfg(feature = "std")]
+        if let Some(desk) = &mut self.io.desk {
+            desk.stopping();
+        }
+        self.bound_backlog(now);
+    }
+
+    /// The goodbye and its answer need time, too.
+    fn bound_backlog(&mut self, now: T::Instant) {
+        let heartbeat = self.driver.heartbeat();
+        if heartbeat.state() == State::Closing && self.io.last_call.is_none() {
+            let deadline = heartbeat.deadline();
+            self.io.last_call = deadline.map(|deadline| LastCall::before(deadline, now));
+        }
     }
 
     /// As [`Driver::reconnect_now`].
+    ///
+    /// If the session begins anew after `Stopped`, its handles remain over: take a new
+    /// [`handle`](Self::handle), and add it to a `Shutdown` again.
     pub fn reconnect_now(&mut self) {
+        #[cfg(feature = "std")]
+        let was_over = self.driver.is_over();
         self.driver.reconnect_now(self.io.timer.now());
+        if self.driver.heartbeat().state() != State::Closing {
+            self.io.last_call = None;
+        }
+        #[cfg(feature = "std")]
+        if was_over && !self.driver.is_over() {
+            self.io.desk = None;
+        }
     }
 
     /// As [`Driver::network_changed`].
@@ -429,6 +471,7 @@ where
         for wish in wishes {
             self.driver.grant(wish, now);
         }
+        self.bound_backlog(now);
     }
 }
 
@@ -472,14 +515,9 @@ where
 
     /// The same with this limit on its backlog, unless there is a handle already.
     pub fn handle_of(&mut self, backlog: crate::Backlog) -> crate::Handle<Message<C>> {
-        let dialect = self.driver.dialect().clone();
-        let size = move |message: &Message<C>| dialect.size(message);
-        let check = self.driver.check();
-        let desk = self
-            .io
-            .desk
-            .get_or_insert_with(|| crate::Desk::new(size, backlog, check));
-        desk.handle()
+        let desk = &mut self.io.desk;
+        desk.get_or_insert_with(|| self.driver.desk(backlog))
+            .handle()
     }
 }
 

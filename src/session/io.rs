@@ -25,6 +25,8 @@ pub(super) struct Io<C: Connect, T: Timer, O> {
     pub(super) timer: T,
     pub(super) endings: Endings<Fault<C>>,
     pub(super) outgoing: Outgoing<O>,
+    /// While it closes.
+    pub(super) last_call: Option<LastCall<T::Instant>>,
     pub(super) bytes: fn(&C::Socket) -> Bytes,
     pub(super) limit: fn(&C::Socket) -> Option<usize>,
     /// Whether the socket that is up has a limit.
@@ -32,6 +34,8 @@ pub(super) struct Io<C: Connect, T: Timer, O> {
     pub(super) stage: Stage<C>,
     /// The sending side is to be closed.
     pub(super) finishes: bool,
+    /// To close it discards what comes.
+    pub(super) close_discards: bool,
     pub(super) alarm: Alarm<T::Instant>,
     #[cfg(feature = "std")]
     pub(super) desk: Option<crate::Desk<Message<C>>>,
@@ -45,6 +49,27 @@ pub(super) enum Stage<C: Connect> {
     /// Open, which the driver has yet to hear.
     Accepted(C::Socket),
     Open(C::Socket),
+}
+
+/// An application's stream that always has more would leave no time for the goodbye: it
+/// is not asked again after this time, once it gave this many messages.
+pub(super) struct LastCall<I> {
+    at: I,
+    messages: usize,
+}
+
+impl<I: crate::Instant> LastCall<I> {
+    /// What a handle's backlog has by default.
+    const MESSAGES: usize = 1024;
+
+    /// For a handshake that ends by then.
+    pub(super) fn before(deadline: I, now: I) -> Self {
+        let half = deadline.saturating_duration_since(now) / 2;
+        Self {
+            at: now.saturating_add(half),
+            messages: Self::MESSAGES,
+        }
+    }
 }
 
 /// What the timer is set to.
@@ -173,7 +198,7 @@ where
             return match Pin::new(socket).poll_next(self.context) {
                 Poll::Ready(Some(Ok(message))) => Read::Message(message),
                 Poll::Ready(Some(Err(fault))) => Read::end(self.end(fault)),
-                Poll::Ready(None) => Read::end(End::Plain),
+                Poll::Ready(None) => self.plain_end(),
                 Poll::Pending => self.nothing(),
             };
         }
@@ -229,6 +254,9 @@ where
         if let Some(message) = self.io.desk.as_mut().and_then(crate::Desk::pull) {
             return Some(message);
         }
+        if self.io.last_call.is_some() {
+            return self.last_of_backlog();
+        }
         match Pin::new(&mut self.io.outgoing).poll_next(self.context) {
             Poll::Ready(message) => message,
             Poll::Pending => None,
@@ -270,6 +298,27 @@ where
     T: Timer,
     O: Stream<Item = Message<C>> + Unpin,
 {
+    #[inline(never)]
+    fn last_of_backlog(&mut self) -> Option<Message<C>> {
+        let Io {
+            last_call,
+            outgoing,
+            alarm,
+            ..
+        } = &mut *self.io;
+        let LastCall { at, messages } = last_call.as_mut()?;
+        if *messages == 0 && alarm.now >= Some(*at) {
+            return None;
+        }
+        match Pin::new(outgoing).poll_next(self.context) {
+            Poll::Ready(message) => {
+                *messages = messages.saturating_sub(1);
+                message
+            }
+            Poll::Pending => None,
+        }
+    }
+
     /// What became of a dial.
     #[inline(never)]
     fn begin(&mut self) -> Read<Message<C>, Fault<C>, T::Instant> {
@@ -301,14 +350,27 @@ where
         End::of(fault, ending, matches!(self.io.stage, Stage::Open(_)))
     }
 
-    fn nothing(&mut self) -> Read<Message<C>, Fault<C>, T::Instant> {
-        if self.io.finishes {
-            if let Stage::Open(socket) = &mut self.io.stage {
-                // How it ends is found by reading.
-                if Pin::new(socket).poll_close(self.context).is_ready() {
-                    self.io.finishes = false;
-                }
+    #[inline(never)]
+    fn plain_end(&mut self) -> Read<Message<C>, Fault<C>, T::Instant> {
+        self.finish();
+        Read::end(End::Plain)
+    }
+
+    /// Closes the sending side, where that is to be done. How it ends is found by reading.
+    fn finish(&mut self) {
+        if !self.io.finishes {
+            return;
+        }
+        if let Stage::Open(socket) = &mut self.io.stage {
+            if Pin::new(socket).poll_close(self.context).is_ready() {
+                self.io.finishes = false;
             }
+        }
+    }
+
+    fn nothing(&mut self) -> Read<Message<C>, Fault<C>, T::Instant> {
+        if !self.io.close_discards {
+            self.finish();
         }
         let turned = self.io.alarm.turned;
         let as_of = turned.unwrap_or_else(|| {

@@ -72,7 +72,8 @@
 //! For `tokio` and `smol` there are features. Sockets of the other libraries below fit as
 //! they are; what each needs is a [`Dialect`](crate::driver::Dialect) for its messages, of
 //! some 40 lines. It is implemented for a type of your own, so the orphan rule is not in the
-//! way. Each of them is compiled, and talks to a peer, in `tests/fits` of the repository: copy
+//! way. (A library whose `poll_close` reads and discards messages needs
+//! [`close_discards`](crate::driver::Dialect::close_discards), too.) Each of them is compiled, and talks to a peer, in `tests/fits` of the repository: copy
 //! the file.
 //!
 //! | library | version | its messages | what it takes | to copy |

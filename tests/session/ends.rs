@@ -213,6 +213,24 @@ fn a_stop_says_goodbye_behind_what_is_queued() {
     assert!(is_over(&mut rig));
 }
 
+/// Its goodbye still has time for an answer.
+#[test]
+fn a_stop_says_goodbye_also_where_there_is_always_more_to_send() {
+    let (mut rig, wire) = Rig::open(config());
+    rig.outbox.never_ends();
+    rig.session.stop();
+    rig.run_in_steps(seconds(10), millis(10));
+    assert!(matches!(
+        wire.got()[..],
+        [.., Msg::Ping(_), Msg::Close(1000)]
+    ));
+    assert_eq!(wire.texts().len(), rig.outbox.taken() as usize);
+    assert!(rig.outbox.taken() > 1024, "{}", rig.outbox.taken());
+    assert_eq!(rig.outline(), ["down: stopped", "over: stopped"]);
+    let over = rig.when("over: stopped");
+    assert!(over > seconds(2) && over < seconds(5), "{over:?}");
+}
+
 /// It waited for a connection that there was not.
 #[test]
 fn a_goodbye_is_not_kept_for_another_connection() {
