@@ -92,7 +92,9 @@ impl<S> Io<S> {
     /// Whether somebody woke it since this was last asked.
     #[inline]
     pub(super) fn take_woken(&self) -> bool {
-        self.wait.as_ref().is_none_or(|(wait, _)| wait.take_woken())
+        self.wait
+            .as_ref()
+            .is_some_and(|(wait, _)| wait.take_woken())
     }
 
     /// The application may have needed any time since it was last here.
