@@ -1672,6 +1672,40 @@ mod goodbyes {
         world.assert_log(&["0ns in Opened", "0ns drop", "Reconnected", "told Stopped"]);
     }
 
+    /// Its socket cannot be read, for example.
+    #[test]
+    fn an_accepted_socket_that_ends_before_it_was_read_is_over() {
+        let ends = [
+            Dial::Ends(s(0)),
+            Dial::Failed(s(0)),
+            Dial::Refused(s(0), 503),
+        ];
+        let wishes = [
+            vec![],
+            vec![Wish::Stop],
+            vec![Wish::Stop, Wish::Stop],
+            vec![Wish::Reconnect],
+        ];
+        for (end, wishes) in ends
+            .iter()
+            .flat_map(|end| wishes.iter().map(move |it| (end, it)))
+        {
+            let world = setup(|it| {
+                it.is_accepted = true;
+                it.peers = vec![Peer::that(|peer| peer.dial = *end)];
+                it.wishes = wishes.iter().map(|wish| (s(0), wish.clone())).collect();
+            })
+            .run();
+            world.assert_log(&[
+                "0ns drop",
+                "told Opened",
+                "told Down(Down { lost: Connection",
+                "0ns told Stopped",
+            ]);
+            assert_eq!(world.count("out "), 0);
+        }
+    }
+
     #[test]
     fn an_accepted_socket_never_dials() {
         let config = calm().reconnect(true).build().unwrap();

@@ -323,7 +323,7 @@ impl<S: IoRead + IoWrite> Io<S> {
         match std::mem::replace(&mut self.stage, Stage::None) {
             Stage::Dialled(Ok((socket, link))) => {
                 if !link.open() {
-                    return Some(Err(End::Failed(Error::Io(unbound()))));
+                    return Some(Err(End::Failed(Error::Io(link.why_not_open()))));
                 }
                 self.now = link.read_clock();
                 self.stamp = link.stamp();
@@ -380,9 +380,4 @@ fn is_blocked(error: &Error, link: &Link) -> bool {
         },
         _ => false,
     }
-}
-
-fn unbound() -> io::Error {
-    let words = "the connector did not make its socket with the dial";
-    io::Error::new(ErrorKind::InvalidInput, words)
 }

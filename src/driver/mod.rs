@@ -153,7 +153,7 @@
 //! | nothing goes after a goodbye, ours or the peer's | `nothing_is_written_after_the_goodbye`, `who_heard_the_peers_goodbye_says_nothing_more` |
 //! | a second stop abandons | `a_second_stop_does_not_wait`, `a_second_stop_of_an_accepted_socket_before_it_was_read_abandons_it` |
 //! | what was stopped is not revived | `who_was_told_to_stop_is_not_revived_before_the_end_is_told`, `once_the_end_was_told_it_may_begin_anew` |
-//! | an accepted socket ends | `an_accepted_socket_that_is_to_reconnect_ends`, `an_accepted_socket_never_dials` |
+//! | an accepted socket ends | `an_accepted_socket_that_is_to_reconnect_ends`, `an_accepted_socket_that_ends_before_it_was_read_is_over`, `an_accepted_socket_never_dials` |
 //! | a machine that slept | `a_clock_that_ran_on_by_more_than_10_s_is_a_change_of_network` |
 
 mod backlog;
@@ -333,9 +333,9 @@ where
     }
 
     /// A server's accepted socket: its transport reads [`Opened`](Read::Opened) first,
-    /// and is never ordered to dial. The first loss is final: reconnecting is off,
-    /// whatever the settings say. On stop it closes with 1001, so that clients come
-    /// back.
+    /// or the end of a connection that was open, and is never ordered to dial. The first
+    /// loss is final: reconnecting is off, whatever the settings say. On stop it closes
+    /// with 1001, so that clients come back.
     pub fn accepted(config: Config, seed: u64, dialect: D, codec: C) -> Self {
         Self::new(without_reconnect(config), seed, dialect, codec, false)
     }
@@ -902,6 +902,10 @@ where
         if self.connection.is_none() && self.heartbeat.verdict(now).is_some() {
             self.tick(now, transport);
         }
+        // A server's socket was open before it came here.
+        if self.is_yet_to_open() {
+            self.open(Bytes::default(), None, now);
+        }
         // Unless that was its end.
         if self.orders.drop.is_none() {
             self.ended(end, now);
@@ -1194,6 +1198,10 @@ where
             (_, Some((error, _))) => return self.fail(Cause::Failed(error), now),
             (End::Plain, None) => (Closed::default(), String::new()),
             (End::Failed(error), None) => return self.fail(Cause::Failed(error), now),
+            // Only a dial can be refused.
+            (End::Refused(_, error), None) if self.connection.is_some() => {
+                return self.fail(Cause::Failed(error), now);
+            }
             (End::FailedAs(error, mut closed), None) => {
                 let loss = Loss::Closed(closed.code);
                 closed.retry = closed.retry.or_else(|| self.codec.retry(loss));

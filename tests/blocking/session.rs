@@ -571,6 +571,6 @@ fn a_socket_that_was_not_made_with_the_dial_is_refused() {
     let cause = wait_for(&mut session, "down", down).to_string();
     assert_eq!(
         cause,
-        "IO error: the connector did not make its socket with the dial"
+        "IO error: the socket was not made with this dial or link"
     );
 }

@@ -376,6 +376,20 @@ impl Net {
         }
     }
 
+    /// A server's socket, which finds at once what a dial would find.
+    pub fn accept(&mut self) {
+        self.dial();
+        let Some(link) = &mut self.link else { return };
+        link.inbox.clear();
+        let first = match link.peer.dial {
+            Dial::Opens(_) | Dial::Hangs => Item::Opened,
+            Dial::Refused(_, status) => Item::Refused(status),
+            Dial::Failed(_) => Item::Failed(Fault::Read(link.number)),
+            Dial::Ends(_) => Item::Plain,
+        };
+        self.put(self.now, first);
+    }
+
     /// What the peer will do by itself from its opening on.
     pub fn open(&mut self, opened: Duration) {
         let Some(link) = &mut self.link else { return };

@@ -466,6 +466,10 @@ impl Oracle {
         if *item == Item::Opened {
             return self.opens(link.peer.counts, now);
         }
+        // A server's socket was open before anybody read from it.
+        if self.is_accepted && self.conns.is_empty() {
+            self.opens(link.peer.counts, now);
+        }
         let untold = self.texts.len();
         let answers = self.pings != Pings::Forbidden;
         let Some(conn) = self.conn() else {
@@ -1048,12 +1052,13 @@ impl Oracle {
                 let is_read = conn.end.is_some() || dropped.as_of.is_some_and(|as_of| as_of >= at);
                 demand(is_read, "a write error while something was unread")
             }
-            Cause::Failed(Fault::Read(_)) => {
+            Cause::Failed(Fault::Read(_) | Fault::Refusal(_)) => {
                 demand(
                     conn.write_error.is_none(),
                     "a read error before a write error",
                 )?;
-                demand(matches!(conn.end, Some(Item::Failed(_))), "no read failed")
+                let has_failed = matches!(conn.end, Some(Item::Failed(_) | Item::Refused(_)));
+                demand(has_failed, "no read failed")
             }
             Cause::Failed(_) => Err("another failure"),
             Cause::TimedOut(reason) => {

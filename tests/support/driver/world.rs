@@ -5,7 +5,7 @@ use core::time::Duration;
 use keepalive::driver::{Driver, Notice, Step};
 use keepalive::{CloseCode, Closed, Config, Epoch, Goodbye, State};
 
-use super::net::{App, Fault, Frames, Item, Net, Peer, Pings, Wire};
+use super::net::{App, Fault, Frames, Net, Peer, Pings, Wire};
 use super::oracle::{Oracle, Place, Said, Told, Views};
 
 pub type Subject = Driver<Frames, App, Fault, Duration>;
@@ -141,11 +141,7 @@ impl Setup {
             retry: self.retry,
         };
         let mut driver = if self.is_accepted {
-            net.dial();
-            if let Some(link) = &mut net.link {
-                link.inbox.clear();
-            }
-            net.put(net.now, Item::Opened);
+            net.accept();
             Driver::accepted(self.config, self.seed, dialect, app)
         } else {
             Driver::client(self.config, self.seed, dialect, app)
