@@ -587,6 +587,38 @@ mod what_goes_out {
     }
 
     /// Where a flush made room, nobody else says so.
+    /// The adapter waits inside of its reads: it has to know that there is more.
+    #[test]
+    fn what_is_behind_a_message_that_cannot_be_sent_goes_at_once() {
+        let world = setup(|it| {
+            it.rests = true;
+            for size in [LONGEST + 1, LONGEST + 1, 30] {
+                it.wishes.push((s(1), Wish::Queue(size)));
+            }
+        })
+        .run();
+        world.assert_log(&[
+            "1s told Rejected",
+            "1s told Rejected",
+            "1s out Text { id: 3",
+        ]);
+    }
+
+    #[test]
+    fn so_does_what_is_queued_while_a_message_is_handled_ahead_of_a_ping() {
+        let config = calm().send_interval(Some(s(5))).build().unwrap();
+        let world = Setup::that(config, |it| {
+            it.rests = true;
+            it.busy = ms(7);
+            // It comes when the ping is due.
+            it.peers = vec![Peer::that(|peer| peer.talks = Some((ms(4990), Talk::Text)))];
+            it.wishes = (0..100).map(|_| (ms(5010), Wish::Queue(30))).collect();
+        })
+        .run();
+        let at = "5.021s out Text { id: 100";
+        world.assert_log(&["out Ping", "told Message", "told Ping", at]);
+    }
+
     #[test]
     fn what_had_no_room_goes_once_there_is_some() {
         let world = setup(|it| {

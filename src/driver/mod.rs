@@ -123,7 +123,7 @@
 //! | answers are not `Sent` | `answers_are_not_sent_messages` |
 //! | what cannot be sent is given back, and never goes | `what_cannot_be_sent_is_given_back_with_the_reason`, `pings_and_answers_of_the_codec_that_it_may_not_send_do_not_go` |
 //! | the limit covers what has not left our buffer | `the_limit_covers_what_has_not_left_our_buffer` |
-//! | what can go goes at once | `a_hundred_messages_go_at_once`, `what_had_no_room_goes_once_there_is_some` |
+//! | what can go goes at once | `a_hundred_messages_go_at_once`, `what_had_no_room_goes_once_there_is_some`, `what_is_behind_a_message_that_cannot_be_sent_goes_at_once`, `so_does_what_is_queued_while_a_message_is_handled_ahead_of_a_ping` |
 //! | handed over, also where the write fails | `a_message_whose_write_fails_was_handed_over` |
 //! | nothing goes between a ping and its leaving | `while_a_ping_has_not_left_nothing_more_is_handed_over`, `what_waits_for_a_ping_to_leave_goes_once_it_has` |
 //! | a ping counts from when it left, or from bytes that did | `the_round_trip_counts_from_when_the_ping_has_left`, `our_own_backlog_is_not_the_peers_silence` |
@@ -820,7 +820,7 @@ where
         if self.due.is_some_and(|due| due <= now) && self.heartbeat.verdict(now).is_none() {
             self.tick(now, transport);
         }
-        self.write(transport, now);
+        self.has_more |= self.write(transport, now);
         self.carry_out(transport);
         match self.unheard.pop() {
             Some(mut notice) => {
@@ -852,6 +852,8 @@ where
                     meter::unsent(down.unsent.len() - sent);
                 }
             }
+            // What is behind it in the backlog has waited for this.
+            Notice::Rejected(_) => self.has_more = true,
             Notice::Stopped { unsent, .. } => {
                 self.is_stopping = false;
                 *unsent = self.backlog.take_all();

@@ -1202,9 +1202,7 @@ impl Oracle {
         let has_text = !self.texts.is_empty();
         let listens = self.config.listen_only();
         let longest = self.config.pong_timeout();
-        let is_sendable = |id: &u64| self.sizes.get(id).is_some_and(|size| *size <= LONGEST);
-        let may_line = self.keeps.is_none() && self.line.iter().all(is_sendable);
-        let has_line = may_line && !self.line.is_empty();
+        let has_line = self.has_line();
         let mut wrong = Vec::new();
         if let (Some(conn), Some(link)) = (self.conn(), link) {
             if conn.stops > 1 {
@@ -1235,22 +1233,8 @@ impl Oracle {
                     wrong.push("it is stuck, and nobody ends it");
                 }
             }
-            let can_write = !link.was_refused
-                && link.is_ready_at(now)
-                && conn.write_error.is_none()
-                && conn.unleft.is_none()
-                && conn.goodbye.is_none()
-                && conn.close.is_none();
-            if matches!(said, Said::Idle(_)) && can_write {
-                if !conn.accepted.is_empty() || (has_line && conn.takes_backlog()) {
-                    wrong.push("it waits, and could send");
-                }
-                if conn.owed_ping.is_some() || conn.owed_answer.is_some() {
-                    wrong.push("it waits, and could ping or answer");
-                }
-                if conn.has_stopped() && conn.accepted.is_empty() && !conn.takes_backlog() {
-                    wrong.push("it waits, and could say goodbye");
-                }
+            if matches!(said, Said::Idle(_)) && conn.can_write(link, now) {
+                wrong.extend(conn.unwritten(has_line));
             }
             let silence = now.saturating_sub(conn.life.max(conn.drained));
             let config = conn.configs.last();
@@ -1277,6 +1261,26 @@ impl Oracle {
         for what in wrong {
             self.accuse(what);
         }
+    }
+
+    /// It rests, and was not woken since it last ran.
+    pub fn rests(&mut self, link: Option<&Link>, now: Duration) {
+        let has_line = self.has_line();
+        let mut wrong = None;
+        if let (Some(conn), Some(link)) = (self.conn(), link) {
+            if conn.can_write(link, now) {
+                wrong = conn.unwritten(has_line);
+            }
+        }
+        if let Some(what) = wrong {
+            self.accuse(what);
+        }
+    }
+
+    /// Whether something is in line that could go if nothing else hindered it.
+    fn has_line(&self) -> bool {
+        let is_sendable = |id: &u64| self.sizes.get(id).is_some_and(|size| *size <= LONGEST);
+        self.keeps.is_none() && !self.line.is_empty() && self.line.iter().all(is_sendable)
     }
 
     /// It waits while something can be read, which was there when it looked.
@@ -1326,6 +1330,29 @@ impl Conn {
 
     fn takes_backlog(&self) -> bool {
         self.is_dealt && !self.awaits_login
+    }
+
+    fn can_write(&self, link: &Link, now: Duration) -> bool {
+        !link.was_refused
+            && link.is_ready_at(now)
+            && self.write_error.is_none()
+            && self.unleft.is_none()
+            && self.goodbye.is_none()
+            && self.close.is_none()
+    }
+
+    /// What it left unwritten, if it could write.
+    fn unwritten(&self, has_line: bool) -> Option<&'static str> {
+        if !self.accepted.is_empty() || (has_line && self.takes_backlog()) {
+            return Some("it waits, and could send");
+        }
+        if self.owed_ping.is_some() || self.owed_answer.is_some() {
+            return Some("it waits, and could ping or answer");
+        }
+        if self.has_stopped() && !self.takes_backlog() {
+            return Some("it waits, and could say goodbye");
+        }
+        None
     }
 
     fn kept_bytes(&self, sizes: &BTreeMap<u64, usize>) -> usize {
