@@ -812,6 +812,20 @@ mod what_is_told {
     }
 
     #[test]
+    fn a_write_error_that_is_said_once_is_told() {
+        let world = setup(|it| {
+            it.peers = vec![Peer::that(|peer| {
+                peer.fails_once = true;
+                peer.ends = Some((s(3), Ends::BrokenMute));
+            })];
+            it.wishes = vec![(ms(3500), Wish::Queue(30))];
+        })
+        .run();
+        let down = "3.5s told Down(Down { lost: Connection, cause: Failed(Write(0))";
+        world.assert_log(&["3.5s a write fails", down, "told Opened"]);
+    }
+
+    #[test]
     fn an_unheard_dial_is_replaced_by_the_next() {
         let world = setup(|it| {
             it.peers = vec![Peer::that(|peer| peer.dial = Dial::Failed(ms(10)))];

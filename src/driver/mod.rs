@@ -130,7 +130,7 @@
 //! | each `Opened` has one `Down` | `every_opening_has_one_loss_whatever_ended_it` |
 //! | for how long it was deaf | `an_opening_says_for_how_long_the_application_was_deaf` |
 //! | the cause: code and words, the error, the timeout | `a_loss_has_the_peers_code_and_words`, `a_dial_that_fails_is` |
-//! | a code counts before a write error, that before a plain end | `a_close_code_counts_before_a_write_error_and_that_before_a_plain_end`, `a_write_error_is_told_at_once_where_nothing_else_is_there` |
+//! | a code counts before a write error, that before a plain end | `a_close_code_counts_before_a_write_error_and_that_before_a_plain_end`, `a_write_error_is_told_at_once_where_nothing_else_is_there`, `a_write_error_that_is_said_once_is_told` |
 //! | a dial that we ended has no `Down` | `a_dial_that_was_ended_is_not_told_as_lost` |
 //! | an unheard dial is replaced by the next | `an_unheard_dial_is_replaced_by_the_next` |
 //! | a ping is told when it is handed over | `a_ping_is_told_when_it_is_handed_over` |
