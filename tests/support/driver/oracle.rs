@@ -1153,7 +1153,12 @@ impl Oracle {
                 }
                 let from = if always {
                     let mut row = conn.pings.iter();
-                    let first = row.find(|ping| ping.asked >= conn.life);
+                    let life = if strict {
+                        conn.last_pong.unwrap_or(conn.opened).min(conn.life)
+                    } else {
+                        conn.life
+                    };
+                    let first = row.find(|ping| ping.asked >= life);
                     first.map_or(ping.asked, |first| first.asked)
                 } else if let Some(left) = ping.left {
                     ping.asked.max(left)
