@@ -1615,6 +1615,46 @@ mod goodbyes {
         world.assert_log(&["2s out Close", "unsent: [Text { id: 1"]);
     }
 
+    /// The process was away; what the peer said lies unread.
+    #[test]
+    fn a_close_that_was_answered_meanwhile_is_no_timeout() {
+        for lags in [false, true] {
+            let world = setup(|it| {
+                it.lags = lags;
+                it.peers = vec![Peer::that(|peer| peer.talks = Some((s(1), Talk::Text)))];
+                it.wishes = vec![
+                    (s(2), Wish::Queue(30)),
+                    (s(3), Wish::Stop),
+                    (ms(3001), Wish::Sleep(s(10))),
+                ];
+            })
+            .run();
+            world.assert_log(&[
+                "13.001s in Message(Text",
+                "13.001s in Message(Pong",
+                "13.001s in Message(Close",
+                "cause: Stopped, retry: None, unsent: [], in_doubt: 0",
+                "told Stopped",
+            ]);
+        }
+    }
+
+    /// But that is held for no longer than `late_tolerance`.
+    #[test]
+    fn a_flood_does_not_hold_a_close() {
+        for (away, drop) in [(s(0), "6s drop"), (s(10), "14.001s drop")] {
+            let world = setup(|it| {
+                it.peers = vec![Peer::that(|peer| {
+                    peer.floods = Some(s(1));
+                    peer.is_polite = false;
+                })];
+                it.wishes = vec![(s(3), Wish::Stop), (ms(3001), Wish::Sleep(away))];
+            })
+            .run();
+            world.assert_log(&[drop, "TimedOut(CloseTimeout)", "told Stopped"]);
+        }
+    }
+
     #[test]
     fn a_second_stop_does_not_wait() {
         let world = setup(|it| {

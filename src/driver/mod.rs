@@ -146,8 +146,8 @@
 //! | keeping | `a_loss_gives_back_what_is_in_doubt_in_order_and_it_is_sent_again_first`, `at_the_limit_nothing_more_goes_out_until_some_are_confirmed`, `it_needs_confirm_within_and_keeps_it`, `at_a_stop_what_is_in_doubt_is_given_back` |
 //! | stalls | `a_transport_that_takes_nothing_has_failed_although_the_peer_talks`, `a_transport_that_is_never_ready_has_failed_too`, `a_stall_is_found_in_its_time`, `time_away_counts_for_a_second_at_most`, `one_that_takes_bytes_has_not`, `without_a_count_of_bytes_progress_is_a_flush_or_a_message`, `one_that_takes_messages_has_not_where_bytes_are_not_counted`, `a_verdict_that_is_due_as_well_is_told` |
 //! | bytes are life, those of the handshake not | `bytes_are_life_where_they_are_counted_and_those_of_the_handshake_are_not` |
-//! | no verdict against unread data | `no_verdict_before_the_reactor_has_turned`, `who_was_away_reads_for_that_long_before_it_judges`, `who_was_not_listened_to_reads_for_that_long_again` |
-//! | nor for longer than `pong_timeout` | `a_flood_holds_a_verdict_for_a_pong_timeout_at_most`, `so_does_one_message_that_has_no_end` |
+//! | no verdict against unread data | `no_verdict_before_the_reactor_has_turned`, `who_was_away_reads_for_that_long_before_it_judges`, `who_was_not_listened_to_reads_for_that_long_again`, `a_close_that_was_answered_meanwhile_is_no_timeout` |
+//! | nor for longer than `pong_timeout` | `a_flood_holds_a_verdict_for_a_pong_timeout_at_most`, `so_does_one_message_that_has_no_end`, `a_flood_does_not_hold_a_close` |
 //! | 1000, 1001, and other words | `a_client_says_1000_an_accepted_socket_1001_and_both_what_they_are_told`, `who_reconnects_says_no_code_and_who_gives_up_the_one_given` |
 //! | what was taken goes first, within `close_timeout` | `what_was_taken_goes_ahead_as_far_as_one_close_timeout_allows`, `without_a_connection_or_before_it_was_heard_the_backlog_is_given_back_at_once` |
 //! | nothing goes after a goodbye, ours or the peer's | `nothing_is_written_after_the_goodbye`, `who_heard_the_peers_goodbye_says_nothing_more` |
@@ -817,7 +817,7 @@ where
         T: Transport<Message = D::Message, Error = E, Instant = I>,
     {
         let now = transport.now();
-        if self.due.is_some_and(|due| due <= now) && self.heartbeat.verdict(now).is_none() {
+        if self.due.is_some_and(|due| due <= now) && self.verdict(now).is_none() {
             self.tick(now, transport);
         }
         self.has_more |= self.write(transport, now);
@@ -1011,15 +1011,14 @@ where
     }
 
     /// Ticks, unless that would convict the peer while its answer may lie unread: for
-    /// at most as long as a pong may take, so that an endless message does not count as
-    /// life. Returns whether it ticked.
+    /// at most as long as [`verdict`](Self::verdict) says, so that an endless message does
+    /// not count as life. Returns whether it ticked.
     #[inline(never)]
     fn judge<T>(&mut self, transport: &mut T, now: I, unread: Unread<I>) -> bool
     where
         T: Transport<Message = D::Message, Error = E, Instant = I>,
     {
-        if let Some(due) = self.heartbeat.verdict(now) {
-            let longest = self.heartbeat.config().pong_timeout();
+        if let Some((due, longest)) = self.verdict(now) {
             match unread {
                 Unread::NothingAsOf(as_of) if as_of >= due => {}
                 Unread::Perhaps | Unread::NothingAsOf(_) => {
@@ -1028,6 +1027,8 @@ where
                         return false;
                     }
                 }
+                // A stop ends, whether anybody collects or not.
+                Unread::Ours if self.heartbeat.state() == State::Closing => {}
                 Unread::Ours => {
                     self.held.end();
                     return false;
@@ -1037,6 +1038,20 @@ where
         self.held.end();
         self.tick(now, transport);
         true
+    }
+
+    /// When the verdict was due that a tick would reach now, and for how long it may be
+    /// held. An unanswered goodbye is one if the tick is late: then the answer may have
+    /// come while this process was away.
+    fn verdict(&self, now: I) -> Option<(I, Duration)> {
+        let config = self.heartbeat.config();
+        if self.heartbeat.state() != State::Closing {
+            return Some((self.heartbeat.verdict(now)?, config.pong_timeout()));
+        }
+        let tolerance = config.late_tolerance();
+        let is_late = |due: &I| now.saturating_duration_since(*due) > tolerance;
+        let due = self.due.filter(is_late)?;
+        Some((due, tolerance.min(config.close_timeout())))
     }
 
     fn tick<T>(&mut self, now: I, transport: &mut T)

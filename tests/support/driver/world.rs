@@ -441,7 +441,7 @@ impl<D: Drive> World<D> {
                 }
             }
             Wish::Stop => {
-                self.net.oracle.will_stop(None, state);
+                self.net.oracle.will_stop(None, state, now);
                 self.driver.stop(None, now);
             }
             Wish::StopWith(code) => {
@@ -450,7 +450,7 @@ impl<D: Drive> World<D> {
                     return;
                 };
                 let said = (CloseCode(code), words.to_owned());
-                self.net.oracle.will_stop(Some(said), state);
+                self.net.oracle.will_stop(Some(said), state, now);
                 self.driver.stop(Some(goodbye), now);
             }
             Wish::Reconnect => {
