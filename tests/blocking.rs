@@ -21,10 +21,13 @@
 //! | 13 | an end has many looks, and may never come | `an_end_of_file_is_told_once`, `a_reset_is_told_once`, `a_close_code_is_told_once`, `tls::an_end_without_close_notify_is_told_once`, `a_close_that_lingers_is_abandoned` |
 //! | 14 | dropping a socket takes no time | `wire::abandoning_takes_milliseconds` |
 //! | 15 | std waits neither for both directions at once nor for other threads | `handles`, `wire::a_write_that_was_blocked_goes_on_soon`, `a_flood_starves_neither_ticks_nor_writes` |
+//! | 16 | a wait takes descriptors, and there may be none | `descriptors::a_client_dials_until_there_is_a_descriptor` |
 #![cfg(all(feature = "blocking", unix))]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 #![allow(clippy::indexing_slicing)]
 
+#[path = "blocking/descriptors.rs"]
+mod descriptors;
 #[path = "blocking/handles.rs"]
 mod handles;
 #[path = "support/peer.rs"]

@@ -587,6 +587,38 @@ mod what_goes_out {
     }
 
     /// Where a flush made room, nobody else says so.
+    /// The adapter waits inside of its reads: it has to know that there is more.
+    #[test]
+    fn what_is_behind_a_message_that_cannot_be_sent_goes_at_once() {
+        let world = setup(|it| {
+            it.rests = true;
+            for size in [LONGEST + 1, LONGEST + 1, 30] {
+                it.wishes.push((s(1), Wish::Queue(size)));
+            }
+        })
+        .run();
+        world.assert_log(&[
+            "1s told Rejected",
+            "1s told Rejected",
+            "1s out Text { id: 3",
+        ]);
+    }
+
+    #[test]
+    fn so_does_what_is_queued_while_a_message_is_handled_ahead_of_a_ping() {
+        let config = calm().send_interval(Some(s(5))).build().unwrap();
+        let world = Setup::that(config, |it| {
+            it.rests = true;
+            it.busy = ms(7);
+            // It comes when the ping is due.
+            it.peers = vec![Peer::that(|peer| peer.talks = Some((ms(4990), Talk::Text)))];
+            it.wishes = (0..100).map(|_| (ms(5010), Wish::Queue(30))).collect();
+        })
+        .run();
+        let at = "5.021s out Text { id: 100";
+        world.assert_log(&["out Ping", "told Message", "told Ping", at]);
+    }
+
     #[test]
     fn what_had_no_room_goes_once_there_is_some() {
         let world = setup(|it| {
@@ -777,6 +809,20 @@ mod what_is_told {
             "2.6s a write fails",
             "2.601s told Down(Down { lost: Connection, cause: Failed(Write(0))",
         ]);
+    }
+
+    #[test]
+    fn a_write_error_that_is_said_once_is_told() {
+        let world = setup(|it| {
+            it.peers = vec![Peer::that(|peer| {
+                peer.fails_once = true;
+                peer.ends = Some((s(3), Ends::BrokenMute));
+            })];
+            it.wishes = vec![(ms(3500), Wish::Queue(30))];
+        })
+        .run();
+        let down = "3.5s told Down(Down { lost: Connection, cause: Failed(Write(0))";
+        world.assert_log(&["3.5s a write fails", down, "told Opened"]);
     }
 
     #[test]
@@ -1569,6 +1615,46 @@ mod goodbyes {
         world.assert_log(&["2s out Close", "unsent: [Text { id: 1"]);
     }
 
+    /// The process was away; what the peer said lies unread.
+    #[test]
+    fn a_close_that_was_answered_meanwhile_is_no_timeout() {
+        for lags in [false, true] {
+            let world = setup(|it| {
+                it.lags = lags;
+                it.peers = vec![Peer::that(|peer| peer.talks = Some((s(1), Talk::Text)))];
+                it.wishes = vec![
+                    (s(2), Wish::Queue(30)),
+                    (s(3), Wish::Stop),
+                    (ms(3001), Wish::Sleep(s(10))),
+                ];
+            })
+            .run();
+            world.assert_log(&[
+                "13.001s in Message(Text",
+                "13.001s in Message(Pong",
+                "13.001s in Message(Close",
+                "cause: Stopped, retry: None, unsent: [], in_doubt: 0",
+                "told Stopped",
+            ]);
+        }
+    }
+
+    /// But that is held for no longer than `late_tolerance`.
+    #[test]
+    fn a_flood_does_not_hold_a_close() {
+        for (away, drop) in [(s(0), "6s drop"), (s(10), "14.001s drop")] {
+            let world = setup(|it| {
+                it.peers = vec![Peer::that(|peer| {
+                    peer.floods = Some(s(1));
+                    peer.is_polite = false;
+                })];
+                it.wishes = vec![(s(3), Wish::Stop), (ms(3001), Wish::Sleep(away))];
+            })
+            .run();
+            world.assert_log(&[drop, "TimedOut(CloseTimeout)", "told Stopped"]);
+        }
+    }
+
     #[test]
     fn a_second_stop_does_not_wait() {
         let world = setup(|it| {
@@ -1670,6 +1756,40 @@ mod goodbyes {
         })
         .run();
         world.assert_log(&["0ns in Opened", "0ns drop", "Reconnected", "told Stopped"]);
+    }
+
+    /// Its socket cannot be read, for example.
+    #[test]
+    fn an_accepted_socket_that_ends_before_it_was_read_is_over() {
+        let ends = [
+            Dial::Ends(s(0)),
+            Dial::Failed(s(0)),
+            Dial::Refused(s(0), 503),
+        ];
+        let wishes = [
+            vec![],
+            vec![Wish::Stop],
+            vec![Wish::Stop, Wish::Stop],
+            vec![Wish::Reconnect],
+        ];
+        for (end, wishes) in ends
+            .iter()
+            .flat_map(|end| wishes.iter().map(move |it| (end, it)))
+        {
+            let world = setup(|it| {
+                it.is_accepted = true;
+                it.peers = vec![Peer::that(|peer| peer.dial = *end)];
+                it.wishes = wishes.iter().map(|wish| (s(0), wish.clone())).collect();
+            })
+            .run();
+            world.assert_log(&[
+                "0ns drop",
+                "told Opened",
+                "told Down(Down { lost: Connection",
+                "0ns told Stopped",
+            ]);
+            assert_eq!(world.count("out "), 0);
+        }
     }
 
     #[test]

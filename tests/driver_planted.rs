@@ -61,10 +61,11 @@ enum Bug {
     SwallowsASecondStop,
     DialsAfterAStop,
     SaysAnythingInAPing,
+    RestsTooSoon,
 }
 
 impl Bug {
-    const LAST: Self = Self::SaysAnythingInAPing;
+    const LAST: Self = Self::RestsTooSoon;
 }
 
 /// A driver with a bug in it.
@@ -379,6 +380,13 @@ impl Drive for Sick {
         self.goes(net, false)
     }
 
+    fn rest(&mut self, net: &mut Net) -> Option<Option<Duration>> {
+        match self.bug {
+            Bug::RestsTooSoon => Some(self.driver.heartbeat().deadline()),
+            _ => self.driver.rest(net),
+        }
+    }
+
     fn send(&mut self, message: Wire, net: &mut Net) -> bool {
         if self.bug == Bug::LetsSendsOvertake {
             if let (Wire::Text { id, size }, true) = (&message, net.is_ready().unwrap()) {
@@ -666,6 +674,9 @@ fn plants() -> Vec<(Bug, &'static str, Setup)> {
             })
         }),
         (Bug::SaysAnythingInAPing, "never sends", plain()),
+        (Bug::RestsTooSoon, "could send", {
+            story(|it| it.rests = true)
+        }),
     ]
 }
 

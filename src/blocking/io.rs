@@ -92,7 +92,9 @@ impl<S> Io<S> {
     /// Whether somebody woke it since this was last asked.
     #[inline]
     pub(super) fn take_woken(&self) -> bool {
-        self.wait.as_ref().is_none_or(|(wait, _)| wait.take_woken())
+        self.wait
+            .as_ref()
+            .is_some_and(|(wait, _)| wait.take_woken())
     }
 
     /// The application may have needed any time since it was last here.
@@ -321,7 +323,7 @@ impl<S: IoRead + IoWrite> Io<S> {
         match std::mem::replace(&mut self.stage, Stage::None) {
             Stage::Dialled(Ok((socket, link))) => {
                 if !link.open() {
-                    return Some(Err(End::Failed(Error::Io(unbound()))));
+                    return Some(Err(End::Failed(Error::Io(link.why_not_open()))));
                 }
                 self.now = link.read_clock();
                 self.stamp = link.stamp();
@@ -378,9 +380,4 @@ fn is_blocked(error: &Error, link: &Link) -> bool {
         },
         _ => false,
     }
-}
-
-fn unbound() -> io::Error {
-    let words = "the connector did not make its socket with the dial";
-    io::Error::new(ErrorKind::InvalidInput, words)
 }

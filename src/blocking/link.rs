@@ -257,6 +257,14 @@ impl Link {
         Ok(self.0.clock.instant(now))
     }
 
+    /// Why it could not be [opened](Self::open).
+    pub(super) fn why_not_open(&self) -> io::Error {
+        self.0.check_kept().err().unwrap_or_else(|| {
+            let words = "the socket was not made with this dial or link";
+            io::Error::new(ErrorKind::InvalidInput, words)
+        })
+    }
+
     pub(super) fn shared(&self) -> &Shared {
         &self.0
     }
@@ -368,14 +376,20 @@ impl Shared {
 
     /// Whether the connection may still be made.
     pub(super) fn check(&self, now: u64) -> io::Result<()> {
+        self.check_kept()?;
+        if now >= self.deadline {
+            let words = "connecting took too long";
+            return Err(io::Error::new(ErrorKind::TimedOut, words));
+        }
+        Ok(())
+    }
+
+    /// Whether nobody has given the connection up.
+    fn check_kept(&self) -> io::Result<()> {
         if self.phase.load(Ordering::Acquire) == Phase::GIVEN_UP {
             // `Interrupted` would be tried again by whoever hears it.
             let words = "the connection was given up while it was being made";
             return Err(io::Error::new(ErrorKind::ConnectionAborted, words));
-        }
-        if now >= self.deadline {
-            let words = "connecting took too long";
-            return Err(io::Error::new(ErrorKind::TimedOut, words));
         }
         Ok(())
     }

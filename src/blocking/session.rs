@@ -429,10 +429,7 @@ where
     pub(super) fn dialled(&mut self, order: Ordered, result: Result<WebSocket<S>, Error>) {
         let Ordered { dial, under_way } = order;
         let mut under_way = under_way.lock().unwrap_or_else(PoisonError::into_inner);
-        for (wish, at) in under_way.take() {
-            self.driver.grant(wish, at);
-        }
-        self.io.stage = if under_way.goes_on() {
+        self.io.stage = if self.driver.grant_all(&mut under_way) {
             Stage::Dialled(result.map(|socket| (socket, dial.link().clone())))
         } else {
             Stage::None

@@ -123,14 +123,14 @@
 //! | answers are not `Sent` | `answers_are_not_sent_messages` |
 //! | what cannot be sent is given back, and never goes | `what_cannot_be_sent_is_given_back_with_the_reason`, `pings_and_answers_of_the_codec_that_it_may_not_send_do_not_go` |
 //! | the limit covers what has not left our buffer | `the_limit_covers_what_has_not_left_our_buffer` |
-//! | what can go goes at once | `a_hundred_messages_go_at_once`, `what_had_no_room_goes_once_there_is_some` |
+//! | what can go goes at once | `a_hundred_messages_go_at_once`, `what_had_no_room_goes_once_there_is_some`, `what_is_behind_a_message_that_cannot_be_sent_goes_at_once`, `so_does_what_is_queued_while_a_message_is_handled_ahead_of_a_ping` |
 //! | handed over, also where the write fails | `a_message_whose_write_fails_was_handed_over` |
 //! | nothing goes between a ping and its leaving | `while_a_ping_has_not_left_nothing_more_is_handed_over`, `what_waits_for_a_ping_to_leave_goes_once_it_has` |
 //! | a ping counts from when it left, or from bytes that did | `the_round_trip_counts_from_when_the_ping_has_left`, `our_own_backlog_is_not_the_peers_silence` |
 //! | each `Opened` has one `Down` | `every_opening_has_one_loss_whatever_ended_it` |
 //! | for how long it was deaf | `an_opening_says_for_how_long_the_application_was_deaf` |
 //! | the cause: code and words, the error, the timeout | `a_loss_has_the_peers_code_and_words`, `a_dial_that_fails_is` |
-//! | a code counts before a write error, that before a plain end | `a_close_code_counts_before_a_write_error_and_that_before_a_plain_end`, `a_write_error_is_told_at_once_where_nothing_else_is_there` |
+//! | a code counts before a write error, that before a plain end | `a_close_code_counts_before_a_write_error_and_that_before_a_plain_end`, `a_write_error_is_told_at_once_where_nothing_else_is_there`, `a_write_error_that_is_said_once_is_told` |
 //! | a dial that we ended has no `Down` | `a_dial_that_was_ended_is_not_told_as_lost` |
 //! | an unheard dial is replaced by the next | `an_unheard_dial_is_replaced_by_the_next` |
 //! | a ping is told when it is handed over | `a_ping_is_told_when_it_is_handed_over` |
@@ -146,14 +146,14 @@
 //! | keeping | `a_loss_gives_back_what_is_in_doubt_in_order_and_it_is_sent_again_first`, `at_the_limit_nothing_more_goes_out_until_some_are_confirmed`, `it_needs_confirm_within_and_keeps_it`, `at_a_stop_what_is_in_doubt_is_given_back` |
 //! | stalls | `a_transport_that_takes_nothing_has_failed_although_the_peer_talks`, `a_transport_that_is_never_ready_has_failed_too`, `a_stall_is_found_in_its_time`, `time_away_counts_for_a_second_at_most`, `one_that_takes_bytes_has_not`, `without_a_count_of_bytes_progress_is_a_flush_or_a_message`, `one_that_takes_messages_has_not_where_bytes_are_not_counted`, `a_verdict_that_is_due_as_well_is_told` |
 //! | bytes are life, those of the handshake not | `bytes_are_life_where_they_are_counted_and_those_of_the_handshake_are_not` |
-//! | no verdict against unread data | `no_verdict_before_the_reactor_has_turned`, `who_was_away_reads_for_that_long_before_it_judges`, `who_was_not_listened_to_reads_for_that_long_again` |
-//! | nor for longer than `pong_timeout` | `a_flood_holds_a_verdict_for_a_pong_timeout_at_most`, `so_does_one_message_that_has_no_end` |
+//! | no verdict against unread data | `no_verdict_before_the_reactor_has_turned`, `who_was_away_reads_for_that_long_before_it_judges`, `who_was_not_listened_to_reads_for_that_long_again`, `a_close_that_was_answered_meanwhile_is_no_timeout` |
+//! | nor for longer than `pong_timeout` | `a_flood_holds_a_verdict_for_a_pong_timeout_at_most`, `so_does_one_message_that_has_no_end`, `a_flood_does_not_hold_a_close` |
 //! | 1000, 1001, and other words | `a_client_says_1000_an_accepted_socket_1001_and_both_what_they_are_told`, `who_reconnects_says_no_code_and_who_gives_up_the_one_given` |
 //! | what was taken goes first, within `close_timeout` | `what_was_taken_goes_ahead_as_far_as_one_close_timeout_allows`, `without_a_connection_or_before_it_was_heard_the_backlog_is_given_back_at_once` |
 //! | nothing goes after a goodbye, ours or the peer's | `nothing_is_written_after_the_goodbye`, `who_heard_the_peers_goodbye_says_nothing_more` |
 //! | a second stop abandons | `a_second_stop_does_not_wait`, `a_second_stop_of_an_accepted_socket_before_it_was_read_abandons_it` |
 //! | what was stopped is not revived | `who_was_told_to_stop_is_not_revived_before_the_end_is_told`, `once_the_end_was_told_it_may_begin_anew` |
-//! | an accepted socket ends | `an_accepted_socket_that_is_to_reconnect_ends`, `an_accepted_socket_never_dials` |
+//! | an accepted socket ends | `an_accepted_socket_that_is_to_reconnect_ends`, `an_accepted_socket_that_ends_before_it_was_read_is_over`, `an_accepted_socket_never_dials` |
 //! | a machine that slept | `a_clock_that_ran_on_by_more_than_10_s_is_a_change_of_network` |
 
 mod backlog;
@@ -333,9 +333,9 @@ where
     }
 
     /// A server's accepted socket: its transport reads [`Opened`](Read::Opened) first,
-    /// and is never ordered to dial. The first loss is final: reconnecting is off,
-    /// whatever the settings say. On stop it closes with 1001, so that clients come
-    /// back.
+    /// or the end of a connection that was open, and is never ordered to dial. The first
+    /// loss is final: reconnecting is off, whatever the settings say. On stop it closes
+    /// with 1001, so that clients come back.
     pub fn accepted(config: Config, seed: u64, dialect: D, codec: C) -> Self {
         Self::new(without_reconnect(config), seed, dialect, codec, false)
     }
@@ -817,10 +817,10 @@ where
         T: Transport<Message = D::Message, Error = E, Instant = I>,
     {
         let now = transport.now();
-        if self.due.is_some_and(|due| due <= now) && self.heartbeat.verdict(now).is_none() {
+        if self.due.is_some_and(|due| due <= now) && self.verdict(now).is_none() {
             self.tick(now, transport);
         }
-        self.write(transport, now);
+        self.has_more |= self.write(transport, now);
         self.carry_out(transport);
         match self.unheard.pop() {
             Some(mut notice) => {
@@ -852,6 +852,8 @@ where
                     meter::unsent(down.unsent.len() - sent);
                 }
             }
+            // What is behind it in the backlog has waited for this.
+            Notice::Rejected(_) => self.has_more = true,
             Notice::Stopped { unsent, .. } => {
                 self.is_stopping = false;
                 *unsent = self.backlog.take_all();
@@ -901,6 +903,10 @@ where
         // A dial that fails at its deadline was too slow.
         if self.connection.is_none() && self.heartbeat.verdict(now).is_some() {
             self.tick(now, transport);
+        }
+        // A server's socket was open before it came here.
+        if self.is_yet_to_open() {
+            self.open(Bytes::default(), None, now);
         }
         // Unless that was its end.
         if self.orders.drop.is_none() {
@@ -1005,15 +1011,14 @@ where
     }
 
     /// Ticks, unless that would convict the peer while its answer may lie unread: for
-    /// at most as long as a pong may take, so that an endless message does not count as
-    /// life. Returns whether it ticked.
+    /// at most as long as [`verdict`](Self::verdict) says, so that an endless message does
+    /// not count as life. Returns whether it ticked.
     #[inline(never)]
     fn judge<T>(&mut self, transport: &mut T, now: I, unread: Unread<I>) -> bool
     where
         T: Transport<Message = D::Message, Error = E, Instant = I>,
     {
-        if let Some(due) = self.heartbeat.verdict(now) {
-            let longest = self.heartbeat.config().pong_timeout();
+        if let Some((due, longest)) = self.verdict(now) {
             match unread {
                 Unread::NothingAsOf(as_of) if as_of >= due => {}
                 Unread::Perhaps | Unread::NothingAsOf(_) => {
@@ -1022,6 +1027,8 @@ where
                         return false;
                     }
                 }
+                // A stop ends, whether anybody collects or not.
+                Unread::Ours if self.heartbeat.state() == State::Closing => {}
                 Unread::Ours => {
                     self.held.end();
                     return false;
@@ -1031,6 +1038,20 @@ where
         self.held.end();
         self.tick(now, transport);
         true
+    }
+
+    /// When the verdict was due that a tick would reach now, and for how long it may be
+    /// held. An unanswered goodbye is one if the tick is late: then the answer may have
+    /// come while this process was away.
+    fn verdict(&self, now: I) -> Option<(I, Duration)> {
+        let config = self.heartbeat.config();
+        if self.heartbeat.state() != State::Closing {
+            return Some((self.heartbeat.verdict(now)?, config.pong_timeout()));
+        }
+        let tolerance = config.late_tolerance();
+        let is_late = |due: &I| now.saturating_duration_since(*due) > tolerance;
+        let due = self.due.filter(is_late)?;
+        Some((due, tolerance.min(config.close_timeout())))
     }
 
     fn tick<T>(&mut self, now: I, transport: &mut T)
@@ -1194,6 +1215,10 @@ where
             (_, Some((error, _))) => return self.fail(Cause::Failed(error), now),
             (End::Plain, None) => (Closed::default(), String::new()),
             (End::Failed(error), None) => return self.fail(Cause::Failed(error), now),
+            // Only a dial can be refused.
+            (End::Refused(_, error), None) if self.connection.is_some() => {
+                return self.fail(Cause::Failed(error), now);
+            }
             (End::FailedAs(error, mut closed), None) => {
                 let loss = Loss::Closed(closed.code);
                 closed.retry = closed.retry.or_else(|| self.codec.retry(loss));

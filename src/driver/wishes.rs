@@ -54,6 +54,19 @@ where
         self.heartbeat.state() == State::Stopped && !self.unheard.has_end()
     }
 
+    /// Does what was heard during a dial. Returns whether the dial goes on.
+    #[cfg(feature = "blocking")]
+    pub(crate) fn grant_all(&mut self, under_way: &mut UnderWay<I>) -> bool {
+        for (wish, at) in core::mem::take(&mut under_way.heard) {
+            match wish {
+                // It concerned the dial, whatever became of that.
+                Wish::NetworkChanged => self.step(Event::NetworkChanged, None, at),
+                wish => self.grant(wish, at),
+            }
+        }
+        under_way.goes_on()
+    }
+
     /// The dial that is under way, for an adapter that waits inside of it.
     #[cfg(feature = "blocking")]
     pub(crate) fn under_way(&self) -> UnderWay<I> {
@@ -94,12 +107,7 @@ impl<I: Instant> UnderWay<I> {
     }
 
     /// Whether nothing that was heard has ended the dial.
-    pub(crate) fn goes_on(&self) -> bool {
+    fn goes_on(&self) -> bool {
         self.heartbeat.epoch() == self.dial
-    }
-
-    /// What was heard.
-    pub(crate) fn take(&mut self) -> Vec<(Wish, I)> {
-        core::mem::take(&mut self.heard)
     }
 }

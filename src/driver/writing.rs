@@ -51,15 +51,25 @@ where
             return false;
         }
         // What most turns find: nothing to send.
-        if let Ok(true) = transport.is_ready() {
-            if self.backlog.is_empty() {
-                let Some(message) = transport.backlog() else {
-                    return false;
-                };
-                self.backlog.put_first(message);
-            }
+        match transport.is_ready() {
+            Ok(true) if self.backlog.is_empty() => match transport.backlog() {
+                Some(message) => self.backlog.put_first(message),
+                None => return false,
+            },
+            Ok(_) => {}
+            Err(error) => return self.breaks(error, now),
         }
         self.write_out(transport, now)
+    }
+
+    /// Nothing can be written any more, which is told once nothing is unread.
+    #[cold]
+    fn breaks(&mut self, error: E, now: I) -> bool {
+        if let Some(connection) = &mut self.connection {
+            connection.broken = Some((error, now));
+            connection.stall.end();
+        }
+        true
     }
 
     #[inline(never)]
@@ -94,9 +104,7 @@ where
             self.heartbeat.handle(Event::Draining, now).for_each(drop);
         }
         if let Err(error) = result {
-            connection.broken = Some((error, now));
-            connection.stall.end();
-            return true;
+            return self.breaks(error, now);
         }
         if connection.needs_flush || (progress.is_full && connection.has_own()) {
             connection.stall.go_on(has_moved, now);

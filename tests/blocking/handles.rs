@@ -1,6 +1,7 @@
 //! What other threads want of a session that waits.
 
 use std::io::Read;
+use std::sync::mpsc;
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
@@ -152,6 +153,35 @@ fn a_dial_hangs_on_the_old_path_when_the_network_changes() {
     handle.stop().unwrap();
     told.join().unwrap();
     server.join().unwrap();
+}
+
+/// That dial begins on the new path, and so nothing is to be done on its connection.
+#[test]
+fn a_young_dial_goes_on_when_the_network_changes() {
+    let (reached, is_reached) = mpsc::channel();
+    let (go_on, may_go_on) = mpsc::channel();
+    let (url, server) = peer(move |listener| {
+        let socket = accept_tcp(&listener);
+        reached.send(()).unwrap();
+        may_go_on.recv().unwrap();
+        let mut socket = tungstenite::accept(socket).unwrap();
+        // A ping on the old news would be told before this.
+        thread::sleep(millis(100));
+        socket.send(Message::text("hello")).unwrap();
+        serve(&mut socket);
+    });
+    let config = settings().connect_timeout(PATIENCE).ping_interval(NEVER);
+    let (handle, told) = run(client(config.build().unwrap(), &url));
+    is_reached.recv().unwrap();
+    handle.network_changed().unwrap();
+    go_on.send(()).unwrap();
+    handle.wait_open(PATIENCE).unwrap();
+    thread::sleep(millis(300));
+    handle.stop().unwrap();
+    let told = told.join().unwrap();
+    server.join().unwrap();
+    let is_ping = |(_, notice): &(Instant, Notice)| matches!(notice, Notice::Ping(_));
+    assert!(!told.iter().any(is_ping), "{told:?}");
 }
 
 #[test]

@@ -5,23 +5,27 @@ use std::net::{TcpListener, TcpStream};
 use std::thread;
 use std::time::Instant;
 
-use keepalive::blocking::{self, Notice, Session};
+use keepalive::blocking::{self, Link, Notice, Session, Stream};
 use keepalive::{Cause, CloseCode, CloseReason, Lost, State, StopReason};
-use tungstenite::{Error, Message};
+use tungstenite::{Error, Message, WebSocket};
 
 use crate::peer::{self, Lateness, millis};
 use crate::scenarios::{NOISE, TIMEOUT, settings};
 use crate::session::{next, wait_for};
 
-type Accepted = Session<blocking::Stream>;
+type Accepted = Session<Stream>;
 
-/// A session with this client.
-fn session(client: impl FnOnce(TcpStream) + Send + 'static) -> Accepted {
+/// The server's end of a connection with this client.
+fn accept(client: impl FnOnce(TcpStream) + Send + 'static) -> (WebSocket<Stream>, Link) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
     thread::spawn(move || client(TcpStream::connect(address).unwrap()));
-    let socket = peer::accept_tcp(&listener);
-    let (socket, link) = blocking::accept(socket, peer::PATIENCE).unwrap();
+    blocking::accept(peer::accept_tcp(&listener), peer::PATIENCE).unwrap()
+}
+
+/// A session with this client.
+fn session(client: impl FnOnce(TcpStream) + Send + 'static) -> Accepted {
+    let (socket, link) = accept(client);
     // Reconnecting is on in these settings, and makes no sense here.
     blocking::accepted(settings().build().unwrap(), socket, link)
 }
@@ -110,6 +114,50 @@ fn a_stop_waits_for_the_clients_answer() {
         outline(&mut session),
         ["opened", "down: stopped, retry None", "over: stopped"]
     );
+}
+
+#[test]
+fn a_connection_that_was_given_up_is_over() {
+    let is_given_up = |socket, link: Link| {
+        link.give_up();
+        (socket, link)
+    };
+    let is_on_another_link = |socket, _| (socket, Link::within(peer::PATIENCE).unwrap());
+    type Change = fn(WebSocket<Stream>, Link) -> (WebSocket<Stream>, Link);
+    let cases: [(Change, &str); 2] = [
+        (
+            is_given_up,
+            "the connection was given up while it was being made",
+        ),
+        (
+            is_on_another_link,
+            "the socket was not made with this dial or link",
+        ),
+    ];
+    for (change, why) in cases {
+        for stops in [false, true] {
+            let (socket, link) = accept(|socket| {
+                let (mut socket, _) = tungstenite::client("ws://localhost/", socket).unwrap();
+                peer::serve(&mut socket);
+            });
+            let (socket, link) = change(socket, link);
+            let mut session = blocking::accepted(settings().build().unwrap(), socket, link);
+            if stops {
+                session.stop();
+            }
+            let (down, over) = if stops {
+                ("stopped".to_owned(), "stopped")
+            } else {
+                (format!("IO error: {why}"), "the transport failed")
+            };
+            let told = [
+                "opened".to_owned(),
+                format!("down: {down}, retry None"),
+                format!("over: {over}"),
+            ];
+            assert_eq!(outline(&mut session), told);
+        }
+    }
 }
 
 #[test]

@@ -232,6 +232,33 @@ fn a_stop_sends_what_is_queued_first_a_little_at_a_time() {
     assert_eq!(server.join().unwrap(), COUNT);
 }
 
+/// It waits for the end of the connection only once nothing is left to send.
+#[test]
+fn what_is_behind_a_message_that_is_too_long_goes_at_once() {
+    let (url, server) = peer(|listener| {
+        let message = accept(&listener).read().unwrap();
+        message.into_text().unwrap().to_string()
+    });
+    let config = settings().ping_interval(Duration::from_secs(3600));
+    let mut session = blocking::client(config.build().unwrap(), |dial: &Dial| {
+        let mut socket = dial.connect(url.as_str())?;
+        socket.set_config(|config| {
+            config.write_buffer_size = 0;
+            config.max_write_buffer_size = 1000;
+        });
+        Ok(socket)
+    });
+    wait_for(&mut session, "opened", opened);
+    // It has dealt with that.
+    assert_eq!(session.next_before(Instant::now()).unwrap_err(), TimeUp);
+    session.requeue([Message::binary(vec![0; 1000]), Message::text("short")]);
+    wait_for(&mut session, "rejected", |notice| {
+        matches!(notice, Notice::Rejected(_)).then_some(())
+    });
+    wait_for(&mut session, "down", down);
+    assert_eq!(server.join().unwrap(), "short");
+}
+
 #[test]
 fn text_pings_are_answered_by_text() {
     let (url, server) = peer(|listener| {
@@ -571,6 +598,6 @@ fn a_socket_that_was_not_made_with_the_dial_is_refused() {
     let cause = wait_for(&mut session, "down", down).to_string();
     assert_eq!(
         cause,
-        "IO error: the connector did not make its socket with the dial"
+        "IO error: the socket was not made with this dial or link"
     );
 }

@@ -160,7 +160,20 @@ pub fn tell(line: &str) {
 
 impl Process {
     pub fn start(test: &str, role: &str) -> Self {
-        let mut child = Command::new(env::current_exe().unwrap())
+        Self::of(Command::new(env::current_exe().unwrap()), test, role)
+    }
+
+    /// The same with at most so many descriptors.
+    pub fn start_with(descriptors: u32, test: &str, role: &str) -> Self {
+        let script = format!("ulimit -n {descriptors} && exec \"$0\" \"$@\"");
+        let mut shell = Command::new("sh");
+        shell.arg("-c").arg(script);
+        shell.arg(env::current_exe().unwrap());
+        Self::of(shell, test, role)
+    }
+
+    fn of(mut command: Command, test: &str, role: &str) -> Self {
+        let mut child = command
             .args(["--exact", test, "--ignored", "--nocapture"])
             .env(ROLE, role)
             .stdin(Stdio::piped())

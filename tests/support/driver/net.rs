@@ -177,6 +177,8 @@ pub struct Peer {
     pub counts: bool,
     /// It answers a close frame.
     pub is_polite: bool,
+    /// The transport says only once that it can write nothing any more.
+    pub fails_once: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -234,6 +236,7 @@ impl Peer {
             floods: None,
             counts: true,
             is_polite: true,
+            fails_once: false,
         }
     }
 
@@ -279,6 +282,7 @@ pub struct Link {
     is_closed_by_peer: bool,
     pub is_finished: bool,
     was_ready: bool,
+    has_failed: bool,
     /// It was not ready when it was asked last: it says when it is.
     pub was_refused: bool,
 }
@@ -365,6 +369,7 @@ impl Net {
             is_closed_by_peer: false,
             is_finished: false,
             was_ready: false,
+            has_failed: false,
             was_refused: false,
         });
         match dial {
@@ -374,6 +379,20 @@ impl Net {
             Dial::Ends(after) => self.put(now + after, Item::Plain),
             Dial::Hangs => {}
         }
+    }
+
+    /// A server's socket, which finds at once what a dial would find.
+    pub fn accept(&mut self) {
+        self.dial();
+        let Some(link) = &mut self.link else { return };
+        link.inbox.clear();
+        let first = match link.peer.dial {
+            Dial::Opens(_) | Dial::Hangs => Item::Opened,
+            Dial::Refused(_, status) => Item::Refused(status),
+            Dial::Failed(_) => Item::Failed(Fault::Read(link.number)),
+            Dial::Ends(_) => Item::Plain,
+        };
+        self.put(self.now, first);
     }
 
     /// What the peer will do by itself from its opening on.
@@ -494,7 +513,7 @@ impl Net {
             return Ok(true);
         };
         if link.is_broken(now) {
-            return Err(Fault::Write(link.number));
+            return link.fail(false);
         }
         link.drain(now);
         let stuck = link.stuck_at();
@@ -598,6 +617,14 @@ impl Link {
 
     fn floods_from(&self) -> Option<Duration> {
         Some(self.opened? + self.peer.floods?)
+    }
+
+    /// What a transport that is broken says, or goes on to say.
+    fn fail<T>(&mut self, goes_on: T) -> Result<T, Fault> {
+        if core::mem::replace(&mut self.has_failed, true) && self.peer.fails_once {
+            return Ok(goes_on);
+        }
+        Err(Fault::Write(self.number))
     }
 
     fn is_broken(&self, now: Duration) -> bool {
@@ -745,9 +772,8 @@ impl Transport for Net {
         };
         link.was_ready = false;
         if link.is_broken(now) {
-            let fault = Fault::Write(link.number);
             self.oracle.write_failed(now);
-            return Err(fault);
+            return link.fail(false);
         }
         link.was_ready = link.is_ready_at(now);
         link.was_refused = !link.was_ready;
@@ -769,7 +795,7 @@ impl Transport for Net {
         self.oracle.writes(&message, was_ready, is_finished, now);
         if link.is_broken(now) {
             self.oracle.write_failed(now);
-            return Err(Fault::Write(link.number));
+            return link.fail(());
         }
         let size = message.size();
         link.buffer.push_back((message, size));

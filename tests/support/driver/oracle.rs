@@ -62,6 +62,8 @@ struct Dropped {
     unread: Vec<(Duration, Item)>,
     /// The last read found nothing, as of then.
     as_of: Option<Duration>,
+    /// A message waits for the application.
+    has_text: bool,
 }
 
 #[derive(Clone, Debug)]
@@ -98,6 +100,8 @@ struct Conn {
     goodbye: Option<Wire>,
     is_finished: bool,
     stops: u32,
+    /// When the close handshake is over, whatever the peer does.
+    closes_by: Option<Duration>,
     has_reconnected: bool,
     given_up: Option<Option<CloseCode>>,
     life: Duration,
@@ -277,7 +281,7 @@ impl Oracle {
         }
     }
 
-    pub fn will_stop(&mut self, goodbye: Option<(CloseCode, String)>, state: State) {
+    pub fn will_stop(&mut self, goodbye: Option<(CloseCode, String)>, state: State, now: Duration) {
         self.dial_asked = true;
         self.is_stopping |= !self.is_over;
         if self.is_accepted && state == State::Idle {
@@ -292,8 +296,10 @@ impl Oracle {
         if is_first {
             self.goodbye = goodbye;
         }
+        let due = now + self.config.close_timeout();
         if let Some(conn) = self.conn() {
             conn.stops += 1;
+            conn.closes_by.get_or_insert(due);
         }
     }
 
@@ -392,7 +398,7 @@ impl Oracle {
     pub fn drops(&mut self, farewell: Option<&Wire>, link: Option<&Link>, now: Duration) {
         self.note(now, &format!("drop {farewell:?}"));
         let Some(link) = link else { return };
-        let as_of = self.as_of;
+        let (as_of, has_text) = (self.as_of, !self.texts.is_empty());
         let Some(conn) = self.conn() else {
             if self.dial_ended {
                 return;
@@ -420,6 +426,7 @@ impl Oracle {
             farewell: farewell.cloned(),
             unread: link.unread(now),
             as_of,
+            has_text,
         });
         let number = conn.number;
         let lived = conn.has_lived;
@@ -465,6 +472,10 @@ impl Oracle {
         let order = self.order;
         if *item == Item::Opened {
             return self.opens(link.peer.counts, now);
+        }
+        // A server's socket was open before anybody read from it.
+        if self.is_accepted && self.conns.is_empty() {
+            self.opens(link.peer.counts, now);
         }
         let untold = self.texts.len();
         let answers = self.pings != Pings::Forbidden;
@@ -573,6 +584,7 @@ impl Oracle {
             goodbye: None,
             is_finished: false,
             stops: early.stops,
+            closes_by: (early.stops > 0).then(|| now + self.config.close_timeout()),
             has_reconnected: early.reconnects && early.stops == 0,
             given_up: None,
             life: now,
@@ -1002,12 +1014,11 @@ impl Oracle {
             _ => false,
         };
         if conn.has_stopped() {
-            let is_right = match cause {
-                Cause::Stopped => true,
-                Cause::TimedOut(reason) => *reason == CloseReason::CloseTimeout,
-                _ => false,
-            };
-            demand(is_right, "it was stopped")?;
+            match cause {
+                Cause::Stopped => {}
+                Cause::TimedOut(CloseReason::CloseTimeout) => conn.has_waited_to_close(dropped)?,
+                _ => return Err("it was stopped"),
+            }
             let may_farewell = conn.has_reconnected;
             return demand(
                 farewell.is_none() || may_farewell,
@@ -1048,12 +1059,13 @@ impl Oracle {
                 let is_read = conn.end.is_some() || dropped.as_of.is_some_and(|as_of| as_of >= at);
                 demand(is_read, "a write error while something was unread")
             }
-            Cause::Failed(Fault::Read(_)) => {
+            Cause::Failed(Fault::Read(_) | Fault::Refusal(_)) => {
                 demand(
                     conn.write_error.is_none(),
                     "a read error before a write error",
                 )?;
-                demand(matches!(conn.end, Some(Item::Failed(_))), "no read failed")
+                let has_failed = matches!(conn.end, Some(Item::Failed(_) | Item::Refused(_)));
+                demand(has_failed, "no read failed")
             }
             Cause::Failed(_) => Err("another failure"),
             Cause::TimedOut(reason) => {
@@ -1148,7 +1160,12 @@ impl Oracle {
                 }
                 let from = if always {
                     let mut row = conn.pings.iter();
-                    let first = row.find(|ping| ping.asked >= conn.life);
+                    let life = if strict {
+                        conn.last_pong.unwrap_or(conn.opened).min(conn.life)
+                    } else {
+                        conn.life
+                    };
+                    let first = row.find(|ping| ping.asked >= life);
                     first.map_or(ping.asked, |first| first.asked)
                 } else if let Some(left) = ping.left {
                     ping.asked.max(left)
@@ -1197,9 +1214,7 @@ impl Oracle {
         let has_text = !self.texts.is_empty();
         let listens = self.config.listen_only();
         let longest = self.config.pong_timeout();
-        let is_sendable = |id: &u64| self.sizes.get(id).is_some_and(|size| *size <= LONGEST);
-        let may_line = self.keeps.is_none() && self.line.iter().all(is_sendable);
-        let has_line = may_line && !self.line.is_empty();
+        let has_line = self.has_line();
         let mut wrong = Vec::new();
         if let (Some(conn), Some(link)) = (self.conn(), link) {
             if conn.stops > 1 {
@@ -1230,22 +1245,8 @@ impl Oracle {
                     wrong.push("it is stuck, and nobody ends it");
                 }
             }
-            let can_write = !link.was_refused
-                && link.is_ready_at(now)
-                && conn.write_error.is_none()
-                && conn.unleft.is_none()
-                && conn.goodbye.is_none()
-                && conn.close.is_none();
-            if matches!(said, Said::Idle(_)) && can_write {
-                if !conn.accepted.is_empty() || (has_line && conn.takes_backlog()) {
-                    wrong.push("it waits, and could send");
-                }
-                if conn.owed_ping.is_some() || conn.owed_answer.is_some() {
-                    wrong.push("it waits, and could ping or answer");
-                }
-                if conn.has_stopped() && conn.accepted.is_empty() && !conn.takes_backlog() {
-                    wrong.push("it waits, and could say goodbye");
-                }
+            if matches!(said, Said::Idle(_)) && conn.can_write(link, now) {
+                wrong.extend(conn.unwritten(has_line));
             }
             let silence = now.saturating_sub(conn.life.max(conn.drained));
             let config = conn.configs.last();
@@ -1272,6 +1273,26 @@ impl Oracle {
         for what in wrong {
             self.accuse(what);
         }
+    }
+
+    /// It rests, and was not woken since it last ran.
+    pub fn rests(&mut self, link: Option<&Link>, now: Duration) {
+        let has_line = self.has_line();
+        let mut wrong = None;
+        if let (Some(conn), Some(link)) = (self.conn(), link) {
+            if conn.can_write(link, now) {
+                wrong = conn.unwritten(has_line);
+            }
+        }
+        if let Some(what) = wrong {
+            self.accuse(what);
+        }
+    }
+
+    /// Whether something is in line that could go if nothing else hindered it.
+    fn has_line(&self) -> bool {
+        let is_sendable = |id: &u64| self.sizes.get(id).is_some_and(|size| *size <= LONGEST);
+        self.keeps.is_none() && !self.line.is_empty() && self.line.iter().all(is_sendable)
     }
 
     /// It waits while something can be read, which was there when it looked.
@@ -1321,6 +1342,48 @@ impl Conn {
 
     fn takes_backlog(&self) -> bool {
         self.is_dealt && !self.awaits_login
+    }
+
+    /// Whether the goodbye was unanswered for its time, and, where the process was away,
+    /// nothing that had come was unread.
+    fn has_waited_to_close(&self, dropped: &Dropped) -> Result<(), &'static str> {
+        let due = self.closes_by.ok_or("nobody stopped it")?;
+        let late = dropped.at.checked_sub(due);
+        let late = late.ok_or("a close timed out too early")?;
+        let config = self.configs.last().ok_or("no settings")?;
+        let tolerance = config.late_tolerance();
+        let longest = tolerance.min(config.close_timeout());
+        let first = self.looks.iter().find(|at| **at >= due);
+        let is_flood = first.is_some_and(|first| dropped.at >= *first + longest);
+        let is_read = dropped.as_of.is_some_and(|as_of| as_of >= due);
+        if late <= tolerance || dropped.has_text || is_flood || is_read {
+            Ok(())
+        } else {
+            Err("a close timed out while something may be unread")
+        }
+    }
+
+    fn can_write(&self, link: &Link, now: Duration) -> bool {
+        !link.was_refused
+            && link.is_ready_at(now)
+            && self.write_error.is_none()
+            && self.unleft.is_none()
+            && self.goodbye.is_none()
+            && self.close.is_none()
+    }
+
+    /// What it left unwritten, if it could write.
+    fn unwritten(&self, has_line: bool) -> Option<&'static str> {
+        if !self.accepted.is_empty() || (has_line && self.takes_backlog()) {
+            return Some("it waits, and could send");
+        }
+        if self.owed_ping.is_some() || self.owed_answer.is_some() {
+            return Some("it waits, and could ping or answer");
+        }
+        if self.has_stopped() && !self.takes_backlog() {
+            return Some("it waits, and could say goodbye");
+        }
+        None
     }
 
     fn kept_bytes(&self, sizes: &BTreeMap<u64, usize>) -> usize {

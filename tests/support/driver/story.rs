@@ -209,5 +209,9 @@ pub fn setup(bytes: &[u8]) -> Setup {
         setup.wishes.push((at, wish));
     }
     setup.rests = bytes.once_in(3);
+    let fails_once = bytes.once_in(2);
+    for peer in &mut setup.peers {
+        peer.fails_once = fails_once;
+    }
     setup
 }

@@ -5,7 +5,7 @@ use core::time::Duration;
 use keepalive::driver::{Driver, Notice, Step};
 use keepalive::{CloseCode, Closed, Config, Epoch, Goodbye, State};
 
-use super::net::{App, Fault, Frames, Item, Net, Peer, Pings, Wire};
+use super::net::{App, Fault, Frames, Net, Peer, Pings, Wire};
 use super::oracle::{Oracle, Place, Said, Told, Views};
 
 pub type Subject = Driver<Frames, App, Fault, Duration>;
@@ -28,6 +28,9 @@ pub trait Drive {
     }
     fn run_unheard(&mut self, net: &mut Net) -> StepTold {
         as_told(self.driver().run_unheard(net))
+    }
+    fn rest(&mut self, net: &mut Net) -> Option<Option<Duration>> {
+        self.driver().rest(net)
     }
     /// Whether it was taken.
     fn send(&mut self, message: Wire, _: &mut Net) -> bool {
@@ -141,11 +144,7 @@ impl Setup {
             retry: self.retry,
         };
         let mut driver = if self.is_accepted {
-            net.dial();
-            if let Some(link) = &mut net.link {
-                link.inbox.clear();
-            }
-            net.put(net.now, Item::Opened);
+            net.accept();
             Driver::accepted(self.config, self.seed, dialect, app)
         } else {
             Driver::client(self.config, self.seed, dialect, app)
@@ -192,6 +191,7 @@ impl Setup {
             healthy_at: None,
             listens: true,
             is_over: false,
+            is_rung: false,
             quick: 0,
             runs: 0,
             next: 1,
@@ -210,6 +210,8 @@ pub struct World<D> {
     healthy_at: Option<(Duration, Epoch)>,
     listens: bool,
     is_over: bool,
+    /// Something was queued since it last ran.
+    is_rung: bool,
     /// How often it ran while no time passed.
     quick: u32,
     pub runs: usize,
@@ -315,10 +317,15 @@ impl<D: Drive> World<D> {
         if let Some((_, epoch)) = self.healthy_at.take_if(|(at, _)| *at <= now) {
             self.say_healthy(epoch);
         }
+        let is_rung = core::mem::take(&mut self.is_rung);
         if self.setup.rests && self.listens && self.net.is_drained() {
-            if let Some(due) = self.driver.driver().rest(&mut self.net) {
-                if !self.sleep(due, until) {
-                    return false;
+            if let Some(due) = self.driver.rest(&mut self.net) {
+                if !is_rung {
+                    let now = self.net.now;
+                    self.net.oracle.rests(self.net.link.as_ref(), now);
+                    if !self.sleep(due, until) {
+                        return false;
+                    }
                 }
             }
         }
@@ -429,11 +436,12 @@ impl<D: Drive> World<D> {
                 if !self.is_over {
                     let (id, wire) = self.text(size);
                     self.net.queue.push_back(wire);
+                    self.is_rung = true;
                     self.net.oracle.has_queued(id, size);
                 }
             }
             Wish::Stop => {
-                self.net.oracle.will_stop(None, state);
+                self.net.oracle.will_stop(None, state, now);
                 self.driver.stop(None, now);
             }
             Wish::StopWith(code) => {
@@ -442,7 +450,7 @@ impl<D: Drive> World<D> {
                     return;
                 };
                 let said = (CloseCode(code), words.to_owned());
-                self.net.oracle.will_stop(Some(said), state);
+                self.net.oracle.will_stop(Some(said), state, now);
                 self.driver.stop(Some(goodbye), now);
             }
             Wish::Reconnect => {
