@@ -1737,8 +1737,8 @@ fn told(loss: Loss) -> Retry {
 #[test]
 fn the_policy_is_told_what_was_lost() {
     let told = |config: ConfigBuilder| config.policy(told);
-    let closed_without = Event::Closed(Closed::default());
-    let given_up = Event::GiveUp(Closed::with_code(CloseCode(4002)));
+    let closed_without = Event::Closed(Closed::from(None));
+    let given_up = Event::GiveUp(Closed::from(Some(CloseCode(4002))));
     for (mut heartbeat, event, now, delay) in [
         (dialling(told(plain())), ERROR, 1, 20),
         (dialling(told(plain())), refused(404), 1, 404),
