@@ -180,7 +180,6 @@ impl<S, K: Codec<Message>, C> Session<S, K, C> {
 
     /// The same with this limit on its backlog, unless there is a handle already.
     pub fn handle_of(&mut self, backlog: Backlog) -> Handle<Message> {
-        self.io.patience = None;
         let desk = &mut self.io.desk;
         desk.get_or_insert_with(|| self.driver.desk(backlog))
             .handle()
@@ -368,8 +367,8 @@ where
             return;
         };
         desk.note_thread();
-        if let Some(waker) = waker {
-            desk.register(&waker);
+        if waker.is_some_and(|waker| desk.register(&waker)) {
+            self.io.patience = None;
         }
         let wishes = desk.wishes();
         if wishes.is_empty() {

@@ -61,13 +61,15 @@ impl<W> Desk<W> {
         self.shared.owner.store(this_thread(), Ordering::Relaxed);
     }
 
-    /// Whom to wake from now on. Look at the news after this.
+    /// Whom to wake from now on. Look at the news after this: if it returns true, what
+    /// came before has woken somebody else, or nobody.
     #[inline]
-    pub fn register(&mut self, waker: &Waker) {
+    pub fn register(&mut self, waker: &Waker) -> bool {
         let is_known = self.waker.as_ref().is_some_and(|own| own.will_wake(waker));
         if !is_known {
             self.replace_waker(waker);
         }
+        !is_known
     }
 
     #[cold]
@@ -151,6 +153,8 @@ impl<W> Desk<W> {
     /// Everything is over: what is left of the backlog.
     pub fn reclaim(&mut self) -> Vec<W> {
         self.end(Stage::Over);
+        // Nothing revives what is over.
+        drop(self.wishes());
         self.publish(State::Stopped, None);
         self.clear()
     }

@@ -605,6 +605,15 @@ mod end {
     }
 }
 
+#[test]
+fn what_is_over_is_not_revived_by_what_was_wished_before() {
+    let (mut desk, handle) = small();
+    handle.reconnect_now().unwrap();
+    desk.reclaim();
+    assert_eq!(desk.wishes(), []);
+    assert_eq!(handle.reconnect_now(), Err(Gone));
+}
+
 mod wishes {
     use super::*;
 

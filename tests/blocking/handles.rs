@@ -52,6 +52,37 @@ fn assert_soon(what: &str, mut took: Vec<Duration>) {
     assert!(median < millis(10), "{what}: {took:?}");
 }
 
+/// Nobody was woken for what it sent before the session ran again.
+#[test]
+fn what_the_first_handle_sends_leaves_at_once_on_an_open_connection() {
+    let (url, server) = peer(|listener| {
+        let mut socket = accept(&listener);
+        socket.send(Message::text("open")).unwrap();
+        while let Ok(message) = socket.read() {
+            if message.is_text() {
+                socket.send(message).unwrap();
+            }
+        }
+    });
+    let config = settings().ping_interval(NEVER).build().unwrap();
+    let mut session = client(config, &url);
+    let end = Instant::now() + PATIENCE;
+    let mut read = |session: &mut Boxed| loop {
+        if let Some(Notice::Message(message)) = session.next_before(end).expect("no end") {
+            break message;
+        }
+    };
+    assert_eq!(read(&mut session), Message::text("open"));
+    let handle = session.handle();
+    handle.try_send(Message::text("mine")).unwrap();
+    assert_eq!(read(&mut session), Message::text("mine"));
+    let elsewhere = handle.clone();
+    thread::spawn(move || elsewhere.try_send(Message::text("another's")).unwrap());
+    assert_eq!(read(&mut session), Message::text("another's"));
+    drop(session);
+    server.join().unwrap();
+}
+
 #[test]
 fn what_is_sent_leaves_at_once() {
     let (url, server) = peer(|listener| {
