@@ -289,7 +289,8 @@ settings! {
     /// The second retry comes no later than this; at most `backoff_cap`.
     /// Default: 2 s.
     backoff_base: Duration = Duration::from_secs(2), in SPAN;
-    /// No retry comes later than this, except for a server's hint. Default: 60 s.
+    /// No later retry comes later than this, except for a server's hint, or where the
+    /// policy says [`Retry::Between`](crate::Retry::Between). Default: 60 s.
     backoff_cap: Duration = Duration::from_secs(60), in SPAN;
     /// The factor by which the latest time of a retry grows with each one after the
     /// second, from 1 to 100. Default: 2.

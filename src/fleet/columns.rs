@@ -4,6 +4,7 @@
 
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
+use core::iter::repeat_with;
 use core::time::Duration;
 
 use super::clock::Ms;
@@ -81,13 +82,40 @@ struct Rest {
     flags: Flags,
 }
 
-/// The round trips of a connection, in milliseconds up to a minute.
+/// The round trips of a connection.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Trips {
     /// From where that of the last ping counts.
     pinged: u32,
-    smoothed: u16,
-    variance: u16,
+    /// 0 for none.
+    smoothed: Short,
+    variance: Short,
+}
+
+/// A duration, rounded up to 11 binary digits: these, below how many follow them. In whole
+/// milliseconds a mean would not come down by less than 8 of them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Short(u16);
+
+impl Short {
+    const DIGITS: u32 = 11;
+
+    fn of(duration: Duration) -> Self {
+        let micros = u32::try_from(duration.as_micros()).unwrap_or(u32::MAX);
+        let follow = (u32::BITS - micros.leading_zeros()).saturating_sub(Self::DIGITS);
+        let digits = u64::from(micros).div_ceil(1 << follow);
+        // Rounded up to one digit more, of which the last is 0.
+        let (follow, digits) = match digits >> Self::DIGITS {
+            0 => (follow, digits),
+            _ => (follow + 1, digits >> 1),
+        };
+        Self((follow << Self::DIGITS) as u16 | digits as u16)
+    }
+
+    fn duration(self) -> Duration {
+        let digits = u64::from(self.0) & ((1 << Self::DIGITS) - 1);
+        Duration::from_micros(digits << (self.0 >> Self::DIGITS))
+    }
 }
 
 #[derive(Debug, Default)]
@@ -180,10 +208,10 @@ impl Columns {
         self.trips = self.trips.take().filter(|_| asked.trips);
     }
 
-    /// Keeps when connections are too old; those that are open are at this time.
-    pub(super) fn keep_age(&mut self, due: Option<Ms>) {
+    /// Keeps when connections are too old, each by a draw of its own.
+    pub(super) fn keep_age(&mut self, draw: Option<impl FnMut() -> Ms>) {
         let len = self.received.len();
-        self.age = due.map(|due| alloc::vec![due.packed(); len]);
+        self.age = draw.map(|draw| repeat_with(draw).take(len).map(Ms::packed).collect());
     }
 
     /// Makes room for so many slots.
@@ -632,17 +660,18 @@ impl Columns {
 
 impl Trips {
     fn round_trip(self) -> Option<RoundTrip> {
-        let millis = |millis| Duration::from_millis(u64::from(millis));
-        (self.smoothed > 0)
-            .then(|| RoundTrip::smoothed_to(millis(self.smoothed), millis(self.variance)))
+        (self.smoothed != Short::default())
+            .then(|| RoundTrip::smoothed_to(self.smoothed.duration(), self.variance.duration()))
     }
 
     fn of(round_trip: Option<RoundTrip>, pinged: Ms) -> Self {
-        let millis = |of: Duration| u16::try_from(Ms::of(of)).unwrap_or(u16::MAX);
+        let short = |of: fn(&RoundTrip) -> Duration| {
+            round_trip.map_or(Short::default(), |trip| Short::of(of(&trip)))
+        };
         Self {
             pinged: pinged.packed(),
-            smoothed: round_trip.map_or(0, |trip| millis(trip.smoothed()).max(1)),
-            variance: round_trip.map_or(0, |trip| millis(trip.variance())),
+            smoothed: short(RoundTrip::smoothed),
+            variance: short(RoundTrip::variance),
         }
     }
 }
@@ -790,5 +819,19 @@ mod tests {
                 Wait::share_of(interval).of(0xffff)
             );
         }
+    }
+
+    #[test]
+    fn a_short_duration_is_rounded_up_by_a_thousandth_at_most() {
+        let powers = (0..u32::BITS).map(|bits| 1 << bits);
+        let near = powers.flat_map(|power: u32| [power - 1, power, power + 1]);
+        for micros in near.chain([80_000, 999_999, u32::MAX]) {
+            let exact = Duration::from_micros(u64::from(micros));
+            let kept = Short::of(exact).duration();
+            assert!(kept >= exact && kept <= exact + exact / 1000, "{exact:?}");
+            assert_eq!(Short::of(kept), Short::of(exact), "{exact:?}");
+        }
+        let longest = Duration::from_micros(u64::from(u32::MAX) + 1);
+        assert_eq!(Short::of(Duration::MAX).duration(), longest);
     }
 }

@@ -192,8 +192,8 @@ impl<I: Instant> Fleet<I> {
         Ok(self)
     }
 
-    /// Keeps the smoothed round trip of each connection, in whole milliseconds up to
-    /// 65 s. Off by default, unless the settings adapt the timeout to it. It adds 8 bytes
+    /// Keeps the smoothed round trip of each connection, rounded up by a thousandth at
+    /// most. Off by default, unless the settings adapt the timeout to it. It adds 8 bytes
     /// a connection.
     #[must_use]
     pub fn with_round_trips(mut self) -> Self {

@@ -258,11 +258,11 @@ fn connections_end_at_their_age() {
         fleet.at(seconds(0)).open().unwrap();
     }
     let all = run(&mut fleet, seconds(2000));
-    let ages = |(now, _, beat): &(Duration, Key, Beat)| match beat {
+    let aged = |(now, _, beat): &(Duration, Key, Beat)| match beat {
         Beat::Close(reason) => Some((*now, *reason)),
         _ => None,
     };
-    let ages: Vec<_> = all.iter().filter_map(ages).collect();
+    let ages: Vec<_> = all.iter().filter_map(aged).collect();
     assert_eq!(ages.len(), 500);
     assert!(
         ages.iter()
@@ -279,6 +279,14 @@ fn connections_end_at_their_age() {
     assert_eq!(fleet.len(), 11);
     run(&mut fleet, seconds(601));
     assert_eq!(fleet.len(), 0);
+    // Nor do they end as a crowd.
+    let (fleet, _) = filled(Config::default(), 500, Duration::ZERO);
+    let mut fleet = fleet.with_max_age(Some(seconds(1000))).unwrap();
+    let all = run(&mut fleet, seconds(2000));
+    let ages: Vec<_> = all.iter().filter_map(aged).collect();
+    assert_eq!(ages.len(), 500);
+    assert!(ages[0].0 < seconds(910) && ages[0].0 >= seconds(900));
+    assert!(ages[499].0 > seconds(990) && ages[499].0 <= seconds(1001));
     let error = Simulated::new(Config::default(), 7).with_max_age(Some(seconds(86_401)));
     let error = error.unwrap_err().to_string();
     assert_eq!(error, "max_age is 86401s, but must be from 1ms to 86400s");
@@ -396,6 +404,28 @@ fn round_trips_are_kept_where_asked_for() {
     assert_eq!(fleet.round_trip(key), Some((millis(80), millis(40))));
     fleet.at(seconds(26)).remove(key);
     assert_eq!(fleet.round_trip(key), None);
+}
+
+#[test]
+fn a_smoothed_round_trip_comes_down_as_it_goes_up() {
+    let mut fleet = Fleet::new(exact().build().unwrap(), 7).with_round_trips();
+    let key = fleet.at(seconds(0)).open().unwrap();
+    let mut now = seconds(0);
+    let mut answer = |after| {
+        now += seconds(25);
+        let Some((_, Beat::Ping(id))) = fleet.at(now).tick().next() else {
+            panic!("a ping is due at {now:?}");
+        };
+        now += after;
+        fleet.at(now).pong(key, id);
+        fleet.round_trip(key).unwrap()
+    };
+    answer(millis(8));
+    let (low, deviation) = (0..100).map(|_| answer(millis(1))).last().unwrap();
+    assert!(low < millis(1) * 102 / 100, "{low:?}");
+    assert!(deviation < millis(1) / 10, "{deviation:?}");
+    let (high, _) = (0..100).map(|_| answer(millis(900))).last().unwrap();
+    assert!((millis(890)..millis(905)).contains(&high), "{high:?}");
 }
 
 #[test]

@@ -130,6 +130,11 @@ impl Pass {
     }
 }
 
+/// When a connection is too old that begins now: a crowd does not end at once.
+fn end_of_age(max_age: Duration, now: Now, rng: &mut Rng) -> Ms {
+    now.up.after(Fraction::jittered(0.1, rng).of(max_age))
+}
+
 impl Keep {
     pub(super) fn new(config: Config, seed: u64) -> Self {
         let mut keep = Self {
@@ -166,8 +171,9 @@ impl Keep {
     /// Ends connections that are older; for those that are open, from now on.
     pub(super) fn limit_age(&mut self, max_age: Option<Duration>, now: Now) {
         self.max_age = max_age;
-        self.columns
-            .keep_age(max_age.map(|max_age| now.up.after(max_age)));
+        let rng = &mut self.rng;
+        let draw = max_age.map(|max_age| move || end_of_age(max_age, now, rng));
+        self.columns.keep_age(draw);
         self.look_at_all(now);
     }
 
@@ -240,8 +246,8 @@ impl Keep {
         );
         self.columns.clear(slot);
         if let Some(max_age) = self.max_age {
-            let share = Fraction::jittered(0.1, &mut self.rng);
-            self.columns.set_age(slot, now.up.after(share.of(max_age)));
+            let due = end_of_age(max_age, now, &mut self.rng);
+            self.columns.set_age(slot, due);
         }
         let is_later = self.drain.is_some_and(|drain| drain.slot <= slot);
         self.columns.set_new(slot, is_later);

@@ -267,7 +267,6 @@ fn a_link_stays_a_link() {
 }
 
 #[cfg(unix)]
-#[cfg(unix)]
 #[test]
 fn a_link_that_leads_nowhere_stays_one_too() {
     use std::os::unix::fs::symlink;
@@ -301,6 +300,7 @@ fn who_may_read_it_stays_the_same() {
     fs::remove_dir_all(folder).unwrap();
 }
 
+#[cfg(unix)]
 #[test]
 fn what_is_no_file_is_written_to_but_not_replaced() {
     let target = Target::new(Path::new("/dev/null")).unwrap();
