@@ -141,13 +141,19 @@ impl Runs {
     /// Polls it for as long as it asks for more.
     fn poll(&mut self) -> Poll<Result<(), AlreadyRunning>> {
         loop {
-            let before = self.woken.times();
-            let waker = Waker::from(Arc::clone(&self.woken));
-            let result = self.run.as_mut().poll(&mut Context::from_waker(&waker));
-            if result.is_ready() || self.woken.times() == before {
+            let (result, asks_for_more) = self.poll_once();
+            if result.is_ready() || !asks_for_more {
                 return result;
             }
         }
+    }
+
+    /// Polls it once. Whether it asks for more.
+    fn poll_once(&mut self) -> (Poll<Result<(), AlreadyRunning>>, bool) {
+        let before = self.woken.times();
+        let waker = Waker::from(Arc::clone(&self.woken));
+        let result = self.run.as_mut().poll(&mut Context::from_waker(&waker));
+        (result, self.woken.times() != before)
     }
 
     /// Time goes on; ticks come in time, each of which is followed by `then`.
@@ -848,6 +854,96 @@ fn all_that_is_due_is_done_at_once_though_not_in_one_go() {
     runs.stall(2100);
     assert_eq!(runs.poll(), Poll::Pending);
     assert_eq!(runs.members.counters().pings, all.len() as u64);
+}
+
+/// A member whose watches are checked.
+struct Checked {
+    member: Member,
+    received: u64,
+    pinged: Option<u64>,
+    answers: bool,
+}
+
+impl Checked {
+    fn new(member: Member, answers: bool) -> Self {
+        Self {
+            member,
+            received: 0,
+            pinged: None,
+            answers,
+        }
+    }
+
+    /// Polls the member as its task would. Whether it goes on.
+    fn poll(&mut self, now: u64) -> bool {
+        if self.answers && self.pinged.take().is_some() {
+            self.member.received();
+            self.received = now;
+        }
+        match poll(&mut self.member) {
+            None => {}
+            Some(Beat::Ping(_)) => {
+                let silent = now - self.received;
+                assert!(silent >= 2000, "a ping after {silent} ms");
+                let waited = now - self.pinged.replace(now).unwrap_or(0);
+                assert!(waited >= 1000, "missed after {waited} ms");
+            }
+            Some(DEAD) => {
+                let waited = now - self.pinged.unwrap();
+                assert!(waited >= 1000, "dead after {waited} ms");
+                return false;
+            }
+            beat => panic!("{beat:?}"),
+        }
+        true
+    }
+}
+
+#[test]
+#[cfg_attr(miri, ignore)]
+fn time_goes_on_while_a_tick_takes_several_polls() {
+    for step in [3, 20, 70, 100] {
+        let mut runs = Runs::new(exact().build().unwrap());
+        let member = |at| Checked::new(runs.members.join().unwrap(), at % 2 == 0);
+        let mut all: Vec<_> = (0..3000).map(member).collect();
+        assert_eq!(runs.poll(), Poll::Pending);
+        runs.stall(1990);
+        while runs.clock.millis() < 7000 {
+            runs.stall(step);
+            assert_eq!(runs.poll_once().0, Poll::Pending);
+            let now = runs.clock.millis();
+            all.retain_mut(|checked| checked.poll(now));
+        }
+        assert_eq!(all.len(), 1500, "those who answer");
+    }
+}
+
+#[test]
+#[cfg_attr(miri, ignore)]
+fn time_does_not_go_back_when_somebody_else_runs_it() {
+    let mut runs = Runs::new(exact().build().unwrap());
+    let mut all: Vec<_> = (0..3000).map(|_| runs.members.join().unwrap()).collect();
+    assert_eq!(runs.poll(), Poll::Pending);
+    runs.stall(2100);
+    while runs.poll_once().1 {
+        runs.stall(100);
+    }
+    assert_eq!(runs.members.counters().pings, all.len() as u64);
+    let Runs {
+        members,
+        clock,
+        run,
+        ..
+    } = runs;
+    drop(run);
+    for member in &mut all {
+        assert_eq!(poll(member), Some(Beat::Unattended));
+        ping(member);
+    }
+    let mut runs = Runs::of(members, clock);
+    runs.sleep(990, || assert_eq!(poll(&mut all[2999]), None));
+    let (_, beat_) = beat(&mut runs, &mut all[2999], 500);
+    assert_eq!(beat_, DEAD);
 }
 
 #[test]

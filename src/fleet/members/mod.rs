@@ -123,6 +123,7 @@ struct State {
     /// The slots of those who joined since the last tick.
     joining: Vec<u32>,
     late: Late,
+    /// When this period began, and when it ends: after all that the ticker has seen.
     now: Now,
     /// As asked for; else by the settings.
     granularity: Option<Duration>,

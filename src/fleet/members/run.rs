@@ -128,11 +128,10 @@ impl<I: Instant> Runner<I> {
         let now = self.clock.now();
         let mut state = shared.lock();
         let state = &mut *state;
-        if !state.keep.is_unfinished() {
-            let end = state.begin_period(now);
-            let stamp = end.packed_with(true);
-            shared.published.stamp.store(stamp, Ordering::Relaxed);
-        }
+        // In each part, since time goes on between them.
+        let end = state.begin_period(now);
+        let stamp = end.packed_with(true);
+        shared.published.stamp.store(stamp, Ordering::Relaxed);
         let State {
             keep, chunks, late, ..
         } = state;
