@@ -947,6 +947,23 @@ fn time_does_not_go_back_when_somebody_else_runs_it() {
 }
 
 #[test]
+fn a_ping_that_was_asked_for_is_not_handed_out_in_listen_only() {
+    let mut runs = Runs::new(exact().build().unwrap());
+    let mut all = [runs.join(), runs.join()];
+    runs.sleep(2050, || {});
+    assert_eq!(runs.members.counters().pings, 2);
+    let config = exact().listen_only(true).idle_timeout(millis(3000));
+    runs.members.reconfigure(config.build().unwrap()).unwrap();
+    assert_eq!(poll(&mut all[0]), None);
+    // The idle watch looks at those, too, who are not polled.
+    runs.sleep(3000 + 2 * LONGEST_PERIOD, || {});
+    assert_eq!(poll(&mut all[1]), None, "asked");
+    runs.sleep(2 * PERIOD, || {});
+    let dead = Beat::Close(CloseReason::IdleTimeout);
+    assert_eq!(poll(&mut all[1]), Some(dead));
+}
+
+#[test]
 fn who_joins_after_a_sleep_has_sent_nothing_for_no_time() {
     let config = exact().ping_interval(millis(60_000));
     let config = config.send_interval(Some(millis(2000)));

@@ -260,8 +260,13 @@ impl Members {
         let mut state = self.shared.lock();
         let granularity = granularity_for(&config, state.granularity)?;
         state.take_in_all();
+        let over = if config.listen_only() {
+            flag::DOUBT | flag::PING
+        } else {
+            flag::DOUBT
+        };
         for chunk in &state.chunks {
-            (0..GROUP).for_each(|slot| chunk.clear(slot, flag::DOUBT));
+            (0..GROUP).for_each(|slot| chunk.clear(slot, over));
         }
         let now = state.now;
         state.keep.reconfigure(config, millis(granularity), now);
