@@ -964,6 +964,21 @@ fn a_ping_that_was_asked_for_is_not_handed_out_in_listen_only() {
 }
 
 #[test]
+fn what_is_sent_before_the_first_tick_is_confirmed_from_there() {
+    let config = exact().ping_interval(millis(60_000));
+    let config = config.confirm_within(Some(millis(2000)));
+    let mut runs = Runs::new(config.build().unwrap());
+    for _ in 0..2 {
+        runs.stall(500_000);
+        let mut member = runs.members.join().unwrap();
+        member.sent();
+        let (after, _) = beat(&mut runs, &mut member, 5000);
+        let longest = 2000 + LONGEST_PERIOD + PERIOD;
+        assert!((2000..=longest).contains(&after), "{after}");
+    }
+}
+
+#[test]
 fn who_joins_after_a_sleep_has_sent_nothing_for_no_time() {
     let config = exact().ping_interval(millis(60_000));
     let config = config.send_interval(Some(millis(2000)));
