@@ -609,9 +609,11 @@ impl<T: Timeline> Watches<'_, T> {
         }
     }
 
-    /// The ping that is out was taken only now: the answer has its whole time from here.
+    /// The ping that is out was taken only now: the answer has its whole time from here,
+    /// and what was sent before is confirmed by it.
     #[cfg(all(feature = "async", feature = "std"))]
     pub(crate) fn ping_taken(&mut self) {
+        self.begin_sent();
         if self.open.is_answer_awaited() {
             self.answer_counts_from_now();
         }

@@ -979,6 +979,43 @@ fn what_is_sent_before_the_first_tick_is_confirmed_from_there() {
 }
 
 #[test]
+fn a_ping_confirms_what_was_sent_until_it_was_taken() {
+    let config = exact().confirm_within(Some(millis(500)));
+    let mut runs = Runs::new(config.build().unwrap());
+    let mut member = runs.join();
+    runs.sleep(2050, || {});
+    runs.sleep(10, || {});
+    member.sent();
+    let id = ping(&mut member);
+    runs.sleep(100, || {});
+    member.pong(id);
+    let (after, _) = beat(&mut runs, &mut member, 5000);
+    assert!(after >= 2000, "{after}");
+    // What is sent after it is not confirmed.
+    member.received();
+    member.sent();
+    let (after, _) = beat(&mut runs, &mut member, 5000);
+    assert!((500..=500 + 3 * LONGEST_PERIOD).contains(&after), "{after}");
+}
+
+#[test]
+fn a_ping_counts_as_sent_when_it_is_taken() {
+    let config = exact().ping_interval(millis(60_000));
+    let config = config.send_interval(Some(millis(2000)));
+    let mut runs = Runs::new(config.build().unwrap());
+    let mut member = runs.join();
+    runs.sleep(3500, || {});
+    let id = ping(&mut member);
+    runs.sleep(100, || {});
+    member.pong(id);
+    let (after, _) = beat(&mut runs, &mut member, 5000);
+    assert!(
+        (1900..=1900 + 2 * LONGEST_PERIOD).contains(&after),
+        "{after}"
+    );
+}
+
+#[test]
 fn who_joins_after_a_sleep_has_sent_nothing_for_no_time() {
     let config = exact().ping_interval(millis(60_000));
     let config = config.send_interval(Some(millis(2000)));
