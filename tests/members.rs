@@ -947,6 +947,29 @@ fn time_does_not_go_back_when_somebody_else_runs_it() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore)]
+fn a_tick_ends_though_many_are_asked_who_do_not_answer() {
+    let mut runs = Runs::new(exact().build().unwrap());
+    let mut all: Vec<_> = (0..3000).map(|_| runs.members.join().unwrap()).collect();
+    assert_eq!(runs.poll(), Poll::Pending);
+    runs.stall(2100);
+    assert_eq!(runs.poll(), Poll::Pending);
+    for member in &mut all {
+        ping(member);
+    }
+    runs.sleep(900, || {});
+    let mut parts = 0;
+    for _ in 0..10 {
+        runs.stall(PERIOD);
+        while runs.poll_once().1 {
+            parts += 1;
+            runs.stall(1);
+        }
+    }
+    assert!((20..=60).contains(&parts), "{parts}");
+}
+
+#[test]
 fn a_ping_that_was_asked_for_is_not_handed_out_in_listen_only() {
     let mut runs = Runs::new(exact().build().unwrap());
     let mut all = [runs.join(), runs.join()];
