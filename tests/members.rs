@@ -947,6 +947,30 @@ fn time_does_not_go_back_when_somebody_else_runs_it() {
 }
 
 #[test]
+fn what_is_taken_before_a_late_tick_counts_from_that_tick() {
+    let mut runs = Runs::new(exact().build().unwrap());
+    let mut member = runs.join();
+    runs.sleep(2050, || {});
+    runs.stall(200);
+    ping(&mut member);
+    let (after, beat_) = beat(&mut runs, &mut member, 5000);
+    assert_eq!(beat_, DEAD);
+    assert!(after >= 1000, "{after}");
+
+    // What is sent after the ping is confirmed all the same.
+    let config = exact().confirm_within(Some(millis(500)));
+    let mut runs = Runs::new(config.build().unwrap());
+    let mut member = runs.join();
+    runs.sleep(2050, || {});
+    runs.stall(200);
+    let id = ping(&mut member);
+    member.sent();
+    member.pong(id);
+    let (after, _) = beat(&mut runs, &mut member, 5000);
+    assert!((500..=500 + 3 * LONGEST_PERIOD).contains(&after), "{after}");
+}
+
+#[test]
 #[cfg_attr(miri, ignore)]
 fn a_tick_ends_though_many_are_asked_who_do_not_answer() {
     let mut runs = Runs::new(exact().build().unwrap());

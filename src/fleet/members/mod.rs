@@ -122,6 +122,8 @@ struct State {
     homes: Vec<Option<usize>>,
     /// The slots of those who joined since the last tick.
     joining: Vec<u32>,
+    /// Those whose pings were taken in this period.
+    taken: Vec<Key>,
     late: Late,
     /// When this period began, and when it ends: after all that the ticker has seen.
     now: Now,
@@ -172,6 +174,7 @@ impl Members {
             chunks: Vec::new(),
             homes: alloc::vec![None; threads],
             joining: Vec::new(),
+            taken: Vec::new(),
             late: Late::default(),
             now,
             granularity: None,
@@ -555,6 +558,7 @@ impl State {
         }
         if has(flag::PING) {
             chunk.clear(slot, flag::PING | flag::DOUBT);
+            self.taken.push(key);
             return Some(Beat::Ping(self.keep.take_ping(key, self.now)));
         }
         // The next tick looks at it again.

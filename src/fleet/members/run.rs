@@ -202,7 +202,8 @@ impl<I> Drop for Runner<I> {
 impl State {
     /// The period ends; another one begins now, whose end is returned.
     fn begin_period(&mut self, now: Now) -> Ms {
-        if now.up > self.now.up {
+        let is_late = now.up > self.now.up;
+        if is_late {
             let stamp = self.now.up.packed_with(true);
             self.late.push(stamp, now.up);
             if self.late.is_full() {
@@ -213,6 +214,11 @@ impl State {
             }
         }
         self.keep.advance(now);
+        for key in core::mem::take(&mut self.taken) {
+            if is_late {
+                self.keep.ping_counts_from_now(key, now);
+            }
+        }
         for slot in core::mem::take(&mut self.joining) {
             let slot = slot as usize;
             let chunk = self.chunks.get(slot / GROUP).map(Arc::clone);
