@@ -971,6 +971,38 @@ fn what_is_taken_before_a_late_tick_counts_from_that_tick() {
 }
 
 #[test]
+fn what_is_looked_at_before_a_late_tick_counts_from_that_tick() {
+    let config = exact().message_timeout(Some(millis(3000)));
+    let mut runs = Runs::new(config.build().unwrap());
+    let mut member = runs.join();
+    runs.sleep(2050, || {});
+    runs.stall(600);
+    let from = runs.clock.millis();
+    member.message();
+    ping(&mut member);
+    let dead = Beat::Close(CloseReason::MessageTimeout);
+    while poll(&mut member) != Some(dead) {
+        member.received();
+        runs.sleep(STEP, || {});
+    }
+    let after = runs.clock.millis() - from;
+    assert!((3000..=3000 + 4 * PERIOD).contains(&after), "{after}");
+}
+
+#[test]
+fn a_pong_before_a_late_tick_counts_from_that_tick() {
+    let mut runs = Runs::new(exact().build().unwrap());
+    let mut member = runs.join();
+    runs.sleep(2050, || {});
+    let id = ping(&mut member);
+    runs.stall(300);
+    member.pong(id);
+    let (after, beat_) = beat(&mut runs, &mut member, 5000);
+    assert!(matches!(beat_, Beat::Ping(_)));
+    assert!(after >= 2000, "{after}");
+}
+
+#[test]
 #[cfg_attr(miri, ignore)]
 fn a_tick_ends_though_many_are_asked_who_do_not_answer() {
     let mut runs = Runs::new(exact().build().unwrap());

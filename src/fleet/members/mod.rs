@@ -15,7 +15,7 @@ use std::num::NonZeroUsize;
 use std::sync::atomic::{AtomicBool, AtomicUsize};
 use std::thread::available_parallelism;
 
-use chunk::{Chunk, flag};
+use chunk::{Chunk, Noted, flag};
 use late::Late;
 use sync::{AtomicU32, Mutex, MutexGuard, Ordering, lock};
 
@@ -377,6 +377,7 @@ impl Member {
 
     /// A pong came in. See [`Event::Pong`](crate::Event::Pong).
     pub fn pong(&self, id: PingId) {
+        self.received();
         self.note(|keep, key, now| keep.pong(key, id, now));
     }
 
@@ -566,39 +567,35 @@ impl State {
         None
     }
 
-    /// Takes in what this member has noted since the last look.
+    /// Takes in what this member has noted since the last look. It stays noted, since the
+    /// tick that ends this period may come late.
     fn take_in(&mut self, chunk: &Chunk, key: Key) {
-        let (late, now) = (&self.late, self.now);
-        take_in(
-            chunk,
-            key.index(),
-            late,
-            &mut self.keep.facts(now),
-            now.down,
-        );
+        let (slot, now) = (key.index(), self.now);
+        let noted = chunk.noted(slot);
+        take_in(noted, slot, &self.late, &mut self.keep.facts(now), now.down);
     }
 
     fn take_in_all(&mut self) {
         for (group, chunk) in self.chunks.iter().enumerate() {
             for slot in group * GROUP..(group + 1) * GROUP {
                 if self.keep.key(slot).is_some() {
-                    let (late, now) = (&self.late, self.now);
-                    take_in(chunk, slot, late, &mut self.keep.facts(now), now.down);
+                    let (noted, now) = (chunk.take_noted(slot), self.now);
+                    take_in(noted, slot, &self.late, &mut self.keep.facts(now), now.down);
                 }
             }
         }
     }
 }
 
-fn take_in(chunk: &Chunk, slot: usize, late: &Late, facts: &mut Facts<'_>, now: Ms) {
+fn take_in(noted: Noted, slot: usize, late: &Late, facts: &mut Facts<'_>, now: Ms) {
     let at = |stamp| late.end_of(stamp, now);
-    if let Some(stamp) = chunk.take_message(slot) {
+    if let Some(stamp) = noted.message {
         facts.message(slot, at(stamp));
     }
-    if let Some(stamp) = chunk.take_received(slot) {
+    if let Some(stamp) = noted.received {
         facts.received(slot, at(stamp));
     }
-    if let Some(stamp) = chunk.take_sent(slot) {
+    if let Some(stamp) = noted.sent {
         facts.sent(slot, at(stamp));
     }
 }
@@ -634,7 +631,7 @@ impl Owners for Holders<'_> {
         };
         for slot in (block * BLOCK..).take(BLOCK) {
             if taken >> (slot % BLOCK) & 1 == 1 {
-                take_in(chunk, slot, self.late, facts, self.now);
+                take_in(chunk.take_noted(slot), slot, self.late, facts, self.now);
             }
         }
     }
