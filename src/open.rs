@@ -609,9 +609,19 @@ impl<T: Timeline> Watches<'_, T> {
         }
     }
 
-    /// The ping that is out was taken only now: the answer has its whole time from here.
+    /// The ping that is out was taken only now: what was sent before is confirmed by it.
     #[cfg(all(feature = "async", feature = "std"))]
     pub(crate) fn ping_taken(&mut self) {
+        self.open.doubt = None;
+        self.ping_counts_from_now();
+    }
+
+    /// The ping that was taken last counts from now, and so does what was sent after it:
+    /// its answer has its whole time from here.
+    #[cfg(all(feature = "async", feature = "std"))]
+    pub(crate) fn ping_counts_from_now(&mut self) {
+        self.facts.sent = self.now;
+        self.open.doubt = self.open.doubt.map(|_| self.now);
         if self.open.is_answer_awaited() {
             self.answer_counts_from_now();
         }

@@ -141,13 +141,19 @@ impl Runs {
     /// Polls it for as long as it asks for more.
     fn poll(&mut self) -> Poll<Result<(), AlreadyRunning>> {
         loop {
-            let before = self.woken.times();
-            let waker = Waker::from(Arc::clone(&self.woken));
-            let result = self.run.as_mut().poll(&mut Context::from_waker(&waker));
-            if result.is_ready() || self.woken.times() == before {
+            let (result, asks_for_more) = self.poll_once();
+            if result.is_ready() || !asks_for_more {
                 return result;
             }
         }
+    }
+
+    /// Polls it once. Whether it asks for more.
+    fn poll_once(&mut self) -> (Poll<Result<(), AlreadyRunning>>, bool) {
+        let before = self.woken.times();
+        let waker = Waker::from(Arc::clone(&self.woken));
+        let result = self.run.as_mut().poll(&mut Context::from_waker(&waker));
+        (result, self.woken.times() != before)
     }
 
     /// Time goes on; ticks come in time, each of which is followed by `then`.
@@ -848,6 +854,244 @@ fn all_that_is_due_is_done_at_once_though_not_in_one_go() {
     runs.stall(2100);
     assert_eq!(runs.poll(), Poll::Pending);
     assert_eq!(runs.members.counters().pings, all.len() as u64);
+}
+
+/// A member whose watches are checked.
+struct Checked {
+    member: Member,
+    received: u64,
+    pinged: Option<u64>,
+    answers: bool,
+}
+
+impl Checked {
+    fn new(member: Member, answers: bool) -> Self {
+        Self {
+            member,
+            received: 0,
+            pinged: None,
+            answers,
+        }
+    }
+
+    /// Polls the member as its task would. Whether it goes on.
+    fn poll(&mut self, now: u64) -> bool {
+        if self.answers && self.pinged.take().is_some() {
+            self.member.received();
+            self.received = now;
+        }
+        match poll(&mut self.member) {
+            None => {}
+            Some(Beat::Ping(_)) => {
+                let silent = now - self.received;
+                assert!(silent >= 2000, "a ping after {silent} ms");
+                let waited = now - self.pinged.replace(now).unwrap_or(0);
+                assert!(waited >= 1000, "missed after {waited} ms");
+            }
+            Some(DEAD) => {
+                let waited = now - self.pinged.unwrap();
+                assert!(waited >= 1000, "dead after {waited} ms");
+                return false;
+            }
+            beat => panic!("{beat:?}"),
+        }
+        true
+    }
+}
+
+#[test]
+#[cfg_attr(miri, ignore)]
+fn time_goes_on_while_a_tick_takes_several_polls() {
+    for step in [3, 20, 70, 100] {
+        let mut runs = Runs::new(exact().build().unwrap());
+        let member = |at| Checked::new(runs.members.join().unwrap(), at % 2 == 0);
+        let mut all: Vec<_> = (0..3000).map(member).collect();
+        assert_eq!(runs.poll(), Poll::Pending);
+        runs.stall(1990);
+        while runs.clock.millis() < 7000 {
+            runs.stall(step);
+            assert_eq!(runs.poll_once().0, Poll::Pending);
+            let now = runs.clock.millis();
+            all.retain_mut(|checked| checked.poll(now));
+        }
+        assert_eq!(all.len(), 1500, "those who answer");
+    }
+}
+
+#[test]
+#[cfg_attr(miri, ignore)]
+fn time_does_not_go_back_when_somebody_else_runs_it() {
+    let mut runs = Runs::new(exact().build().unwrap());
+    let mut all: Vec<_> = (0..3000).map(|_| runs.members.join().unwrap()).collect();
+    assert_eq!(runs.poll(), Poll::Pending);
+    runs.stall(2100);
+    while runs.poll_once().1 {
+        runs.stall(100);
+    }
+    assert_eq!(runs.members.counters().pings, all.len() as u64);
+    let Runs {
+        members,
+        clock,
+        run,
+        ..
+    } = runs;
+    drop(run);
+    for member in &mut all {
+        assert_eq!(poll(member), Some(Beat::Unattended));
+        ping(member);
+    }
+    let mut runs = Runs::of(members, clock);
+    runs.sleep(990, || assert_eq!(poll(&mut all[2999]), None));
+    let (_, beat_) = beat(&mut runs, &mut all[2999], 500);
+    assert_eq!(beat_, DEAD);
+}
+
+#[test]
+fn what_is_taken_before_a_late_tick_counts_from_that_tick() {
+    let mut runs = Runs::new(exact().build().unwrap());
+    let mut member = runs.join();
+    runs.sleep(2050, || {});
+    runs.stall(200);
+    ping(&mut member);
+    let (after, beat_) = beat(&mut runs, &mut member, 5000);
+    assert_eq!(beat_, DEAD);
+    assert!(after >= 1000, "{after}");
+
+    // What is sent after the ping is confirmed all the same.
+    let config = exact().confirm_within(Some(millis(500)));
+    let mut runs = Runs::new(config.build().unwrap());
+    let mut member = runs.join();
+    runs.sleep(2050, || {});
+    runs.stall(200);
+    let id = ping(&mut member);
+    member.sent();
+    member.pong(id);
+    let (after, _) = beat(&mut runs, &mut member, 5000);
+    assert!((500..=500 + 3 * LONGEST_PERIOD).contains(&after), "{after}");
+}
+
+#[test]
+fn what_is_looked_at_before_a_late_tick_counts_from_that_tick() {
+    let config = exact().message_timeout(Some(millis(3000)));
+    let mut runs = Runs::new(config.build().unwrap());
+    let mut member = runs.join();
+    runs.sleep(2050, || {});
+    runs.stall(600);
+    let from = runs.clock.millis();
+    member.message();
+    ping(&mut member);
+    let dead = Beat::Close(CloseReason::MessageTimeout);
+    while poll(&mut member) != Some(dead) {
+        member.received();
+        runs.sleep(STEP, || {});
+    }
+    let after = runs.clock.millis() - from;
+    assert!((3000..=3000 + 4 * PERIOD).contains(&after), "{after}");
+}
+
+#[test]
+fn a_pong_before_a_late_tick_counts_from_that_tick() {
+    let mut runs = Runs::new(exact().build().unwrap());
+    let mut member = runs.join();
+    runs.sleep(2050, || {});
+    let id = ping(&mut member);
+    runs.stall(300);
+    member.pong(id);
+    let (after, beat_) = beat(&mut runs, &mut member, 5000);
+    assert!(matches!(beat_, Beat::Ping(_)));
+    assert!(after >= 2000, "{after}");
+}
+
+#[test]
+#[cfg_attr(miri, ignore)]
+fn a_tick_ends_though_many_are_asked_who_do_not_answer() {
+    let mut runs = Runs::new(exact().build().unwrap());
+    let mut all: Vec<_> = (0..3000).map(|_| runs.members.join().unwrap()).collect();
+    assert_eq!(runs.poll(), Poll::Pending);
+    runs.stall(2100);
+    assert_eq!(runs.poll(), Poll::Pending);
+    for member in &mut all {
+        ping(member);
+    }
+    runs.sleep(900, || {});
+    let mut parts = 0;
+    for _ in 0..10 {
+        runs.stall(PERIOD);
+        while runs.poll_once().1 {
+            parts += 1;
+            runs.stall(1);
+        }
+    }
+    assert!((20..=60).contains(&parts), "{parts}");
+}
+
+#[test]
+fn a_ping_that_was_asked_for_is_not_handed_out_in_listen_only() {
+    let mut runs = Runs::new(exact().build().unwrap());
+    let mut all = [runs.join(), runs.join()];
+    runs.sleep(2050, || {});
+    assert_eq!(runs.members.counters().pings, 2);
+    let config = exact().listen_only(true).idle_timeout(millis(3000));
+    runs.members.reconfigure(config.build().unwrap()).unwrap();
+    assert_eq!(poll(&mut all[0]), None);
+    // The idle watch looks at those, too, who are not polled.
+    runs.sleep(3000 + 2 * LONGEST_PERIOD, || {});
+    assert_eq!(poll(&mut all[1]), None, "asked");
+    runs.sleep(2 * PERIOD, || {});
+    let dead = Beat::Close(CloseReason::IdleTimeout);
+    assert_eq!(poll(&mut all[1]), Some(dead));
+}
+
+#[test]
+fn what_is_sent_before_the_first_tick_is_confirmed_from_there() {
+    let config = exact().ping_interval(millis(60_000));
+    let config = config.confirm_within(Some(millis(2000)));
+    let mut runs = Runs::new(config.build().unwrap());
+    for _ in 0..2 {
+        runs.stall(500_000);
+        let mut member = runs.members.join().unwrap();
+        member.sent();
+        let (after, _) = beat(&mut runs, &mut member, 5000);
+        let longest = 2000 + LONGEST_PERIOD + PERIOD;
+        assert!((2000..=longest).contains(&after), "{after}");
+    }
+}
+
+#[test]
+fn a_ping_confirms_what_was_sent_until_it_was_taken() {
+    let config = exact().confirm_within(Some(millis(500)));
+    let mut runs = Runs::new(config.build().unwrap());
+    let mut member = runs.join();
+    runs.sleep(2050, || {});
+    runs.sleep(10, || {});
+    member.sent();
+    let id = ping(&mut member);
+    runs.sleep(100, || {});
+    member.pong(id);
+    let (after, _) = beat(&mut runs, &mut member, 5000);
+    assert!(after >= 2000, "{after}");
+    // What is sent after it is not confirmed.
+    member.received();
+    member.sent();
+    let (after, _) = beat(&mut runs, &mut member, 5000);
+    assert!((500..=500 + 3 * LONGEST_PERIOD).contains(&after), "{after}");
+}
+
+#[test]
+fn a_ping_counts_as_sent_when_it_is_taken() {
+    let config = exact().ping_interval(millis(60_000));
+    let config = config.send_interval(Some(millis(2000)));
+    let mut runs = Runs::new(config.build().unwrap());
+    let mut member = runs.join();
+    runs.sleep(3500, || {});
+    let id = ping(&mut member);
+    runs.sleep(100, || {});
+    member.pong(id);
+    let (after, _) = beat(&mut runs, &mut member, 5000);
+    assert!(
+        (1900..=1900 + 2 * LONGEST_PERIOD).contains(&after),
+        "{after}"
+    );
 }
 
 #[test]

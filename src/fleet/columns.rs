@@ -444,6 +444,11 @@ impl Columns {
         if let Some(message) = self.message.as_mut().and_then(|them| them.get_mut(slot)) {
             *message = now.packed();
         }
+        if let Some(doubt) = self.doubt.as_mut().and_then(|them| them.get_mut(slot)) {
+            if *doubt != 0 {
+                *doubt = now.packed_with(true);
+            }
+        }
     }
 
     pub(super) fn is_busy(&self, slot: usize) -> bool {

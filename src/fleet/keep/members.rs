@@ -70,6 +70,15 @@ impl Keep {
         Self::id(key, self.columns.pings(slot))
     }
 
+    /// The ping that was taken in the period before is out from now on.
+    pub(in crate::fleet) fn ping_counts_from_now(&mut self, key: Key, now: Now) {
+        if self.is_open(key) {
+            let slot = key.index();
+            let look = self.note(slot, now, |watches, _, _| watches.ping_counts_from_now());
+            self.look_by(slot, look, now);
+        }
+    }
+
     /// Convicts this connection, if it is dead by the rules.
     pub(in crate::fleet) fn convict(&mut self, key: Key, now: Now) -> Option<CloseReason> {
         let slot = key.index();

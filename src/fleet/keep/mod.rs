@@ -483,7 +483,7 @@ impl Keep {
     /// be told.
     #[inline]
     pub(super) fn advance(&mut self, now: Now) {
-        if now.down.0 - self.kept.0 > AWAY {
+        if now.down.0.saturating_sub(self.kept.0) > AWAY {
             self.bring_up(now.down);
         }
     }

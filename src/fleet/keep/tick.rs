@@ -287,7 +287,9 @@ impl Keep {
         };
         let is_missed = answer.is_some_and(|due| due <= now.down);
         match beat {
-            open::Beat::Dead(..) if !owners.is_dead(slot) => return (Ms(now.down.0 + 1), None),
+            open::Beat::Dead(..) if !owners.is_dead(slot) => {
+                return (Ms(now.down.0 + 1).round_up(self.granularity), None);
+            }
             open::Beat::Dead(reason, _) => {
                 self.counters.missed += u64::from(is_missed);
                 self.counters.convicted += 1;

@@ -47,6 +47,14 @@ pub(super) mod flag {
 /// The last bit of a stamp that is not taken in yet; without it there is none.
 const FRESH: u32 = 1;
 
+/// The stamps that a member has noted.
+#[derive(Clone, Copy)]
+pub(super) struct Noted {
+    pub(super) received: Option<u32>,
+    pub(super) sent: Option<u32>,
+    pub(super) message: Option<u32>,
+}
+
 pub(super) struct Chunk {
     received: [AtomicU32; SLOTS],
     sent: [AtomicU32; SLOTS],
@@ -110,6 +118,26 @@ impl Chunk {
     #[inline]
     pub(super) fn take_sent(&self, slot: usize) -> Option<u32> {
         take(self.sent.get(slot % SLOTS)?)
+    }
+
+    /// What was noted, once.
+    #[inline]
+    pub(super) fn take_noted(&self, slot: usize) -> Noted {
+        Noted {
+            message: self.take_message(slot),
+            received: self.take_received(slot),
+            sent: self.take_sent(slot),
+        }
+    }
+
+    /// What was noted; it stays.
+    pub(super) fn noted(&self, slot: usize) -> Noted {
+        let at = slot % SLOTS;
+        Noted {
+            message: self.messages.get().and_then(|them| read(them.get(at)?)),
+            received: self.received.get(at).and_then(read),
+            sent: self.sent.get(at).and_then(read),
+        }
     }
 
     #[inline]
@@ -219,11 +247,15 @@ fn is_known(known: &Option<Waker>, waker: &Waker) -> bool {
     known.as_ref().is_some_and(|known| known.will_wake(waker))
 }
 
+#[inline]
+fn read(stamp: &AtomicU32) -> Option<u32> {
+    let stamp = stamp.load(Ordering::Relaxed);
+    (stamp & FRESH != 0).then_some(stamp)
+}
+
 /// A stamp that comes meanwhile is not lost: it is taken now or stays.
 #[inline]
 fn take(stamp: &AtomicU32) -> Option<u32> {
-    if stamp.load(Ordering::Relaxed) & FRESH == 0 {
-        return None;
-    }
+    read(stamp)?;
     Some(stamp.swap(0, Ordering::Relaxed))
 }

@@ -15,7 +15,7 @@ use std::num::NonZeroUsize;
 use std::sync::atomic::{AtomicBool, AtomicUsize};
 use std::thread::available_parallelism;
 
-use chunk::{Chunk, flag};
+use chunk::{Chunk, Noted, flag};
 use late::Late;
 use sync::{AtomicU32, Mutex, MutexGuard, Ordering, lock};
 
@@ -122,7 +122,10 @@ struct State {
     homes: Vec<Option<usize>>,
     /// The slots of those who joined since the last tick.
     joining: Vec<u32>,
+    /// Those whose pings were taken in this period.
+    taken: Vec<Key>,
     late: Late,
+    /// When this period began, and when it ends: after all that the ticker has seen.
     now: Now,
     /// As asked for; else by the settings.
     granularity: Option<Duration>,
@@ -171,6 +174,7 @@ impl Members {
             chunks: Vec::new(),
             homes: alloc::vec![None; threads],
             joining: Vec::new(),
+            taken: Vec::new(),
             late: Late::default(),
             now,
             granularity: None,
@@ -259,8 +263,13 @@ impl Members {
         let mut state = self.shared.lock();
         let granularity = granularity_for(&config, state.granularity)?;
         state.take_in_all();
+        let over = if config.listen_only() {
+            flag::DOUBT | flag::PING
+        } else {
+            flag::DOUBT
+        };
         for chunk in &state.chunks {
-            (0..GROUP).for_each(|slot| chunk.clear(slot, flag::DOUBT));
+            (0..GROUP).for_each(|slot| chunk.clear(slot, over));
         }
         let now = state.now;
         state.keep.reconfigure(config, millis(granularity), now);
@@ -368,6 +377,7 @@ impl Member {
 
     /// A pong came in. See [`Event::Pong`](crate::Event::Pong).
     pub fn pong(&self, id: PingId) {
+        self.received();
         self.note(|keep, key, now| keep.pong(key, id, now));
     }
 
@@ -549,6 +559,7 @@ impl State {
         }
         if has(flag::PING) {
             chunk.clear(slot, flag::PING | flag::DOUBT);
+            self.taken.push(key);
             return Some(Beat::Ping(self.keep.take_ping(key, self.now)));
         }
         // The next tick looks at it again.
@@ -556,39 +567,35 @@ impl State {
         None
     }
 
-    /// Takes in what this member has noted since the last look.
+    /// Takes in what this member has noted since the last look. It stays noted, since the
+    /// tick that ends this period may come late.
     fn take_in(&mut self, chunk: &Chunk, key: Key) {
-        let (late, now) = (&self.late, self.now);
-        take_in(
-            chunk,
-            key.index(),
-            late,
-            &mut self.keep.facts(now),
-            now.down,
-        );
+        let (slot, now) = (key.index(), self.now);
+        let noted = chunk.noted(slot);
+        take_in(noted, slot, &self.late, &mut self.keep.facts(now), now.down);
     }
 
     fn take_in_all(&mut self) {
         for (group, chunk) in self.chunks.iter().enumerate() {
             for slot in group * GROUP..(group + 1) * GROUP {
                 if self.keep.key(slot).is_some() {
-                    let (late, now) = (&self.late, self.now);
-                    take_in(chunk, slot, late, &mut self.keep.facts(now), now.down);
+                    let (noted, now) = (chunk.take_noted(slot), self.now);
+                    take_in(noted, slot, &self.late, &mut self.keep.facts(now), now.down);
                 }
             }
         }
     }
 }
 
-fn take_in(chunk: &Chunk, slot: usize, late: &Late, facts: &mut Facts<'_>, now: Ms) {
+fn take_in(noted: Noted, slot: usize, late: &Late, facts: &mut Facts<'_>, now: Ms) {
     let at = |stamp| late.end_of(stamp, now);
-    if let Some(stamp) = chunk.take_message(slot) {
+    if let Some(stamp) = noted.message {
         facts.message(slot, at(stamp));
     }
-    if let Some(stamp) = chunk.take_received(slot) {
+    if let Some(stamp) = noted.received {
         facts.received(slot, at(stamp));
     }
-    if let Some(stamp) = chunk.take_sent(slot) {
+    if let Some(stamp) = noted.sent {
         facts.sent(slot, at(stamp));
     }
 }
@@ -624,7 +631,7 @@ impl Owners for Holders<'_> {
         };
         for slot in (block * BLOCK..).take(BLOCK) {
             if taken >> (slot % BLOCK) & 1 == 1 {
-                take_in(chunk, slot, self.late, facts, self.now);
+                take_in(chunk.take_noted(slot), slot, self.late, facts, self.now);
             }
         }
     }

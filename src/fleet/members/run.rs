@@ -128,11 +128,10 @@ impl<I: Instant> Runner<I> {
         let now = self.clock.now();
         let mut state = shared.lock();
         let state = &mut *state;
-        if !state.keep.is_unfinished() {
-            let end = state.begin_period(now);
-            let stamp = end.packed_with(true);
-            shared.published.stamp.store(stamp, Ordering::Relaxed);
-        }
+        // In each part, since time goes on between them.
+        let end = state.begin_period(now);
+        let stamp = end.packed_with(true);
+        shared.published.stamp.store(stamp, Ordering::Relaxed);
         let State {
             keep, chunks, late, ..
         } = state;
@@ -203,7 +202,8 @@ impl<I> Drop for Runner<I> {
 impl State {
     /// The period ends; another one begins now, whose end is returned.
     fn begin_period(&mut self, now: Now) -> Ms {
-        if now.up > self.now.up {
+        let is_late = now.up > self.now.up;
+        if is_late {
             let stamp = self.now.up.packed_with(true);
             self.late.push(stamp, now.up);
             if self.late.is_full() {
@@ -214,6 +214,11 @@ impl State {
             }
         }
         self.keep.advance(now);
+        for key in core::mem::take(&mut self.taken) {
+            if is_late {
+                self.keep.ping_counts_from_now(key, now);
+            }
+        }
         for slot in core::mem::take(&mut self.joining) {
             let slot = slot as usize;
             let chunk = self.chunks.get(slot / GROUP).map(Arc::clone);

@@ -7,7 +7,7 @@ use std::task::Wake;
 use loom::sync::{Condvar, Mutex};
 use loom::thread::{self, JoinHandle};
 
-use crate::chunk::{Chunk, flag};
+use crate::chunk::{Chunk, Noted, flag};
 use crate::sync::lock;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -87,7 +87,7 @@ impl Fleet {
     /// before. Returns whom it asked.
     pub(crate) fn ping(&self) -> Option<u32> {
         let mut state = lock(&self.state);
-        state.take_in(&self.chunk);
+        state.take_in(|| self.chunk.take_noted(0));
         let generation = state.generation;
         if generation % 2 == 0 || self.chunk.has(0, flag::PING) {
             return None;
@@ -107,7 +107,7 @@ impl Fleet {
     /// A tick that finds a member dead for whom nothing came in.
     pub(crate) fn tick(&self) {
         let mut state = lock(&self.state);
-        state.take_in(&self.chunk);
+        state.take_in(|| self.chunk.take_noted(0));
         let mut waker = None;
         if state.is_alive {
             self.chunk.acquit(0);
@@ -120,16 +120,16 @@ impl Fleet {
 }
 
 impl State {
-    fn take_in(&mut self, chunk: &Chunk) {
+    fn take_in(&mut self, noted: impl FnOnce() -> Noted) {
         let is_there = self.generation % 2 == 1;
-        if let Some(stamp) = is_there.then(|| chunk.take_received(0)).flatten() {
+        if let Some(stamp) = is_there.then(|| noted().received).flatten() {
             assert_eq!(stamp >> 1, self.generation, "of another one");
             self.is_alive = true;
         }
     }
 
     fn beat(&mut self, chunk: &Chunk) -> Option<Beat> {
-        self.take_in(chunk);
+        self.take_in(|| chunk.noted(0));
         let flags = chunk.flags(0);
         let has = |flag| flags & flag != 0;
         let mut ended = has(flag::DRAINED).then_some(Beat::Drained);
