@@ -67,7 +67,7 @@ fn what_the_first_handle_sends_leaves_at_once_on_an_open_connection() {
     let config = settings().ping_interval(NEVER).build().unwrap();
     let mut session = client(config, &url);
     let end = Instant::now() + PATIENCE;
-    let mut read = |session: &mut Boxed| loop {
+    let read = |session: &mut Boxed| loop {
         if let Some(Notice::Message(message)) = session.next_before(end).expect("no end") {
             break message;
         }
