@@ -11,11 +11,17 @@ const MANIFEST: &str = include_str!("../Cargo.toml");
 
 #[test]
 fn the_gallery_has_every_example_and_its_features() {
+    if is_packed() {
+        return;
+    }
     assert_eq!(shown(), examples());
 }
 
 #[test]
 fn each_row_leads_to_what_exists() {
+    if is_packed() {
+        return;
+    }
     let mut links = 0;
     for link in GALLERY.split("](").skip(1) {
         let target = link.split(')').next().unwrap();
@@ -23,6 +29,11 @@ fn each_row_leads_to_what_exists() {
         links += 1;
     }
     assert!(links >= examples().len(), "only {links} links");
+}
+
+/// Examples that are packages of their own are not packed.
+fn is_packed() -> bool {
+    !Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/.ci")).exists()
 }
 
 type Features = BTreeSet<String>;
